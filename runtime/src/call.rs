@@ -1,0 +1,201 @@
+//! The seam between deciding and doing: what a call of a plugin is, without WebAssembly.
+//!
+//! *Not here:* judgement (`domain::settle`), sandboxes (`sandbox`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::{AttemptEnd, ChannelName, Content, DeliveryId, Notification, PluginName, Recipient, Timestamp};
+
+/// One attempt to be made.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Through which channel.
+    pub channel: ChannelName,
+    /// For which delivery: the same over all attempts.
+    pub delivery: DeliveryId,
+    /// From 1.
+    pub attempt: u32,
+    /// To whom.
+    pub recipient: Arc<Recipient>,
+    /// What was asked for.
+    pub notification: Arc<Notification>,
+    /// What to tell: the notification's own content, or what its template made of it.
+    pub content: Arc<Content>,
+    /// What the clock shows.
+    pub now: Timestamp,
+}
+
+/// Which plugin, at which version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PluginVersion {
+    /// Its name.
+    pub name: PluginName,
+    /// Its version.
+    pub version: semver::Version,
+}
+
+impl std::fmt::Display for PluginVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.name, self.version)
+    }
+}
+
+/// What a call cost and how it ended.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it ended.
+    pub end: AttemptEnd,
+    /// From store made to store dropped.
+    pub duration: Duration,
+    /// Who was called; none where no plugin was reached.
+    pub plugin: Option<Arc<PluginVersion>>,
+    /// Units of the engine; not comparable across engine versions.
+    pub fuel: u64,
+    /// The guest's linear memory at the end, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// Makes calls. Dispatch knows this and no sandbox.
+#[async_trait]
+pub trait Caller: Send + Sync + 'static {
+    /// Makes one attempt. Never fails: whatever goes wrong is in the report.
+    async fn call(&self, call: Call) -> Report;
+}
+
+/// The kind of address a channel needs.
+#[derive(Clone, Debug)]
+pub struct AddressNeed {
+    /// `email`, `phone`, ….
+    pub kind: String,
+    /// The whole address must match.
+    pub pattern: Option<regex::Regex>,
+}
+
+/// What routing must know of a channel.
+#[derive(Clone, Debug)]
+pub struct ChannelFacts {
+    /// Its plugin.
+    pub plugin: PluginName,
+    /// The kind of address it needs; none where its configuration says where to.
+    pub address: Option<AddressNeed>,
+}
+
+/// Why a channel cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelUnavailable {
+    /// Nothing of that name is configured, and no plugin of that name works without configuration.
+    #[error("there is no channel `{name}`")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// A known channel with a similar name.
+        nearest: Option<String>,
+        /// A section to paste, where a plugin of that name exists.
+        section: Option<String>,
+    },
+    /// It is configured, but its plugin was refused, or its configuration is not one.
+    #[error("channel `{name}` cannot be used: {reason}")]
+    NotReady {
+        /// The channel.
+        name: ChannelName,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The channels there are right now.
+pub trait ChannelDirectory: Send + Sync + 'static {
+    /// What routing must know of a channel.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelUnavailable`] where there is no such channel or it cannot be used.
+    fn channel(&self, name: &ChannelName) -> Result<ChannelFacts, ChannelUnavailable>;
+}
+
+/// A template's parts to be rendered by an engine.
+#[derive(Clone, Debug)]
+pub struct RenderCall {
+    /// The engine: a template plugin's name.
+    pub engine: PluginName,
+    /// The template's name, for messages.
+    pub template: String,
+    /// Parts with their source.
+    pub parts: Arc<Vec<(String, String)>>,
+    /// A JSON object.
+    pub data: String,
+    /// BCP 47.
+    pub locale: Option<String>,
+    /// IANA name.
+    pub time_zone: Option<String>,
+    /// An undefined variable is a problem instead of nothing.
+    pub strict: bool,
+    /// What the clock shows.
+    pub now: Timestamp,
+}
+
+/// A problem in a template. Lines and columns count from 1; 0 is unknown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("part `{part}`, line {line}, column {column}: {message}")]
+pub struct TemplateProblem {
+    /// Which part.
+    pub part: String,
+    /// Which line.
+    pub line: u32,
+    /// Which column.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Why there is no rendered content.
+#[derive(Clone, Debug)]
+pub enum RenderFailure {
+    /// The template or its data is to blame.
+    Problem(TemplateProblem),
+    /// The engine failed, or none serves: how the attempt ends, with the engine's version where one was reached.
+    End(AttemptEnd, Option<Arc<PluginVersion>>),
+}
+
+/// A variable that a template reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateVariable {
+    /// Its name.
+    pub name: String,
+    /// The template fails without it.
+    pub required: bool,
+}
+
+/// Why a template was not taken.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TemplateCheckError {
+    /// What is wrong in the source.
+    #[error("the template has {} problem(s), the first: {}", .0.len(), .0[0])]
+    Problems(Vec<TemplateProblem>),
+    /// The engine did not answer.
+    #[error("template engine `{engine}` did not answer: {reason}")]
+    Engine {
+        /// Which engine.
+        engine: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Makes calls of template engines.
+#[async_trait]
+pub trait TemplateCaller: Send + Sync + 'static {
+    /// The variables of a template, or everything that can be seen to be wrong with it without data.
+    async fn check(&self, call: &RenderCall) -> Result<Vec<TemplateVariable>, TemplateCheckError>;
+
+    /// The rendered parts.
+    async fn render(&self, call: &RenderCall) -> Result<Vec<(String, String)>, RenderFailure>;
+
+    /// The engine that renders files with this extension, if one serves.
+    fn engine_for(&self, extension: &str) -> Option<PluginName>;
+}

@@ -1,0 +1,237 @@
+//! The two sources of surprise: wall time and chance. Both are injected, so that a test can hold them still.
+//!
+//! *Not here:* timeouts of I/O. Those are tokio's.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use crate::domain::{NotificationId, Timestamp};
+
+/// Wall time. Due times are durable, so they are instants of this clock and of no other.
+#[async_trait]
+pub trait Clock: Send + Sync + 'static {
+    /// The current instant.
+    fn now(&self) -> Timestamp;
+
+    /// Returns once [`now`](Self::now) is at or past `at`. Dropping the future gives up the wait.
+    async fn wait_until(&self, at: Timestamp);
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+/// A step of the machine's clock is noticed after this long at the latest.
+const RECHECK: Duration = Duration::from_secs(60);
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    async fn wait_until(&self, at: Timestamp) {
+        loop {
+            let left = at.since(self.now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(RECHECK)).await;
+        }
+    }
+}
+
+/// A clock that stands still until it is moved. Clones share one time.
+///
+/// ```
+/// use campanile::clock::{Clock, ManualClock};
+/// use campanile::domain::Timestamp;
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::at(Timestamp::from_millis(5_000));
+/// clock.advance(Duration::from_secs(1));
+/// assert_eq!(clock.now().as_millis(), 6_000);
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    state: Arc<Mutex<ManualState>>,
+}
+
+#[derive(Debug)]
+struct ManualState {
+    now: Timestamp,
+    next_waiter: u64,
+    waiters: BTreeMap<(Timestamp, u64), oneshot::Sender<()>>,
+}
+
+impl ManualClock {
+    /// A clock that shows `now`.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self { state: Arc::new(Mutex::new(ManualState { now, next_waiter: 0, waiters: BTreeMap::new() })) }
+    }
+
+    /// Moves the clock on and wakes everyone whose instant has come.
+    pub fn advance(&self, by: Duration) {
+        let mut state = self.lock();
+        let now = state.now.after(by);
+        state.now = now;
+        let later = state.waiters.split_off(&(now, u64::MAX));
+        let due = std::mem::replace(&mut state.waiters, later);
+        drop(state);
+        for waiter in due.into_values() {
+            // A waiter that gave up has dropped its end.
+            let _ = waiter.send(());
+        }
+    }
+
+    /// The earliest instant that somebody waits for.
+    #[must_use]
+    pub fn next_wait(&self) -> Option<Timestamp> {
+        let mut state = self.lock();
+        state.waiters.retain(|_, waiter| !waiter.is_closed());
+        state.waiters.keys().next().map(|(at, _)| *at)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, ManualState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    async fn wait_until(&self, at: Timestamp) {
+        let woken = {
+            let mut state = self.lock();
+            if state.now >= at {
+                return;
+            }
+            let (wake, woken) = oneshot::channel();
+            let number = state.next_waiter;
+            state.next_waiter += 1;
+            state.waiters.insert((at, number), wake);
+            woken
+        };
+        let _ = woken.await;
+    }
+}
+
+/// Chance: ids and jitter. One per process, so that ids only grow.
+#[derive(Debug)]
+pub struct Entropy {
+    state: Mutex<EntropyState>,
+    jitter: bool,
+}
+
+#[derive(Debug)]
+struct EntropyState {
+    /// SplitMix64: ids need to be unique and jitter spread; neither needs to be secret.
+    seed: u64,
+    last_id: u128,
+}
+
+impl Entropy {
+    /// Seeded by the operating system.
+    ///
+    /// # Panics
+    ///
+    /// Where the operating system has no randomness to give, nothing can be identified safely.
+    #[must_use]
+    pub fn from_system() -> Self {
+        let seed = getrandom::u64().expect("the operating system has a source of randomness");
+        Self { state: Mutex::new(EntropyState { seed, last_id: 0 }), jitter: true }
+    }
+
+    /// Repeatable: the same seed gives the same ids, and every roll of jitter is 0.
+    #[must_use]
+    pub fn fixed(seed: u64) -> Self {
+        Self { state: Mutex::new(EntropyState { seed, last_id: 0 }), jitter: false }
+    }
+
+    /// One draw from `[0, 1)`; always 0 where the entropy is fixed.
+    #[must_use]
+    pub fn roll(&self) -> f64 {
+        if !self.jitter {
+            return 0.0;
+        }
+        // 53 bits: as many as an `f64` holds exactly.
+        (self.lock().next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A UUIDv7 (RFC 9562) greater than every one given before, even where the clock stepped back.
+    #[must_use]
+    pub fn notification_id(&self, now: Timestamp) -> NotificationId {
+        let mut state = self.lock();
+        let random = (u128::from(state.next()) << 10) | u128::from(state.next() & 0x3ff);
+        // 48 bits of time, 74 of chance; version and variant are put between them at the end.
+        let fresh = (u128::from(now.as_millis()) << 74) | random;
+        let step = u128::from(state.next() >> 32) + 1;
+        let id = if fresh > state.last_id { fresh } else { state.last_id + step };
+        state.last_id = id;
+        drop(state);
+        let time = id >> 74;
+        let upper = (id >> 62) & 0xfff;
+        let lower = id & ((1 << 62) - 1);
+        let uuid = (time << 80) | (0x7 << 76) | (upper << 64) | (0b10 << 62) | lower;
+        NotificationId::from_bytes(uuid.to_be_bytes())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, EntropyState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EntropyState {
+    fn next(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_only_grow_even_if_the_clock_steps_back() {
+        let entropy = Entropy::from_system();
+        let times = [5_000, 5_000, 4_000, 6_000, 1];
+        let ids: Vec<_> =
+            (0..50_000).map(|n| entropy.notification_id(Timestamp::from_millis(times[n % times.len()]))).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn an_id_is_a_uuid_of_version_7_with_its_time_in_front() {
+        let id = Entropy::fixed(1).notification_id(Timestamp::from_millis(0x0123_4567_89ab));
+        let uuid = uuid::Uuid::from_bytes(*id.as_bytes());
+        assert_eq!((uuid.get_version_num(), uuid.get_variant()), (7, uuid::Variant::RFC4122));
+        assert!(id.to_string().starts_with("ntf_0123456789ab7"));
+    }
+
+    #[tokio::test]
+    async fn a_manual_clock_wakes_whom_it_passes_and_nobody_else() {
+        let clock = ManualClock::at(Timestamp::from_millis(0));
+        let early = clock.wait_until(Timestamp::from_millis(10));
+        let late = clock.wait_until(Timestamp::from_millis(20));
+        tokio::pin!(early, late);
+        assert!(futures_util::poll!(&mut early).is_pending());
+        assert!(futures_util::poll!(&mut late).is_pending());
+        clock.advance(Duration::from_millis(10));
+        assert!(futures_util::poll!(&mut early).is_ready());
+        assert!(futures_util::poll!(&mut late).is_pending());
+        assert_eq!(clock.next_wait(), Some(Timestamp::from_millis(20)));
+    }
+}

@@ -1,0 +1,184 @@
+//! Settings: one `Default` for each section, which code, documents and tests all read.
+//!
+//! *Flow:* flags over environment over file over default; then one check that collects every problem.
+//!
+//! *Not here:* what a setting does. Each room takes its own section.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::{ChannelName, PluginName, Priority, RetryPolicy};
+use crate::store::Durability;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[store]`
+    pub store: StoreConfig,
+    /// `[plugins]`
+    pub plugins: PluginsConfig,
+    /// `[channels.<name>]`
+    pub channels: BTreeMap<ChannelName, ChannelConfig>,
+    /// `[templates]`
+    pub templates: TemplatesConfig,
+    /// `[workers]`
+    pub workers: WorkersConfig,
+    /// `[retry.<policy>]`; `default` is always there.
+    pub retry: BTreeMap<String, RetryPolicy>,
+}
+
+/// `[server]`: the HTTP API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerConfig {
+    /// Where to listen. Without API keys this must be a loopback address. Default: `127.0.0.1:7433`.
+    pub listen: SocketAddr,
+    /// The largest request body, in bytes. Default: 4 MiB.
+    pub body_max: u64,
+    /// The largest body of a batch, in bytes. Default: 64 MiB.
+    pub batch_body_max: u64,
+    /// How long a stop waits for what is in flight. Default: 30 s.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7433),
+            body_max: 4 << 20,
+            batch_body_max: 64 << 20,
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `[store]`: durable state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreConfig {
+    /// The SQLite file, from `url = "sqlite://PATH"`. Default: `data/campanile.db`.
+    pub path: PathBuf,
+    /// How durable a commit is when its caller is told. Default: `full`.
+    pub durability: Durability,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { path: PathBuf::from("data/campanile.db"), durability: Durability::Full }
+    }
+}
+
+/// `[plugins]`: where they come from and what a call of one may use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginsConfig {
+    /// The operator's own plugins: loaded eagerly, watched. Default: `plugins-enabled`.
+    pub dir: PathBuf,
+    /// The set that comes with the program: loaded when a channel first uses one. Default: `plugins` beside the
+    /// executable, else `/usr/lib/campanile/plugins`; found at start, hence `None` here.
+    pub bundled_dir: Option<PathBuf>,
+    /// Whether `dir` is watched. Default: true.
+    pub watch: bool,
+    /// Compiled plugins, in a directory of its own with mode 0700. Default: `data/plugin-cache`.
+    pub cache_dir: PathBuf,
+    /// `[plugins.defaults]`
+    pub defaults: CallLimits,
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("plugins-enabled"),
+            bundled_dir: None,
+            watch: true,
+            cache_dir: PathBuf::from("data/plugin-cache"),
+            defaults: CallLimits::default(),
+        }
+    }
+}
+
+/// What one call of a plugin may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// CPU time; turned into fuel by a calibration at start. Default: 200 ms.
+    pub cpu_time: Duration,
+    /// Fuel, if it is to be given outright. Default: by `cpu_time`.
+    pub fuel: Option<u64>,
+    /// Linear memory, in bytes. Default: 64 MiB.
+    pub memory: u64,
+    /// Wall clock, over instantiation, guest code and host calls. Default: 10 s.
+    pub timeout: Duration,
+    /// HTTP requests per call. Default: 8.
+    pub egress_calls: u32,
+    /// The largest HTTP reply handed to a guest, in bytes; longer ones are cut. Default: 1 MiB.
+    pub response_max: u64,
+    /// Log output per call, in bytes, over the log interface and standard output together. Default: 16 KiB.
+    pub log_max: u64,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            cpu_time: Duration::from_millis(200),
+            fuel: None,
+            memory: 64 << 20,
+            timeout: Duration::from_secs(10),
+            egress_calls: 8,
+            response_max: 1 << 20,
+            log_max: 16 << 10,
+        }
+    }
+}
+
+/// `[channels.<name>]`: a configured instance of a channel plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelConfig {
+    /// Its plugin, by name.
+    pub plugin: PluginName,
+    /// What the plugin's schema asks for. May hold secrets: never printed.
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// Hosts it may speak to, besides those that its `config` names: `host`, `*.domain` or `host:port`.
+    pub allow_hosts: Vec<String>,
+    /// Special and private address ranges it may speak to, such as `127.0.0.1/32`. Default: none.
+    pub allow_networks: Vec<String>,
+    /// The retry policy, by name. Default: `default`.
+    pub retry: String,
+    /// Priority of notifications that name none. Default: none.
+    pub priority: Option<Priority>,
+    /// Overrides of `[plugins.defaults]`.
+    pub limits: CallLimits,
+}
+
+/// `[templates]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct TemplatesConfig {
+    /// The folder of template files. Default: `templates`.
+    pub dir: PathBuf,
+    /// An undefined variable is an error. Default: true.
+    pub strict: bool,
+}
+
+impl Default for TemplatesConfig {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("templates"), strict: true }
+    }
+}
+
+/// `[workers]`: how many deliveries run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkersConfig {
+    /// Workers. Default: 2 × CPUs; the pool has a fixed size for now.
+    pub max: u32,
+    /// Deliveries one worker has in flight. Default: 64.
+    pub per_worker: u32,
+    /// Deliveries a worker takes at once. Default: 10.
+    pub batch: u32,
+}
+
+impl Default for WorkersConfig {
+    fn default() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { max: u32::try_from(2 * cpus).unwrap_or(u32::MAX), per_worker: 64, batch: 10 }
+    }
+}

@@ -1,0 +1,32 @@
+//! The words of the house as pure values.
+//!
+//! *Invariants:* nothing here does I/O, waits, reads a clock or rolls dice: whoever calls brings the moment and the
+//! jitter along. Every status is an enum with its data.
+//!
+//! *Not here:* serde, SQL, WebAssembly. The shapes that are published (HTTP, rows, events, WIT) are each written down
+//! in the room that publishes them.
+
+mod delivery;
+mod event;
+mod id;
+mod lane;
+mod name;
+mod notification;
+mod outcome;
+mod retry;
+mod settle;
+mod timestamp;
+
+pub use delivery::{Attempt, AttemptEnd, DeliveryState, DeliveryStatus, FailReason, Waiting};
+pub use event::{Event, EventBody, EventKind};
+pub use id::{DeliveryId, NotificationId, ParseIdError};
+pub use lane::{Lane, Position, Queued};
+pub use name::{ChannelName, NameError, PluginName, TemplateName};
+pub use notification::{
+    Action, ActionStyle, Content, Notification, NotificationStatus, ParsePriorityError, Part, Priority, Recipient,
+    StatusCounts, TemplateUse,
+};
+pub use outcome::{Blame, Fault, Interruption, Outcome, RateScope, Receipt, Trouble};
+pub use retry::{Backoff, RetryPolicy};
+pub use settle::{Lifetime, Moment, settle};
+pub use timestamp::Timestamp;

@@ -1,0 +1,158 @@
+//! Facts about notifications, deliveries and plugins. Each is written in the transaction of its cause.
+
+use super::{DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, Priority, Timestamp};
+
+/// What an event is about, with what is worth knowing. No address, no content, no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventBody {
+    /// A notification is durable.
+    NotificationAccepted {
+        /// Which.
+        notification: NotificationId,
+        /// How urgent.
+        priority: Priority,
+        /// How many deliveries it has.
+        deliveries: u32,
+    },
+    /// All deliveries of a notification are final.
+    NotificationCompleted {
+        /// Which.
+        notification: NotificationId,
+        /// How it ended.
+        status: NotificationStatus,
+    },
+    /// A caller withdrew a notification.
+    NotificationCancelled {
+        /// Which.
+        notification: NotificationId,
+        /// Deliveries that will not happen.
+        deliveries: u32,
+    },
+    /// A plugin was called.
+    DeliveryAttempted {
+        /// Which.
+        delivery: DeliveryId,
+        /// From 1.
+        attempt: u32,
+        /// How it ended, as in [`AttemptEnd::as_str`](super::AttemptEnd::as_str).
+        end: String,
+        /// How long it took, in microseconds.
+        duration_us: u64,
+    },
+    /// A delivery was sent.
+    DeliverySent {
+        /// Which.
+        delivery: DeliveryId,
+        /// Attempts made.
+        attempts: u32,
+        /// The provider's id of the message.
+        provider_id: Option<String>,
+        /// The provider took it and nobody will tell its final word.
+        unconfirmed: bool,
+    },
+    /// A delivery waits for another attempt.
+    DeliveryRetrying {
+        /// Which.
+        delivery: DeliveryId,
+        /// Attempts made.
+        attempts: u32,
+        /// Not before this.
+        due: Timestamp,
+    },
+    /// A delivery was given up.
+    DeliveryFailed {
+        /// Which.
+        delivery: DeliveryId,
+        /// Attempts made.
+        attempts: u32,
+        /// As in [`FailReason::as_str`].
+        reason: String,
+    },
+    /// A delivery was withdrawn.
+    DeliveryCancelled {
+        /// Which.
+        delivery: DeliveryId,
+        /// Attempts made.
+        attempts: u32,
+    },
+}
+
+/// The type of an event, as subscribers filter by it.
+pub type EventKind = &'static str;
+
+impl EventBody {
+    /// Its published type.
+    #[must_use]
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::NotificationAccepted { .. } => "notification.accepted",
+            Self::NotificationCompleted { .. } => "notification.completed",
+            Self::NotificationCancelled { .. } => "notification.cancelled",
+            Self::DeliveryAttempted { .. } => "delivery.attempted",
+            Self::DeliverySent { .. } => "delivery.sent",
+            Self::DeliveryRetrying { .. } => "delivery.retrying",
+            Self::DeliveryFailed { .. } => "delivery.failed",
+            Self::DeliveryCancelled { .. } => "delivery.cancelled",
+        }
+    }
+
+    /// The event that says a delivery has come to `state`.
+    #[must_use]
+    pub fn of_state(delivery: DeliveryId, state: &DeliveryState) -> Self {
+        match state {
+            DeliveryState::Waiting(waiting) => {
+                Self::DeliveryRetrying { delivery, attempts: waiting.attempts, due: waiting.due }
+            }
+            DeliveryState::Sent { attempts, receipt, unconfirmed, .. } => Self::DeliverySent {
+                delivery,
+                attempts: *attempts,
+                provider_id: receipt.provider_id.clone(),
+                unconfirmed: *unconfirmed,
+            },
+            DeliveryState::Failed { attempts, reason, .. } => {
+                Self::DeliveryFailed { delivery, attempts: *attempts, reason: FailReason::as_str(reason).to_owned() }
+            }
+            DeliveryState::Cancelled { attempts, .. } => Self::DeliveryCancelled { delivery, attempts: *attempts },
+        }
+    }
+
+    /// The notification it is about.
+    #[must_use]
+    pub const fn notification(&self) -> NotificationId {
+        match self {
+            Self::NotificationAccepted { notification, .. }
+            | Self::NotificationCompleted { notification, .. }
+            | Self::NotificationCancelled { notification, .. } => *notification,
+            Self::DeliveryAttempted { delivery, .. }
+            | Self::DeliverySent { delivery, .. }
+            | Self::DeliveryRetrying { delivery, .. }
+            | Self::DeliveryFailed { delivery, .. }
+            | Self::DeliveryCancelled { delivery, .. } => delivery.notification(),
+        }
+    }
+
+    /// The delivery it is about, if it is about one.
+    #[must_use]
+    pub const fn delivery(&self) -> Option<DeliveryId> {
+        match self {
+            Self::NotificationAccepted { .. }
+            | Self::NotificationCompleted { .. }
+            | Self::NotificationCancelled { .. } => None,
+            Self::DeliveryAttempted { delivery, .. }
+            | Self::DeliverySent { delivery, .. }
+            | Self::DeliveryRetrying { delivery, .. }
+            | Self::DeliveryFailed { delivery, .. }
+            | Self::DeliveryCancelled { delivery, .. } => Some(*delivery),
+        }
+    }
+}
+
+/// A fact and when it became one. Its number is given when it becomes visible, by the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub body: EventBody,
+}

@@ -1,0 +1,10 @@
+//! Campanile, a notification runtime: a durable queue, delivery at least once, channels as sandboxed WebAssembly
+//! plugins.
+//!
+//! ARCHITECTURE.md in the repository is the map of the rooms below.
+
+pub mod call;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod store;

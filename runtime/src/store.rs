@@ -1,0 +1,314 @@
+//! The only door to durable state.
+//!
+//! *Flow:* intake `accept`s, a worker `claim`s what the queue says is due, calls the channel and `settle`s; the queue
+//! reads `page`s of what does not fit in memory; readers use `notification` and `outbox`.
+//!
+//! *Invariants:* each method is one transaction and returns after its commit is durable at the configured level. An
+//! engine keeps, it never decides: states, due times and events arrive computed. Events are written in the transaction
+//! of their cause.
+//!
+//! *Not here:* what a state means (`domain`), when something is due next (`domain::settle`).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    Attempt, ChannelName, DeliveryId, DeliveryState, Event, Lane, Notification, NotificationId, Position, Queued,
+    Recipient, StatusCounts, Timestamp, Waiting,
+};
+
+/// How durable a commit is when its caller is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// On the disk: survives a loss of power. The default.
+    #[default]
+    Full,
+    /// With the operating system: survives the end of this process.
+    Os,
+    /// In memory only: for tests and measurements.
+    Memory,
+}
+
+impl Durability {
+    /// Its word in configuration and figures.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Os => "os",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// A notification that passed every check, with the deliveries that `route` made of it.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The notification.
+    pub notification: Arc<Notification>,
+    /// Its deliveries; the place in this list is the index in the id. 1 to 1,000.
+    pub deliveries: Vec<PlannedDelivery>,
+}
+
+/// One delivery to be.
+#[derive(Clone, Debug)]
+pub struct PlannedDelivery {
+    /// Through which channel.
+    pub channel: ChannelName,
+    /// To whom.
+    pub recipient: Recipient,
+    /// Not before this.
+    pub due: Timestamp,
+}
+
+/// The right to call a channel for one delivery, once. Claims are numbered; only the newest of a delivery can settle.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Greater than every claim before, in this process.
+    pub number: u64,
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// What was used up so far.
+    pub progress: Waiting,
+    /// Through which channel.
+    pub channel: ChannelName,
+    /// To whom.
+    pub recipient: Arc<Recipient>,
+    /// What to tell.
+    pub notification: Arc<Notification>,
+}
+
+/// How an attempt ended and what comes next, to be written together.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// [`Claim::number`].
+    pub claim: u64,
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// The attempt's row.
+    pub attempt: Attempt,
+    /// The next state, by [`domain::settle`](crate::domain::settle).
+    pub state: DeliveryState,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a settlement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settled {
+    /// Written. The state is the one asked for, or `Cancelled` where the delivery was cancelled in flight and this
+    /// attempt did not send it.
+    Applied(DeliveryState),
+    /// The claim is not the newest of its delivery, or the delivery is final: counted, and nothing written.
+    Late,
+}
+
+/// What `cancel` found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// No such notification.
+    Unknown,
+    /// Every delivery was final before.
+    AlreadyFinal,
+    /// `now` deliveries are cancelled; `in_flight` will be, unless the attempt under way sends them.
+    Cancelled {
+        /// Cancelled in this transaction.
+        now: u32,
+        /// Will be cancelled when their attempt ends without being sent.
+        in_flight: u32,
+    },
+}
+
+/// One delivery as a reader sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeliveryRecord {
+    /// Which.
+    pub id: DeliveryId,
+    /// Through which channel.
+    pub channel: ChannelName,
+    /// To whom.
+    pub recipient: Recipient,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Every call made, the first one first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One notification as a reader sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotificationRecord {
+    /// As accepted.
+    pub notification: Arc<Notification>,
+    /// Its deliveries per status.
+    pub counts: StatusCounts,
+    /// Its deliveries, by index.
+    pub deliveries: Vec<DeliveryRecord>,
+}
+
+/// An event's place in the outbox: from 1, without gaps, in the order of commits.
+pub type EventNumber = u64;
+
+/// An event with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NumberedEvent {
+    /// Its place.
+    pub number: EventNumber,
+    /// The event.
+    pub event: Event,
+}
+
+/// How many deliveries wait in a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneDepth {
+    /// Which lane.
+    pub lane: Lane,
+    /// Deliveries that are not final.
+    pub waiting: u64,
+}
+
+/// A template's source, kept as long as a notification that is pinned to it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateSource {
+    /// SHA-256 of the source.
+    pub version: [u8; 32],
+    /// The engine that renders it: a plugin's name.
+    pub engine: String,
+    /// Parts, such as `title`, `text` and `html`, with their source.
+    pub parts: Vec<(String, String)>,
+}
+
+/// Totals since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Commands in them: `commands / commits` is the mean batch.
+    pub commands: u64,
+    /// Settlements that came too late and were not applied.
+    pub late_settlements: u64,
+    /// Sum of the time spent in commits, in microseconds.
+    pub commit_us: u64,
+    /// Commits that were synced to the disk.
+    pub syncs: u64,
+}
+
+/// What one commit made visible.
+#[derive(Clone, Debug, Default)]
+pub struct Committed {
+    /// Deliveries accepted in it, for the queue.
+    pub accepted: Vec<Queued>,
+    /// Events in it, numbered.
+    pub events: Vec<NumberedEvent>,
+}
+
+/// Is told of every commit once it is durable, before its callers are, on the writer's own thread. It must be quick
+/// and must not block: it holds up everybody.
+pub trait CommitListener: Send + Sync + 'static {
+    /// `committed` is durable.
+    fn committed(&self, committed: Committed);
+}
+
+/// Why durable state could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The disk is full or does not answer; what was asked for did not happen and may be asked for again.
+    #[error("the store cannot write: {reason}")]
+    Unavailable {
+        /// What the engine said.
+        reason: String,
+    },
+    /// Another process owns the store.
+    #[error("the store `{path}` is in use by {holder}")]
+    Locked {
+        /// The file.
+        path: String,
+        /// Who holds it, as far as known.
+        holder: String,
+    },
+    /// The file is not one of ours, was damaged, or is of a newer version.
+    #[error("the store `{path}` cannot be used: {reason}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+    /// A defect of ours: a row that cannot be read back, a statement that the engine refuses.
+    #[error("the store failed: {reason}")]
+    Internal {
+        /// What the engine said.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// Whether asking again later may help.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// The only door to durable state. See the top of this file for what holds for every method.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Keeps notifications with their deliveries and events: all or nothing.
+    async fn accept(&self, planned: Vec<Planned>) -> Result<(), StoreError>;
+
+    /// Claims those of `ids` that wait, are due at `now` and are not claimed. The rest is left out of the answer.
+    async fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Result<Vec<Claim>, StoreError>;
+
+    /// Gives up claims without an attempt: the deliveries wait as before.
+    async fn release(&self, claims: &[u64]) -> Result<(), StoreError>;
+
+    /// Writes attempts, next states and events together. One answer for each, in order.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
+
+    /// Cancels what has not left.
+    async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError>;
+
+    /// Up to `limit` deliveries of a lane that are not final, in order, behind `after`.
+    async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError>;
+
+    /// Every lane in which something waits.
+    async fn lanes(&self) -> Result<Vec<LaneDepth>, StoreError>;
+
+    /// One notification with its deliveries and their attempts.
+    async fn notification(&self, id: NotificationId) -> Result<Option<NotificationRecord>, StoreError>;
+
+    /// Up to `limit` events behind `after`, in order. 0 is before the first.
+    async fn outbox(&self, after: EventNumber, limit: usize) -> Result<Vec<NumberedEvent>, StoreError>;
+
+    /// Deliveries per status, counted from the rows.
+    async fn count(&self) -> Result<StatusCounts64, StoreError>;
+
+    /// Keeps a template's source; nothing happens if it is kept already.
+    async fn keep_template(&self, source: TemplateSource) -> Result<(), StoreError>;
+
+    /// The source with this SHA-256.
+    async fn template(&self, version: [u8; 32]) -> Result<Option<TemplateSource>, StoreError>;
+
+    /// Totals since the store was opened.
+    fn stats(&self) -> StoreStats;
+
+    /// Commits what was handed over, then refuses the rest.
+    async fn close(&self);
+}
+
+/// Deliveries per status over the whole store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusCounts64 {
+    /// Pending and retrying.
+    pub open: u64,
+    /// Sent.
+    pub sent: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+}
