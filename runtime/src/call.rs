@@ -108,7 +108,12 @@ pub enum ChannelUnavailable {
 }
 
 /// The channels there are right now.
+#[async_trait]
 pub trait ChannelDirectory: Send + Sync + 'static {
+    /// Gives a plugin that comes with the program the time to be compiled for its first channel. To be awaited before
+    /// [`channel`](Self::channel) is asked about a name from outside; at once where there is nothing to do.
+    async fn make_ready(&self, _name: &str) {}
+
     /// What routing must know of a channel.
     ///
     /// # Errors
@@ -196,6 +201,7 @@ pub trait TemplateCaller: Send + Sync + 'static {
     /// The rendered parts.
     async fn render(&self, call: &RenderCall) -> Result<Vec<(String, String)>, RenderFailure>;
 
-    /// The engine that renders files with this extension, if one serves.
-    fn engine_for(&self, extension: &str) -> Option<PluginName>;
+    /// The engine that renders files with this extension, if there is one. Compiles those that come with the program on
+    /// the first use.
+    async fn engine_for(&self, extension: &str) -> Option<PluginName>;
 }
