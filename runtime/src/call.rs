@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{AttemptEnd, ChannelName, Content, DeliveryId, Notification, PluginName, Recipient, Timestamp};
+use crate::domain::{
+    AttemptEnd, Blame, ChannelName, Content, DeliveryId, Notification, Outcome, PluginName, Recipient, Timestamp,
+};
 
 /// One attempt to be made.
 #[derive(Clone, Debug)]
@@ -129,8 +131,10 @@ pub struct RenderCall {
     pub engine: PluginName,
     /// The template's name, for messages.
     pub template: String,
-    /// Parts with their source.
+    /// Parts with their source: what is rendered.
     pub parts: Arc<Vec<(String, String)>>,
+    /// What parts may include, with their source. Not rendered by itself.
+    pub includes: Arc<Vec<(String, String)>>,
     /// A JSON object.
     pub data: String,
     /// BCP 47.
@@ -164,6 +168,22 @@ pub enum RenderFailure {
     Problem(TemplateProblem),
     /// The engine failed, or none serves: how the attempt ends, with the engine's version where one was reached.
     End(AttemptEnd, Option<Arc<PluginVersion>>),
+}
+
+impl RenderFailure {
+    /// How the attempt ends that wanted this content, with the engine's version where one was reached. A template's
+    /// problem is the message's: it is rejected, and counts against neither the channel nor the engine.
+    #[must_use]
+    pub fn into_end(self) -> (AttemptEnd, Option<Arc<PluginVersion>>) {
+        match self {
+            Self::Problem(problem) => {
+                let reason = problem.to_string();
+                let code = Some("template".to_owned());
+                (AttemptEnd::Outcome(Outcome::Rejected { blame: Blame::Message, code, reason }), None)
+            }
+            Self::End(end, plugin) => (end, plugin),
+        }
+    }
 }
 
 /// A variable that a template reads.

@@ -174,7 +174,8 @@ pub struct TemplateSource {
     pub version: [u8; 32],
     /// The engine that renders it: a plugin's name.
     pub engine: String,
-    /// Parts, such as `title`, `text` and `html`, with their source.
+    /// Parts, such as `title`, `text` and `html`, with their source. A name that starts with `_` is an include: other
+    /// parts may use it, it is not rendered by itself.
     pub parts: Vec<(String, String)>,
 }
 

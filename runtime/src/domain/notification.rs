@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::{DeliveryStatus, NotificationId, TemplateName, Timestamp};
 
@@ -141,8 +142,8 @@ pub struct Notification {
     pub kind: String,
     /// How urgent.
     pub priority: Priority,
-    /// What to tell.
-    pub content: Content,
+    /// What to tell. Shared: each of its deliveries hands the same one to its channel.
+    pub content: Arc<Content>,
     /// Buttons and links.
     pub actions: Vec<Action>,
     /// Writes `content` at dispatch.
