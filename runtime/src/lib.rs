@@ -4,6 +4,7 @@
 //! ARCHITECTURE.md in the repository is the map of the rooms below.
 
 pub mod call;
+pub mod capability;
 pub mod clock;
 pub mod config;
 pub mod domain;

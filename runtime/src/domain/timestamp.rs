@@ -19,8 +19,8 @@ use std::time::Duration;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The last instant that can be printed: the end of the year 9999.
-    pub const MAX: Self = Self(253_402_300_799_999);
+    /// The last instant that can be printed in any time zone: the last day but one of the year 9999.
+    pub const MAX: Self = Self(253_402_207_200_000);
 
     /// The instant `millis` milliseconds after the epoch, at most [`Timestamp::MAX`].
     #[must_use]
@@ -70,6 +70,6 @@ mod tests {
     #[test]
     fn the_far_future_is_the_end_of_9999() {
         assert_eq!(Timestamp::from_millis(5).after(Duration::MAX), Timestamp::MAX);
-        assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-30T22:00:00.000Z");
     }
 }

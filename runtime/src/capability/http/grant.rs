@@ -1,0 +1,260 @@
+//! What a channel may reach: what its plugin asks for ∩ what the operator grants.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use url::{Host, Url};
+
+use super::address::{Network, ParseNetworkError, special_use};
+
+/// Hosts that one channel may be granted. A channel speaks to one provider; this bounds what is matched per request.
+const HOSTS_MAX: usize = 64;
+
+/// One thing a plugin asks of `http`, as in its descriptor.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Host patterns, or `config:/pointer` for the host in the URL that stands there.
+    pub scope: &'a [String],
+    /// The channel cannot work without it.
+    pub required: bool,
+}
+
+/// Why a channel does not get what its plugin needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrantError {
+    /// The plugin needs a host that is not granted.
+    #[error(
+        "its plugin needs to reach `{host}`, which is not granted; add `allow_hosts = [\"{host}\"]` to the channel"
+    )]
+    NotGranted {
+        /// The pattern asked for.
+        host: String,
+    },
+    /// An entry of `allow_hosts`, or a pattern that the plugin asks for, is not a host pattern.
+    #[error("`{text}` is not a host pattern: write `host`, `*.domain` or `host:port`, without scheme or path")]
+    NotAPattern {
+        /// The entry.
+        text: String,
+    },
+    /// An entry of `allow_networks` is not a range.
+    #[error(transparent)]
+    NotANetwork(#[from] ParseNetworkError),
+    /// The config has no usable URL where the plugin looks for its host.
+    #[error("the config has no http or https URL with a host at `{pointer}`")]
+    NoUrl {
+        /// A JSON Pointer.
+        pointer: String,
+    },
+    /// Over 64 hosts.
+    #[error("{count} hosts are granted to one channel, the limit is {HOSTS_MAX}")]
+    TooMany {
+        /// How many.
+        count: usize,
+    },
+    /// The HTTP client could not be made.
+    #[error("the HTTP client could not be set up: {reason}")]
+    Client {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// `host`, `*.domain`, either with `:port`.
+#[derive(Clone, PartialEq, Eq)]
+struct HostPattern {
+    /// Lower case; without the `*.`.
+    name: String,
+    /// Any name below `name`, not `name` itself.
+    below: bool,
+    /// None: the default port of the scheme.
+    port: Option<u16>,
+}
+
+impl HostPattern {
+    fn parse(text: &str) -> Result<Self, GrantError> {
+        let error = || GrantError::NotAPattern { text: text.chars().take(255).collect() };
+        let (below, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
+        // The URL parser knows every spelling of a host, so it has the word on what is one. The leading slashes keep
+        // a path, a query or credentials from slipping in unnoticed.
+        let url = Url::parse(&format!("http://{rest}/")).map_err(|_| error())?;
+        let plain = url.path() == "/" && url.username().is_empty() && url.password().is_none();
+        if !plain || url.query().is_some() || url.fragment().is_some() || rest.contains(['/', '*', '@']) {
+            return Err(error());
+        }
+        let port = match rest.rsplit_once(':') {
+            Some((_, port)) if !rest.ends_with(']') => Some(port.parse().map_err(|_| error())?),
+            _ => None,
+        };
+        let name = url.host_str().ok_or_else(error)?.to_owned();
+        Ok(Self { name, below, port })
+    }
+
+    fn of_url(url: &Url) -> Option<Self> {
+        // The port as written, or the scheme's own: a config that names a URL means that port and no other.
+        Some(Self { name: url.host_str()?.to_owned(), below: false, port: url.port_or_known_default() })
+    }
+
+    fn matches(&self, url: &Url) -> bool {
+        let Some(host) = url.host_str() else { return false };
+        let name = match url.host() {
+            // Labels mean nothing in an address.
+            Some(Host::Ipv4(_) | Host::Ipv6(_)) => !self.below && host == self.name,
+            _ if self.below => host.strip_suffix(&self.name).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            _ => host == self.name,
+        };
+        let port = url.port_or_known_default();
+        let default = if url.scheme() == "https" { Some(443) } else { Some(80) };
+        name && port == self.port.or(default)
+    }
+
+    /// Whether all that `other` matches is matched by this.
+    fn covers(&self, other: &Self) -> bool {
+        let name = if self.below {
+            let suffix = format!(".{}", self.name);
+            other.name.ends_with(&suffix) || (other.below && other.name == self.name)
+        } else {
+            !other.below && other.name == self.name
+        };
+        name && (self.port == other.port)
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let star = if self.below { "*." } else { "" };
+        write!(f, "{star}{}", self.name)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// Turns a host name into addresses. Injected, so that a test can be a hostile name server.
+#[async_trait]
+pub trait HostResolver: Send + Sync + 'static {
+    /// The addresses of `host`; the port in them is not used.
+    async fn resolve(&self, host: &str) -> std::io::Result<Vec<SocketAddr>>;
+}
+
+/// The operating system's resolver.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemResolver;
+
+#[async_trait]
+impl HostResolver for SystemResolver {
+    async fn resolve(&self, host: &str) -> std::io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, 0)).await?.collect())
+    }
+}
+
+/// What one channel may reach, with a connection pool of its own. Made when the channel is loaded.
+pub struct HttpGrant {
+    hosts: Vec<HostPattern>,
+    networks: Arc<Vec<Network>>,
+    pub(super) client: reqwest::Client,
+}
+
+impl fmt::Debug for HttpGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts: Vec<String> = self.hosts.iter().map(ToString::to_string).collect();
+        f.debug_struct("HttpGrant").field("hosts", &hosts).field("networks", &self.networks).finish_non_exhaustive()
+    }
+}
+
+impl HttpGrant {
+    /// Checks what a plugin asks for against what the operator grants with `allow_hosts` and `allow_networks`.
+    ///
+    /// A host that stands in the channel's own config at a place the plugin asks for is granted by standing there:
+    /// the operator wrote it. A special or private address is not: that takes `allow_networks`.
+    ///
+    /// # Errors
+    ///
+    /// [`GrantError`] names what is missing and the line that would grant it.
+    pub fn check(
+        asked: &[Asked<'_>],
+        config: &Map<String, Value>,
+        allow_hosts: &[String],
+        allow_networks: &[String],
+        resolver: Arc<dyn HostResolver>,
+    ) -> Result<Self, GrantError> {
+        let allowed = allow_hosts.iter().map(|text| HostPattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let networks = allow_networks.iter().map(|text| text.parse()).collect::<Result<Vec<Network>, _>>()?;
+        let mut hosts = Vec::new();
+        for Asked { scope, required } in asked {
+            for item in *scope {
+                match item.strip_prefix("config:") {
+                    Some(pointer) => match host_in_config(config, pointer) {
+                        Some(host) => hosts.push(host),
+                        None if *required => return Err(GrantError::NoUrl { pointer: pointer.to_owned() }),
+                        None => {}
+                    },
+                    None => {
+                        let wanted = HostPattern::parse(item)?;
+                        if allowed.iter().any(|allowed| allowed.covers(&wanted)) {
+                            hosts.push(wanted);
+                        } else if *required {
+                            return Err(GrantError::NotGranted { host: wanted.to_string() });
+                        } else {
+                            // The operator may grant less than was asked for.
+                            hosts.extend(allowed.iter().filter(|allowed| wanted.covers(allowed)).cloned());
+                        }
+                    }
+                }
+            }
+        }
+        if hosts.len() > HOSTS_MAX {
+            return Err(GrantError::TooMany { count: hosts.len() });
+        }
+        let networks = Arc::new(networks);
+        let client = super::client::build(resolver, Arc::clone(&networks))
+            .map_err(|error| GrantError::Client { reason: error.to_string() })?;
+        Ok(Self { hosts, networks, client })
+    }
+
+    /// Whether `url` goes to a granted host and, where its host is an address, to one that may be reached.
+    pub(super) fn permits(&self, url: &Url) -> Result<(), String> {
+        if !self.hosts.iter().any(|host| host.matches(url)) {
+            let host = url.host_str().unwrap_or_default();
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            return Err(format!(
+                "host `{host}{port}` is not granted; add `allow_hosts = [\"{host}{port}\"]` to the channel, if its \
+                 plugin asks for it"
+            ));
+        }
+        match url.host() {
+            Some(Host::Ipv4(ip)) => permits_address(&self.networks, ip.into()),
+            Some(Host::Ipv6(ip)) => permits_address(&self.networks, ip.into()),
+            // Judged when it is resolved.
+            Some(Host::Domain(_)) | None => Ok(()),
+        }
+    }
+}
+
+/// Whether an address is public or its range granted; the sentence says how to grant it.
+pub(super) fn permits_address(networks: &[Network], address: std::net::IpAddr) -> Result<(), String> {
+    // A range is granted as IPv4; a mapped spelling of one of its addresses is the same address.
+    let address = address.to_canonical();
+    match special_use(address) {
+        Some(what) if !networks.iter().any(|network| network.contains(address)) => {
+            let longest = if address.is_ipv4() { 32 } else { 128 };
+            Err(format!(
+                "the address `{address}` is not public ({what}); add `allow_networks = [\"{address}/{longest}\"]` to \
+                 the channel to allow it"
+            ))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn host_in_config(config: &Map<String, Value>, pointer: &str) -> Option<HostPattern> {
+    let mut keys = pointer.strip_prefix('/')?.split('/').map(|key| key.replace("~1", "/").replace("~0", "~"));
+    let first = config.get(&keys.next()?)?;
+    let value = keys.try_fold(first, |value, key| value.get(key))?;
+    let url = Url::parse(value.as_str()?).ok()?;
+    matches!(url.scheme(), "http" | "https").then(|| HostPattern::of_url(&url)).flatten()
+}
+
+#[cfg(test)]
+mod tests;
