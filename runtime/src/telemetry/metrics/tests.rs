@@ -1,0 +1,84 @@
+//! What a scrape shows.
+
+use super::*;
+use crate::domain::{FailReason, Fault, Outcome, Receipt, Timestamp};
+
+const NOW: Timestamp = Timestamp::from_millis(0);
+
+fn ops() -> ChannelName {
+    ChannelName::new("ops").expect("a name")
+}
+
+fn sent() -> AttemptEnd {
+    AttemptEnd::Outcome(Outcome::Sent(Receipt::default()))
+}
+
+#[track_caller]
+fn assert_has(metrics: &Metrics, line: &str) {
+    let text = metrics.encode();
+    assert!(text.lines().any(|found| found == line), "no line `{line}` in\n{text}");
+}
+
+#[test]
+fn every_priority_counts_under_its_own_name() {
+    let metrics = Metrics::new();
+    for (n, priority) in Priority::DESCENDING.into_iter().enumerate() {
+        for _ in 0..=n {
+            metrics.notification_accepted(priority);
+        }
+        metrics.queue_depth(priority, n as u64);
+    }
+    assert_has(&metrics, r#"campanile_notifications_accepted_total{priority="critical"} 1"#);
+    assert_has(&metrics, r#"campanile_notifications_accepted_total{priority="low"} 4"#);
+    assert_has(&metrics, r#"campanile_queue_depth{priority="normal"} 2"#);
+}
+
+#[test]
+fn attempts_and_calls_are_told_apart_by_how_they_ended() {
+    let metrics = Metrics::new();
+    let plugin = PluginName::new("slack").expect("a name");
+    let fault = AttemptEnd::Fault { fault: Fault::OutOfFuel, message: String::new() };
+    let used = PluginUse { duration: Duration::from_micros(20), fuel: 12_000, memory_bytes: 131_072 };
+    for end in [&sent(), &fault] {
+        metrics.attempt_ended(&ops(), end);
+        metrics.plugin_called(&plugin, &semver::Version::new(1, 2, 3), end, used);
+    }
+    assert_has(&metrics, r#"campanile_attempts_total{channel="ops",outcome="sent"} 1"#);
+    assert_has(&metrics, r#"campanile_attempts_total{channel="ops",outcome="out-of-fuel"} 1"#);
+    assert_has(&metrics, r#"campanile_plugin_calls_total{plugin="slack",version="1.2.3",result="out-of-fuel"} 1"#);
+    assert_has(&metrics, r#"campanile_plugin_fuel_count{plugin="slack"} 2"#);
+}
+
+#[test]
+fn a_delivery_that_retries_and_then_fails_leaves_one_dead_letter_and_no_retry() {
+    let metrics = Metrics::new();
+    let fresh = Waiting::fresh(NOW);
+    let retrying = Waiting { attempts: 1, retries_used: 1, ..fresh };
+    let dead = DeliveryState::Failed { at: NOW, attempts: 2, reason: FailReason::Expired };
+    metrics.delivery_settled(&ops(), &fresh, &DeliveryState::Waiting(retrying), Duration::ZERO);
+    assert_has(&metrics, "campanile_retries_scheduled 1");
+    metrics.delivery_settled(&ops(), &retrying, &dead, Duration::ZERO);
+    assert_has(&metrics, "campanile_retries_scheduled 0");
+    assert_has(&metrics, "campanile_dead_letters 1");
+    assert_has(&metrics, r#"campanile_deliveries_total{channel="ops",outcome="failed"} 1"#);
+}
+
+#[test]
+fn labels_are_what_the_catalogue_says() {
+    let metrics = Metrics::new();
+    metrics.egress(&PluginName::new("slack").expect("a name"), EgressResult::Denied);
+    metrics.event("delivery.sent");
+    metrics.http_request("/v1/notifications/{id}", 404);
+    metrics.committed(64, Duration::from_millis(2));
+    assert_has(&metrics, r#"campanile_egress_total{plugin="slack",result="denied"} 1"#);
+    assert_has(&metrics, r#"campanile_events_total{type="delivery.sent"} 1"#);
+    assert_has(&metrics, r#"campanile_http_requests_total{route="/v1/notifications/{id}",status="404"} 1"#);
+    assert_has(&metrics, "campanile_store_batch_size_sum 64.0");
+}
+
+#[test]
+fn a_catalogue_that_is_off_counts_nothing() {
+    let metrics = Metrics::off();
+    metrics.notification_accepted(Priority::Low);
+    assert_has(&metrics, r#"campanile_notifications_accepted_total{priority="low"} 0"#);
+}
