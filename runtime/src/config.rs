@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::{ChannelName, PluginName, Priority, RetryPolicy};
-use crate::store::Durability;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +50,30 @@ impl Default for ServerConfig {
             body_max: 4 << 20,
             batch_body_max: 64 << 20,
             shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How durable a commit is when its caller is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// On the disk: survives a loss of power. The default.
+    #[default]
+    Full,
+    /// With the operating system: survives the end of this process.
+    Os,
+    /// In memory only: for tests and measurements.
+    Memory,
+}
+
+impl Durability {
+    /// Its word in configuration and figures.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Os => "os",
+            Self::Memory => "memory",
         }
     }
 }

@@ -18,29 +18,7 @@ use crate::domain::{
     Recipient, StatusCounts, Timestamp, Waiting,
 };
 
-/// How durable a commit is when its caller is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// On the disk: survives a loss of power. The default.
-    #[default]
-    Full,
-    /// With the operating system: survives the end of this process.
-    Os,
-    /// In memory only: for tests and measurements.
-    Memory,
-}
-
-impl Durability {
-    /// Its word in configuration and figures.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Os => "os",
-            Self::Memory => "memory",
-        }
-    }
-}
+pub use crate::config::Durability;
 
 /// A notification that passed every check, with the deliveries that `route` made of it.
 #[derive(Clone, Debug)]

@@ -1,0 +1,88 @@
+# Two commands do everything on a fresh machine with Rust and a C compiler: `make demo` and `make test`.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+GUESTS := $(TARGET)/guests/wasm32-wasip2/release
+# Tests read the guests from here, and the harness the program.
+export CAMPANILE_GUESTS := $(GUESTS)
+export CAMPANILE_BIN := $(TARGET)/debug/campanile
+export CARGO_TERM_COLOR ?= auto
+
+# The plugins that come with the program: every folder in plugins/. Engines recurse and have link settings of their
+# own in their folder, so they are built from there.
+ENGINES := minijinja
+PLUGINS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml)))
+CHANNELS := $(filter-out $(ENGINES),$(PLUGINS))
+TEST_GUESTS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml)))
+GUEST_PACKAGES := $(addprefix campanile-plugin-,$(CHANNELS)) $(addprefix campanile-guest-,$(TEST_GUESTS))
+GUEST_BUILD := cargo build --release --locked --target wasm32-wasip2 --target-dir $(TARGET)/guests
+
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+ifeq ($(NEXTEST),yes)
+RUN_TESTS := cargo nextest run --locked
+else
+RUN_TESTS := cargo test --locked --lib --bins --tests
+endif
+
+STEP := .ci/step
+
+.PHONY: help setup guests build demo test test-core quick fmt-check clippy clippy-guests doc unit deny clean
+
+help: ## Lists what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+setup:
+	@command -v cargo >/dev/null || { echo "error: Rust is not installed; see https://rustup.rs" >&2; exit 2; }
+	@command -v cc >/dev/null || { echo "error: no C compiler (cc) found; SQLite is compiled from source. On Debian: apt-get install -y gcc" >&2; exit 2; }
+	@rustc --print target-libdir --target wasm32-wasip2 2>/dev/null | xargs -r test -d \
+	  || rustup target add wasm32-wasip2 \
+	  || { echo "error: plugins need the Rust target wasm32-wasip2, and it could not be added; run: rustup target add wasm32-wasip2" >&2; exit 2; }
+
+guests: setup ## Builds every plugin and test guest, once, in release
+	@$(STEP) guests $(GUEST_BUILD) $(addprefix -p ,$(GUEST_PACKAGES))
+	@for engine in $(ENGINES); do (cd plugins/$$engine && ../../$(STEP) guests-$$engine $(GUEST_BUILD) -p campanile-plugin-$$engine) || exit 1; done
+
+build: guests ## Builds target/release/campanile and its plugins beside it
+	@$(STEP) release cargo build --release --locked -p campanile
+	@mkdir -p $(TARGET)/release/plugins
+	@cd $(GUESTS) && cp $(addsuffix .wasm,$(PLUGINS)) $(TARGET)/release/plugins/
+	@echo "built $(TARGET)/release/campanile with plugins: $(PLUGINS)"
+
+demo: build ## Shows the whole story on this machine, in under half a minute
+	@$(TARGET)/release/campanile demo --exit
+
+test: ## Everything: format, lints, guests, unit, integration and documentation tests
+	@$(MAKE) --no-print-directory fmt-check clippy guests clippy-guests doc unit
+
+test-core: setup fmt-check clippy guests unit ## As `test`, with Rust and a C compiler only
+	@echo "left out of test-core: documentation tests, lints of the guests"
+
+quick: ## Before each commit: format, lints, tests of the library and the plugins
+	@$(MAKE) --no-print-directory fmt-check clippy guests
+	@$(STEP) quick $(RUN_TESTS) --workspace --exclude campanile-tests
+
+fmt-check:
+	@$(STEP) fmt cargo fmt --all --check
+
+clippy: setup
+	@$(STEP) clippy cargo clippy --locked --workspace --all-targets -- -D warnings
+
+clippy-guests: setup
+	@$(STEP) clippy-guests cargo clippy --locked --target wasm32-wasip2 $(addprefix -p campanile-plugin-,$(PLUGINS)) $(addprefix -p campanile-guest-,$(TEST_GUESTS)) -- -D warnings
+
+doc:
+	@$(STEP) doc-tests cargo test --locked --doc -p campanile -p campanile-plugin-sdk
+
+unit: guests
+	@$(STEP) program cargo build --locked -p campanile
+	@$(STEP) embed cargo build --locked -p embed
+	@$(STEP) tests $(RUN_TESTS) --workspace
+
+deny: ## Licences, bans and sources of all dependencies; needs cargo-deny
+	@command -v cargo-deny >/dev/null || { echo "error: run: cargo install --locked cargo-deny" >&2; exit 2; }
+	cargo deny check licenses bans sources
+
+clean: ## Removes what was built, the guests included
+	cargo clean
