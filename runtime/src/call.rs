@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    AttemptEnd, Blame, ChannelName, Content, DeliveryId, Notification, Outcome, PluginName, Recipient, Timestamp,
+    AttemptEnd, Blame, ChannelName, Content, DeliveryId, Notification, Outcome, PluginName, Priority, Recipient,
+    Timestamp,
 };
 
 /// One attempt to be made.
@@ -83,6 +84,8 @@ pub struct ChannelFacts {
     pub plugin: PluginName,
     /// The kind of address it needs; none where its configuration says where to.
     pub address: Option<AddressNeed>,
+    /// The operator's priority for notifications that name none.
+    pub priority: Option<Priority>,
 }
 
 /// Why a channel cannot be used.
@@ -121,7 +124,7 @@ pub trait ChannelDirectory: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`ChannelUnavailable`] where there is no such channel or it cannot be used.
-    fn channel(&self, name: &ChannelName) -> Result<ChannelFacts, ChannelUnavailable>;
+    fn channel(&self, name: &ChannelName) -> Result<Arc<ChannelFacts>, ChannelUnavailable>;
 }
 
 /// A template's parts to be rendered by an engine.
