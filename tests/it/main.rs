@@ -1,1 +1,3 @@
 //! The behaviour of the whole, seen from outside.
+
+mod tidy;
