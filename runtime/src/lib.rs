@@ -8,5 +8,6 @@ pub mod capability;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod sandbox;
 pub mod store;
 pub mod telemetry;
