@@ -1,1 +1,9 @@
-//! The behaviour of the whole, seen from outside.
+//! What the behaviour tests stand on: a real program, real receivers, real guests.
+
+mod guests;
+mod receiver;
+mod server;
+
+pub use guests::{guest, guests_dir, plugin};
+pub use receiver::{Received, Receiver, Reply};
+pub use server::{Outcome, Server, program};

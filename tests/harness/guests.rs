@@ -1,0 +1,37 @@
+//! Where the built guests lie.
+
+use std::path::PathBuf;
+
+/// The folder of built plugins and test guests.
+///
+/// # Panics
+///
+/// Where `CAMPANILE_GUESTS` is not set: a test that cannot find its guests must not pass by.
+#[must_use]
+pub fn guests_dir() -> PathBuf {
+    let folder = std::env::var_os("CAMPANILE_GUESTS")
+        .expect("CAMPANILE_GUESTS names the folder of built guests; run the tests through `make test` or `make quick`");
+    PathBuf::from(folder)
+}
+
+/// The component of the plugin `name`.
+///
+/// # Panics
+///
+/// Where it has not been built.
+#[must_use]
+pub fn plugin(name: &str) -> PathBuf {
+    let path = guests_dir().join(format!("{name}.wasm"));
+    assert!(path.is_file(), "`{}` is missing; run `make guests`", path.display());
+    path
+}
+
+/// The component of the test guest `name`.
+///
+/// # Panics
+///
+/// Where it has not been built.
+#[must_use]
+pub fn guest(name: &str) -> PathBuf {
+    plugin(&name.replace('-', "_"))
+}

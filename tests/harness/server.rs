@@ -1,0 +1,159 @@
+//! The program as a child process, in a folder of its own.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long the program may take to say that it listens. Cold compilation of plugins is part of it.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// The program under test.
+///
+/// # Panics
+///
+/// Where `CAMPANILE_BIN` is not set: the harness never guesses which program it tests.
+#[must_use]
+pub fn program() -> PathBuf {
+    let path = PathBuf::from(std::env::var_os("CAMPANILE_BIN").expect(
+        "CAMPANILE_BIN names the program under test; run the tests through `make test`, which builds and names it",
+    ));
+    assert!(path.is_file(), "CAMPANILE_BIN is `{}`, and there is no such file", path.display());
+    path
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its exit code.
+    pub code: i32,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Standard output as JSON.
+    ///
+    /// # Panics
+    ///
+    /// Where it is not JSON.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+}
+
+/// `campanile serve` in a folder of its own.
+pub struct Server {
+    dir: tempfile::TempDir,
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    /// Starts with `config` as `campanile.toml`; `[server] listen` is set to a free port.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not start; the message holds what it said.
+    pub async fn start(config: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        std::fs::write(dir.path().join("campanile.toml"), config).expect("the configuration can be written");
+        let (child, url) = spawn(dir.path()).await;
+        Self { dir, child, url }
+    }
+
+    /// The folder it runs in.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends it at once, as `kill -9` does, and starts it again on the same folder.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be killed or does not start again.
+    pub async fn crash_and_restart(&mut self) {
+        self.child.kill().await.expect("a child can be killed");
+        let (child, url) = spawn(self.dir.path()).await;
+        self.child = child;
+        self.url = url;
+    }
+
+    /// Ends it as an operator would, and returns its exit code.
+    ///
+    /// # Panics
+    ///
+    /// Where the signal cannot be sent.
+    pub async fn terminate(mut self) -> i32 {
+        let pid = self.child.id().expect("the child has not been waited for").to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("`kill` can be run");
+        assert!(sent.success(), "SIGTERM could not be sent");
+        self.child.wait().await.expect("a child can be waited for").code().unwrap_or(-1)
+    }
+
+    /// Runs a command of the program against this server.
+    ///
+    /// # Panics
+    ///
+    /// Where the program cannot be run.
+    pub async fn cli<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Outcome {
+        let output = Command::new(program())
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("CAMPANILE_URL", &self.url)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .expect("the program can be run");
+        Outcome {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+async fn spawn(dir: &Path) -> (Child, String) {
+    let log = std::fs::File::create(dir.join("server.log")).expect("a log can be made");
+    let mut child = Command::new(program())
+        .arg("serve")
+        .current_dir(dir)
+        .env("CAMPANILE__SERVER__LISTEN", "127.0.0.1:0")
+        .env("CAMPANILE__PLUGINS__BUNDLED_DIR", crate::guests_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program can be run");
+    let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
+    let said = tokio::time::timeout(START_LIMIT, async {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Some(url) = line.strip_prefix("listening on ") {
+                return Some(url.to_owned());
+            }
+        }
+        None
+    })
+    .await;
+    let Ok(Some(url)) = said else {
+        let log = std::fs::read_to_string(dir.join("server.log")).unwrap_or_default();
+        panic!("the server did not start; it said:\n{log}");
+    };
+    // What else it prints, such as the lines of the console channel, is read and kept nowhere: a full pipe would stop it.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (child, url)
+}
