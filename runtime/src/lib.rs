@@ -8,6 +8,8 @@ pub mod capability;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod intake;
+pub mod route;
 pub mod sandbox;
 pub mod store;
 pub mod telemetry;

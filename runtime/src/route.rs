@@ -1,0 +1,244 @@
+//! Who gets what: recipients × channels, made into deliveries.
+//!
+//! *Flow:* intake looks the named channels up and asks [`route`]; what comes back is written with the notification.
+//!
+//! *Invariants:* pure. A channel that needs no address gets one delivery however many recipients there are; any other
+//! one for each recipient with an address of its kind; the same channel and address twice is one delivery. Nobody who
+//! was named is left out in silence.
+//!
+//! *Not here:* looking channels up, limits of single fields (`intake`), when something is due (`domain`).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::call::{AddressNeed, ChannelFacts};
+use crate::domain::{ChannelName, Recipient, Timestamp};
+use crate::store::PlannedDelivery;
+
+/// Deliveries that one notification may have: they are written in the transaction that accepts it and listed in its
+/// answer.
+pub const DELIVERIES_MAX: usize = 1_000;
+
+/// One entry of `to`: who is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// An address; which kind it is, the channels' patterns say.
+    Address(String),
+    /// A person with addresses by kind.
+    Contact(Contact),
+}
+
+impl From<&str> for To {
+    fn from(address: &str) -> Self {
+        Self::Address(address.to_owned())
+    }
+}
+
+/// A person with addresses by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// Kind and address, such as `email` and `ada@example.com`. A kind has one address.
+    pub addresses: Vec<(String, String)>,
+    /// Display name.
+    pub name: Option<String>,
+    /// BCP 47.
+    pub locale: Option<String>,
+    /// IANA name.
+    pub time_zone: Option<String>,
+}
+
+/// Why there are no deliveries. Recipients are named by their place in `to`, from 0: an address is personal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RouteProblem {
+    /// No channel is named.
+    #[error("no channel is named, and there are no preferences to choose one by")]
+    NoChannels,
+    /// A channel needs somebody to send to.
+    #[error("channel `{channel}` needs a recipient with an address of kind `{kind}`, and none is named")]
+    NoRecipients {
+        /// Which channel.
+        channel: ChannelName,
+        /// What it needs.
+        kind: String,
+    },
+    /// No named channel can reach this recipient.
+    #[error("recipient {recipient} can be reached through none of the named channels: {needs}")]
+    Unreachable {
+        /// Its place in `to`.
+        recipient: usize,
+        /// Every named channel with the kind of address it needs.
+        needs: String,
+    },
+    /// The recipient has an address of the kind that a channel needs, and it is not one.
+    #[error("recipient {recipient} has an address of kind `{kind}` that channel `{channel}` does not take")]
+    BadAddress {
+        /// Its place in `to`.
+        recipient: usize,
+        /// Of which kind.
+        kind: String,
+        /// Which channel refused it.
+        channel: ChannelName,
+    },
+    /// More deliveries than one notification may have.
+    #[error(
+        "{deliveries} deliveries would come of this, the limit is {DELIVERIES_MAX}: send it as several notifications"
+    )]
+    TooMany {
+        /// How many there would be.
+        deliveries: usize,
+    },
+}
+
+/// A named channel and what is known of it.
+pub type NamedChannel = (ChannelName, Arc<ChannelFacts>);
+
+/// The deliveries of one notification: channel by channel as they are named, recipient by recipient.
+///
+/// # Errors
+///
+/// Every reason why somebody who was named would not be told, and [`RouteProblem::TooMany`].
+///
+/// ```
+/// use campanile::call::ChannelFacts;
+/// use campanile::domain::{ChannelName, PluginName, Timestamp};
+/// use campanile::route::{To, route};
+///
+/// let console = ChannelFacts { plugin: PluginName::new("console")?, address: None, priority: None };
+/// let channels = [(ChannelName::new("console")?, console.into())];
+/// let recipients = [To::from("ada"), To::from("bob")];
+/// let deliveries = route(&recipients, &channels, Timestamp::from_millis(0)).expect("the console reaches everybody");
+/// assert_eq!(deliveries.len(), 1);
+/// # Ok::<(), campanile::domain::NameError>(())
+/// ```
+pub fn route(
+    recipients: &[To],
+    channels: &[NamedChannel],
+    due: Timestamp,
+) -> Result<Vec<PlannedDelivery>, Vec<RouteProblem>> {
+    if channels.is_empty() {
+        return Err(vec![RouteProblem::NoChannels]);
+    }
+    let mut planning = Planning { due, deliveries: Vec::new(), seen: HashSet::new(), problems: Vec::new() };
+    let mut reached = vec![false; recipients.len()];
+    for (name, facts) in channels {
+        match &facts.address {
+            None => planning.add(name, "", || only_one(recipients)),
+            Some(need) if recipients.is_empty() => {
+                planning.problems.push(RouteProblem::NoRecipients { channel: name.clone(), kind: need.kind.clone() });
+            }
+            Some(need) => planning.add_each(recipients, name, need, &mut reached),
+        }
+    }
+    planning.find_unreached(channels, &reached);
+    planning.finish()
+}
+
+struct Planning<'a> {
+    due: Timestamp,
+    deliveries: Vec<PlannedDelivery>,
+    seen: HashSet<(&'a str, &'a str)>,
+    problems: Vec<RouteProblem>,
+}
+
+impl<'a> Planning<'a> {
+    fn add(&mut self, channel: &'a ChannelName, address: &'a str, recipient: impl FnOnce() -> Recipient) {
+        if self.seen.insert((channel.as_str(), address)) {
+            self.deliveries.push(PlannedDelivery { channel: channel.clone(), recipient: recipient(), due: self.due });
+        }
+    }
+
+    fn add_each(&mut self, recipients: &'a [To], channel: &'a ChannelName, need: &AddressNeed, reached: &mut [bool]) {
+        for (place, to) in recipients.iter().enumerate() {
+            match address_of(to, need) {
+                Found::Address(address) => {
+                    reached[place] = true;
+                    self.add(channel, address, || recipient_of(to, address));
+                }
+                Found::Bad => {
+                    reached[place] = true;
+                    let (kind, channel) = (need.kind.clone(), channel.clone());
+                    self.problems.push(RouteProblem::BadAddress { recipient: place, kind, channel });
+                }
+                Found::Nothing => {}
+            }
+        }
+    }
+
+    /// Where every channel says by itself where to, whoever is named is reached; where one does not, somebody whom it
+    /// cannot reach would be left out.
+    fn find_unreached(&mut self, channels: &[NamedChannel], reached: &[bool]) {
+        let needs: Vec<String> = channels
+            .iter()
+            .filter_map(|(name, facts)| Some((name, facts.address.as_ref()?)))
+            .map(|(name, need)| format!("`{name}` needs an address of kind `{}`", need.kind))
+            .collect();
+        if needs.is_empty() {
+            return;
+        }
+        let needs = needs.join(", ");
+        let unreached = reached.iter().enumerate().filter(|(_, reached)| !**reached);
+        self.problems
+            .extend(unreached.map(|(recipient, _)| RouteProblem::Unreachable { recipient, needs: needs.clone() }));
+    }
+
+    fn finish(mut self) -> Result<Vec<PlannedDelivery>, Vec<RouteProblem>> {
+        if self.deliveries.len() > DELIVERIES_MAX {
+            self.problems.push(RouteProblem::TooMany { deliveries: self.deliveries.len() });
+        }
+        if self.problems.is_empty() { Ok(self.deliveries) } else { Err(self.problems) }
+    }
+}
+
+enum Found<'a> {
+    Address(&'a str),
+    /// There is one of the kind, and the pattern does not match.
+    Bad,
+    Nothing,
+}
+
+fn address_of<'a>(to: &'a To, need: &AddressNeed) -> Found<'a> {
+    match to {
+        To::Address(address) if takes(need, address) => Found::Address(address),
+        To::Address(_) => Found::Nothing,
+        To::Contact(contact) => match contact.addresses.iter().find(|(kind, _)| *kind == need.kind) {
+            Some((_, address)) if takes(need, address) => Found::Address(address),
+            Some(_) => Found::Bad,
+            None => Found::Nothing,
+        },
+    }
+}
+
+/// The whole address must match, and an empty one is none.
+fn takes(need: &AddressNeed, address: &str) -> bool {
+    !address.is_empty()
+        && need
+            .pattern
+            .as_ref()
+            .is_none_or(|pattern| pattern.find(address).is_some_and(|found| found.range() == (0..address.len())))
+}
+
+fn recipient_of(to: &To, address: &str) -> Recipient {
+    let address = address.to_owned();
+    match to {
+        To::Address(_) => Recipient { address, ..Recipient::default() },
+        To::Contact(Contact { addresses: _, name, locale, time_zone }) => Recipient {
+            address,
+            name: name.clone(),
+            locale: locale.clone(),
+            time_zone: time_zone.clone(),
+            ..Recipient::default()
+        },
+    }
+}
+
+/// A channel that needs no address still speaks to the one person that is named, in their language.
+fn only_one(recipients: &[To]) -> Recipient {
+    match recipients {
+        [one] => recipient_of(one, ""),
+        _ => Recipient::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
