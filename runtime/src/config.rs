@@ -2,17 +2,53 @@
 //!
 //! *Flow:* flags over environment over file over default; then one check that collects every problem.
 //!
+//! *Invariants:* a default is written once, in the `Default` of its section below; a limit once, in `check`. A value
+//! of a channel's `config` may be a secret: it stands in no message and in no `Debug`.
+//!
 //! *Not here:* what a setting does. Each room takes its own section.
 
+mod check;
+mod load;
+mod nearest;
+mod place;
+mod print;
+mod source;
+mod tree;
+mod unit;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::{ChannelName, PluginName, Priority, RetryPolicy};
 
+pub use place::{ConfigError, Place, Problem};
+pub use print::Secrets;
+pub use source::{Loaded, Source};
+pub use unit::{ParseUnitError, format_duration, format_size, parse_duration, parse_size};
+
+/// The retry policy of a channel that names none.
+pub const DEFAULT_POLICY: &str = "default";
+
 /// Everything that can be set.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// ```
+/// use campanile::config::{Config, Source};
+///
+/// let config = Source::new().text("campanile.toml", "[workers]\nbatch = 20").load()?.config;
+/// assert_eq!(config.workers.batch, 20);
+/// assert_eq!(config.server, Config::default().server);
+///
+/// let error = Source::new().text("campanile.toml", "[workers]\nbach = 20").load().unwrap_err();
+/// assert_eq!(
+///     error.problems[0].to_string(),
+///     "campanile.toml:2: `workers.bach` is not a known key; did you mean `batch`?"
+/// );
+/// # Ok::<(), campanile::config::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `[server]`
     pub server: ServerConfig,
@@ -28,6 +64,48 @@ pub struct Config {
     pub workers: WorkersConfig,
     /// `[retry.<policy>]`; `default` is always there.
     pub retry: BTreeMap<String, RetryPolicy>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: ServerConfig::default(),
+            store: StoreConfig::default(),
+            plugins: PluginsConfig::default(),
+            channels: BTreeMap::new(),
+            templates: TemplatesConfig::default(),
+            workers: WorkersConfig::default(),
+            retry: BTreeMap::from([(DEFAULT_POLICY.to_owned(), RetryPolicy::default())]),
+        }
+    }
+}
+
+impl Config {
+    /// Loads the configuration of this process: environment over file over default. The file is the first of
+    /// `./campanile.toml`, `$XDG_CONFIG_HOME/campanile/config.toml` and `/etc/campanile/config.toml` that exists.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with every problem found.
+    pub fn load() -> Result<Self, ConfigError> {
+        Source::of_process(None).load().map(|loaded| loaded.config)
+    }
+
+    /// Checks ranges and relations: what a configuration made in code has to pass as much as one from a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with every problem found.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        ConfigError::unless_empty(check::check(self).into_iter().map(|finding| finding.at(Place::Code)).collect())
+    }
+
+    /// The whole configuration as TOML that loads to an equal value, or, with [`Secrets::Masked`], to one whose
+    /// channels have `***` in place of every text of their `config`.
+    #[must_use]
+    pub fn to_toml(&self, secrets: Secrets) -> String {
+        print::print(self, secrets)
+    }
 }
 
 /// `[server]`: the HTTP API.
@@ -155,7 +233,7 @@ impl Default for CallLimits {
 }
 
 /// `[channels.<name>]`: a configured instance of a channel plugin.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ChannelConfig {
     /// Its plugin, by name.
     pub plugin: PluginName,
@@ -171,6 +249,37 @@ pub struct ChannelConfig {
     pub priority: Option<Priority>,
     /// Overrides of `[plugins.defaults]`.
     pub limits: CallLimits,
+}
+
+impl ChannelConfig {
+    /// A channel of `plugin` with nothing set.
+    #[must_use]
+    pub fn new(plugin: PluginName, limits: CallLimits) -> Self {
+        Self {
+            plugin,
+            config: serde_json::Map::new(),
+            allow_hosts: Vec::new(),
+            allow_networks: Vec::new(),
+            retry: DEFAULT_POLICY.to_owned(),
+            priority: None,
+            limits,
+        }
+    }
+}
+
+impl fmt::Debug for ChannelConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plugin, config, allow_hosts, allow_networks, retry, priority, limits } = self;
+        f.debug_struct("ChannelConfig")
+            .field("plugin", plugin)
+            .field("config", &config.keys().collect::<Vec<_>>())
+            .field("allow_hosts", allow_hosts)
+            .field("allow_networks", allow_networks)
+            .field("retry", retry)
+            .field("priority", priority)
+            .field("limits", limits)
+            .finish()
+    }
 }
 
 /// `[templates]`

@@ -22,7 +22,8 @@ pub enum NameError {
     },
     /// A character outside the alphabet.
     #[error(
-        "`{name}` is not a {kind} name: it starts with a lower-case letter and goes on in `a-z`, `0-9`, `-`{extra}"
+        "`{name}` is not a {kind} name: it starts with a lower-case letter and goes on in `a-z`, `0-9`, `-`{}",
+        .extra.chars().map(|c| format!(", `{c}`")).collect::<String>()
     )]
     Alphabet {
         /// What was to be named.

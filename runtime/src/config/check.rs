@@ -1,0 +1,242 @@
+//! Ranges and relations, on the values: what a configuration made in code has to pass as much as one from a file.
+
+mod egress;
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::nearest::nearest;
+use super::{
+    CallLimits, ChannelConfig, Config, Place, PluginsConfig, Problem, ServerConfig, StoreConfig, TemplatesConfig,
+    WorkersConfig, format_duration, format_size,
+};
+use crate::domain::{Backoff, RetryPolicy};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// Room for one small notification, and what a process can hold of many requests at once.
+const BODY: RangeInclusive<u64> = 1 << 10..=1 << 30;
+/// Longer than any process manager waits before it kills.
+const SHUTDOWN_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
+/// A call is a request or two: one that takes longer should answer `accepted`.
+const CALL_TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=HOUR;
+/// A minute of CPU for one message is a defect.
+const CPU_TIME: RangeInclusive<Duration> = MILLISECOND..=Duration::from_mins(1);
+/// Fuel is written in TOML, whose integers end here.
+const FUEL: RangeInclusive<u64> = 1..=i64::MAX as u64;
+/// From one page to all that a 32-bit guest can address.
+const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
+/// 0 for a plugin that is to reach nothing.
+const EGRESS_CALLS: RangeInclusive<u32> = 0..=1_000;
+/// A reply is held by host and guest at once.
+const RESPONSE: RangeInclusive<u64> = 1..=256 << 20;
+/// 0 drops all output; a log is no store.
+const LOG: RangeInclusive<u64> = 0..=1 << 20;
+/// Workers are permits: far more than any machine's cores can serve.
+const WORKERS: RangeInclusive<u32> = 1..=4_096;
+/// Deliveries of one worker in flight, and taken at once: as many as one transaction settles.
+const PER_WORKER: RangeInclusive<u32> = 1..=10_000;
+/// All workers together. Each takes a guest's memory and a connection.
+const IN_FLIGHT_MAX: u64 = 100_000;
+/// With waits of five minutes, retries for a month.
+const RETRIES: RangeInclusive<u32> = 0..=10_000;
+const INITIAL: RangeInclusive<Duration> = MILLISECOND..=DAY;
+/// Below 1 the waits would shrink.
+const FACTOR: RangeInclusive<f64> = 1.0..=100.0;
+const JITTER: RangeInclusive<f64> = 0.0..=1.0;
+const MAX_INTERVAL: RangeInclusive<Duration> = MILLISECOND..=Duration::from_hours(7 * 24);
+const MAX_AGE: RangeInclusive<Duration> = MILLISECOND..=Duration::from_hours(365 * 24);
+
+/// A problem that does not know its place yet.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) key: String,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Finding {
+    fn hint(&mut self, hint: impl Into<String>) {
+        self.hint = Some(hint.into());
+    }
+
+    pub(super) fn at(self, place: Place) -> Problem {
+        let problem = Problem::new(place, self.key, self.message);
+        match self.hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        }
+    }
+}
+
+/// Everything that is out of range or at odds.
+pub(super) fn check(config: &Config) -> Vec<Finding> {
+    let Config { server, store, plugins, channels, templates, workers, retry } = config;
+    let mut findings = Findings::default();
+    findings.server(server);
+    findings.store(store);
+    findings.plugins(plugins);
+    findings.templates(templates);
+    findings.workers(*workers);
+    for (name, policy) in retry {
+        findings.policy(name, policy);
+    }
+    for (name, channel) in channels {
+        findings.channel(&format!("channels.{name}"), channel, config);
+    }
+    findings.0
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, key: impl Into<String>, message: impl Into<String>) -> &mut Finding {
+        self.0.push(Finding { key: key.into(), message: message.into(), hint: None });
+        // Just pushed.
+        let last = self.0.len() - 1;
+        &mut self.0[last]
+    }
+
+    fn within<T: PartialOrd + Copy, S: Display>(
+        &mut self,
+        key: impl Into<String>,
+        value: T,
+        range: &RangeInclusive<T>,
+        show: impl Fn(&T) -> S,
+    ) {
+        if !range.contains(&value) {
+            let (value, least, most) = (show(&value), show(range.start()), show(range.end()));
+            self.add(key, format!("is `{value}`, the limits are `{least}` to `{most}`"));
+        }
+    }
+
+    fn durations(&mut self, key: impl Into<String>, value: Duration, range: &RangeInclusive<Duration>) {
+        self.within(key, value, range, |duration| format_duration(*duration));
+    }
+
+    fn sizes(&mut self, key: impl Into<String>, value: u64, range: &RangeInclusive<u64>) {
+        self.within(key, value, range, |size| format_size(*size));
+    }
+
+    fn server(&mut self, server: &ServerConfig) {
+        let ServerConfig { listen, body_max, batch_body_max, shutdown_timeout } = server;
+        if !listen.ip().to_canonical().is_loopback() {
+            let message =
+                format!("is `{listen}`, open to other machines, and without API keys anybody there could send");
+            self.add("server.listen", message).hint("listen on `127.0.0.1` or `[::1]`");
+        }
+        self.sizes("server.body_max", *body_max, &BODY);
+        self.sizes("server.batch_body_max", *batch_body_max, &BODY);
+        if batch_body_max < body_max {
+            let (batch, single) = (format_size(*batch_body_max), format_size(*body_max));
+            self.add("server.batch_body_max", format!("is `{batch}`, less than `body_max`, which is `{single}`"));
+        }
+        self.durations("server.shutdown_timeout", *shutdown_timeout, &SHUTDOWN_TIMEOUT);
+    }
+
+    fn store(&mut self, store: &StoreConfig) {
+        if store.path.as_os_str().is_empty() {
+            self.add("store.url", "names no file");
+        }
+    }
+
+    fn plugins(&mut self, plugins: &PluginsConfig) {
+        let PluginsConfig { dir, bundled_dir, watch: _, cache_dir, defaults } = plugins;
+        if dir.as_os_str().is_empty() {
+            self.add("plugins.dir", "is an empty path");
+        }
+        if cache_dir == dir || bundled_dir.as_ref() == Some(cache_dir) {
+            let message = "is a folder that plugins are loaded from, and what is compiled is never loaded from there";
+            self.add("plugins.cache_dir", message).hint("name a folder of its own");
+        }
+        self.limits("plugins.defaults", *defaults);
+    }
+
+    fn limits(&mut self, section: &str, limits: CallLimits) {
+        let CallLimits { cpu_time, fuel, memory, timeout, egress_calls, response_max, log_max } = limits;
+        let key = |key: &str| format!("{section}.{key}");
+        self.durations(key("cpu_time"), cpu_time, &CPU_TIME);
+        if let Some(fuel) = fuel {
+            self.within(key("fuel"), fuel, &FUEL, u64::clone);
+        }
+        self.sizes(key("memory"), memory, &MEMORY);
+        self.durations(key("timeout"), timeout, &CALL_TIMEOUT);
+        self.within(key("egress_calls"), egress_calls, &EGRESS_CALLS, u32::clone);
+        self.sizes(key("response_max"), response_max, &RESPONSE);
+        self.sizes(key("log_max"), log_max, &LOG);
+        if response_max > memory {
+            let (reply, memory) = (format_size(response_max), format_size(memory));
+            self.add(key("response_max"), format!("is `{reply}`, more than `memory`, which is `{memory}`"));
+        }
+    }
+
+    fn channel(&mut self, section: &str, channel: &ChannelConfig, config: &Config) {
+        let ChannelConfig { plugin: _, config: _, allow_hosts, allow_networks, retry, priority: _, limits } = channel;
+        if !config.retry.contains_key(retry) {
+            let finding =
+                self.add(format!("{section}.retry"), format!("names the policy `{retry}`, which does not exist"));
+            finding.hint(match nearest(retry, config.retry.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("write it as `[retry.{retry}]`"),
+            });
+        }
+        for host in allow_hosts {
+            if let Err(why) = egress::host_pattern(host) {
+                self.add(format!("{section}.allow_hosts"), format!("has `{host}`, {why}"));
+            }
+        }
+        for network in allow_networks {
+            if let Err(why) = egress::network(network) {
+                self.add(format!("{section}.allow_networks"), format!("has `{network}`, {why}"));
+            }
+        }
+        // What is merely inherited is reported once, where it was set.
+        if *limits != config.plugins.defaults {
+            self.limits(section, *limits);
+        }
+    }
+
+    fn templates(&mut self, templates: &TemplatesConfig) {
+        if templates.dir.as_os_str().is_empty() {
+            self.add("templates.dir", "is an empty path");
+        }
+    }
+
+    fn workers(&mut self, workers: WorkersConfig) {
+        let WorkersConfig { max, per_worker, batch } = workers;
+        self.within("workers.max", max, &WORKERS, u32::clone);
+        self.within("workers.per_worker", per_worker, &PER_WORKER, u32::clone);
+        self.within("workers.batch", batch, &PER_WORKER, u32::clone);
+        let in_flight = u64::from(max) * u64::from(per_worker);
+        if in_flight > IN_FLIGHT_MAX {
+            let message = format!(
+                "is `{per_worker}`, with `max` at `{max}` that is {in_flight} in flight, the limit is {IN_FLIGHT_MAX}"
+            );
+            self.add("workers.per_worker", message);
+        }
+    }
+
+    fn policy(&mut self, name: &str, policy: &RetryPolicy) {
+        let RetryPolicy { backoff, max_retries, jitter, max_age } = policy;
+        let key = |key: &str| format!("retry.{name}.{key}");
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(word) {
+            self.add(format!("retry.{name}"), "has a bad name, expected 1 to 64 of `a-z`, `0-9`, `-`, `_`");
+        }
+        let Backoff::Exponential { initial, factor, max_interval } = backoff;
+        self.durations(key("initial"), *initial, &INITIAL);
+        self.within(key("factor"), *factor, &FACTOR, f64::clone);
+        self.durations(key("max_interval"), *max_interval, &MAX_INTERVAL);
+        if max_interval < initial {
+            let (max, initial) = (format_duration(*max_interval), format_duration(*initial));
+            self.add(key("max_interval"), format!("is `{max}`, less than `initial`, which is `{initial}`"));
+        }
+        self.within(key("max_retries"), *max_retries, &RETRIES, u32::clone);
+        self.within(key("jitter"), *jitter, &JITTER, f64::clone);
+        self.durations(key("max_age"), *max_age, &MAX_AGE);
+    }
+}

@@ -1,0 +1,125 @@
+//! From the tree to the sections: types here, ranges and relations in `check`.
+
+mod section;
+mod value;
+
+use super::tree::Table;
+use super::{
+    CallLimits, ChannelConfig, Config, ConfigError, PluginsConfig, Problem, ServerConfig, StoreConfig, TemplatesConfig,
+    WorkersConfig, check,
+};
+use crate::domain::{Backoff, ChannelName, PluginName, RetryPolicy};
+use section::{Reader, Section};
+
+/// Reads a configuration and checks it. `problems` are those found on the way to the tree.
+pub(super) fn read(root: Table, problems: Vec<Problem>) -> Result<Config, ConfigError> {
+    let mut reader = Reader::new(problems);
+    let mut config = Config::default();
+    reader.root(root, |root| {
+        root.section("server", |section| server(section, &mut config.server));
+        root.section("store", |section| store(section, &mut config.store));
+        root.section("plugins", |section| plugins(section, &mut config.plugins));
+        root.section("templates", |section| templates(section, &mut config.templates));
+        root.section("workers", |section| workers(section, &mut config.workers));
+        root.section("retry", |policies| {
+            policies.each(|name, section| {
+                let mut policy = RetryPolicy::default();
+                retry(section, &mut policy);
+                config.retry.insert(name.to_owned(), policy);
+            });
+        });
+        root.section("channels", |channels| {
+            channels.each(|name, section| match ChannelName::new(name) {
+                Ok(name) => {
+                    config.channels.insert(name, channel(section, config.plugins.defaults));
+                }
+                Err(error) => section.refuse(&error.to_string()),
+            });
+        });
+    });
+    for finding in check::check(&config) {
+        reader.add(finding);
+    }
+    ConfigError::unless_empty(reader.into_problems()).map(|()| config)
+}
+
+fn server(section: &mut Section<'_>, into: &mut ServerConfig) {
+    let ServerConfig { listen, body_max, batch_body_max, shutdown_timeout } = into;
+    section.key("listen", listen, value::address);
+    section.key("body_max", body_max, value::size);
+    section.key("batch_body_max", batch_body_max, value::size);
+    section.key("shutdown_timeout", shutdown_timeout, value::duration);
+}
+
+fn store(section: &mut Section<'_>, into: &mut StoreConfig) {
+    let StoreConfig { path, durability } = into;
+    section.key("url", path, value::store_url);
+    section.key("durability", durability, value::durability);
+}
+
+fn plugins(section: &mut Section<'_>, into: &mut PluginsConfig) {
+    let PluginsConfig { dir, bundled_dir, watch, cache_dir, defaults } = into;
+    section.key("dir", dir, value::path);
+    section.key("bundled_dir", bundled_dir, |scalar| value::path(scalar).map(Some));
+    section.key("watch", watch, value::boolean);
+    section.key("cache_dir", cache_dir, value::path);
+    section.section("defaults", |section| limits(section, defaults));
+}
+
+fn limits(section: &mut Section<'_>, into: &mut CallLimits) {
+    let CallLimits { cpu_time, fuel, memory, timeout, egress_calls, response_max, log_max } = into;
+    if section.key("cpu_time", cpu_time, value::duration) {
+        // Whoever sets a time here does not mean the fuel of the defaults.
+        *fuel = None;
+    }
+    section.key("fuel", fuel, |scalar| value::integer(scalar).map(Some));
+    section.key("memory", memory, value::size);
+    section.key("timeout", timeout, value::duration);
+    section.key("egress_calls", egress_calls, value::integer);
+    section.key("response_max", response_max, value::size);
+    section.key("log_max", log_max, value::size);
+}
+
+fn channel(section: &mut Section<'_>, defaults: CallLimits) -> ChannelConfig {
+    let mut plugin = None;
+    section.key("plugin", &mut plugin, |scalar| value::name(scalar, PluginName::new).map(Some));
+    section.require("plugin", "name one: `plugin = \"webhook\"`");
+    // A stand-in where none was named, so that the rest is checked too; with a problem found, nobody gets to see it.
+    let plugin = plugin.unwrap_or_else(|| PluginName::new("none").expect("`none` is a name"));
+    let mut channel = ChannelConfig::new(plugin, defaults);
+    section.json("config", &mut channel.config);
+    section.key("allow_hosts", &mut channel.allow_hosts, value::list);
+    section.key("allow_networks", &mut channel.allow_networks, value::list);
+    section.key("retry", &mut channel.retry, value::string);
+    section.key("priority", &mut channel.priority, |scalar| value::priority(scalar).map(Some));
+    limits(section, &mut channel.limits);
+    channel
+}
+
+fn templates(section: &mut Section<'_>, into: &mut TemplatesConfig) {
+    let TemplatesConfig { dir, strict } = into;
+    section.key("dir", dir, value::path);
+    section.key("strict", strict, value::boolean);
+}
+
+fn workers(section: &mut Section<'_>, into: &mut WorkersConfig) {
+    let WorkersConfig { max, per_worker, batch } = into;
+    section.key("max", max, value::integer);
+    section.key("per_worker", per_worker, value::integer);
+    section.key("batch", batch, value::integer);
+}
+
+fn retry(section: &mut Section<'_>, into: &mut RetryPolicy) {
+    let RetryPolicy { backoff, max_retries, jitter, max_age } = into;
+    section.key("strategy", &mut (), value::strategy);
+    let Backoff::Exponential { initial, factor, max_interval } = backoff;
+    section.key("initial", initial, value::duration);
+    section.key("factor", factor, value::number);
+    section.key("max_interval", max_interval, value::duration);
+    section.key("max_retries", max_retries, value::integer);
+    section.key("jitter", jitter, value::number);
+    section.key("max_age", max_age, value::duration);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Reads one section key by key. A key that was asked for is known; what is left at the end is not.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+
+use crate::config::check::Finding;
+use crate::config::nearest::nearest;
+use crate::config::tree::{Node, Scalar, Table};
+use crate::config::{Place, Problem};
+
+/// Collects problems, and the places of what was set, by whole key.
+#[derive(Debug)]
+pub(super) struct Reader {
+    problems: Vec<Problem>,
+    places: BTreeMap<String, Place>,
+}
+
+/// One section while it is read.
+#[derive(Debug)]
+pub(super) struct Section<'r> {
+    reader: &'r mut Reader,
+    /// Its whole key; empty for the root.
+    path: String,
+    left: BTreeMap<String, Node>,
+    known: Vec<&'static str>,
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+impl Reader {
+    pub(super) const fn new(problems: Vec<Problem>) -> Self {
+        Self { problems, places: BTreeMap::new() }
+    }
+
+    pub(super) fn root(&mut self, table: Table, read: impl FnOnce(&mut Section<'_>)) {
+        self.section(String::new(), table, read);
+    }
+
+    fn section(&mut self, path: String, table: Table, read: impl FnOnce(&mut Section<'_>)) {
+        self.places.insert(path.clone(), table.place);
+        let mut section = Section { reader: self, path, left: table.entries, known: Vec::new() };
+        read(&mut section);
+        section.finish();
+    }
+
+    /// Takes what the check found, at the place of its key or of the nearest section around it.
+    pub(super) fn add(&mut self, finding: Finding) {
+        let mut key = finding.key.as_str();
+        let place = loop {
+            match (self.places.get(key), key.rsplit_once('.')) {
+                (Some(place), _) => break place.clone(),
+                (None, Some((parent, _))) => key = parent,
+                (None, None) => break self.places.get("").cloned().unwrap_or(Place::Code),
+            }
+        };
+        // A key that could not be read has been reported, and what was checked is its default.
+        let reported = self.problems.iter().any(|problem| problem.key == finding.key);
+        if !reported {
+            self.problems.push(finding.at(place));
+        }
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+}
+
+impl Section<'_> {
+    /// Reads `key` into `into`, where it is there. Says whether it was.
+    pub(super) fn key<T>(
+        &mut self,
+        key: &'static str,
+        into: &mut T,
+        read: impl FnOnce(&Scalar) -> Result<T, String>,
+    ) -> bool {
+        self.known.push(key);
+        let Some(node) = self.left.remove(key) else { return false };
+        let path = join(&self.path, key);
+        let place = node.place().clone();
+        let value = match &node {
+            Node::Value(value) => read(&value.scalar),
+            Node::Table(_) => Err("is a section, expected a value".to_owned()),
+        };
+        match value {
+            Ok(value) => *into = value,
+            Err(message) => self.reader.problems.push(Problem::new(place.clone(), path.clone(), message)),
+        }
+        self.reader.places.insert(path, place);
+        true
+    }
+
+    /// Reports `key`, read before, where it is missing.
+    pub(super) fn require(&mut self, key: &'static str, hint: &str) {
+        let path = join(&self.path, key);
+        if !self.reader.places.contains_key(&path) {
+            let place = self.reader.places.get(&self.path).cloned().unwrap_or(Place::Code);
+            self.reader.problems.push(Problem::new(place, path, "is missing").hint(hint));
+        }
+    }
+
+    /// Reads the section `key` within this one, where it is there.
+    pub(super) fn section(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>)) {
+        self.known.push(key);
+        let Some(node) = self.left.remove(key) else { return };
+        self.enter(key, node, read);
+    }
+
+    /// Reads every section within this one, whatever its name.
+    pub(super) fn each(&mut self, mut read: impl FnMut(&str, &mut Section<'_>)) {
+        for (key, node) in std::mem::take(&mut self.left) {
+            self.enter(&key, node, |section| read(&key, section));
+        }
+    }
+
+    fn enter(&mut self, key: &str, node: Node, read: impl FnOnce(&mut Section<'_>)) {
+        let path = join(&self.path, key);
+        match node {
+            Node::Table(table) => self.reader.section(path, table, read),
+            Node::Value(value) => {
+                let message = format!("is {}, expected a section `[{path}]`", value.scalar.kind());
+                self.reader.problems.push(Problem::new(value.place, path, message));
+            }
+        }
+    }
+
+    /// Reports this whole section and does not look at its keys.
+    pub(super) fn refuse(&mut self, message: &str) {
+        self.left.clear();
+        let place = self.reader.places.get(&self.path).cloned().unwrap_or(Place::Code);
+        self.reader.problems.push(Problem::new(place, self.path.clone(), format!("has a bad name: {message}")));
+    }
+
+    /// Reads the section `key` as what is handed to a plugin: any keys, any values. No message quotes one: it may be a
+    /// secret.
+    pub(super) fn json(&mut self, key: &'static str, into: &mut Map<String, Json>) {
+        self.known.push(key);
+        let Some(node) = self.left.remove(key) else { return };
+        let path = join(&self.path, key);
+        let place = node.place().clone();
+        let read = match &node {
+            Node::Table(table) => json_object(table),
+            Node::Value(_) => Err((place, "is a value, expected a section")),
+        };
+        match read {
+            Ok(map) => *into = map,
+            Err((place, message)) => self.reader.problems.push(Problem::new(place, path, message)),
+        }
+    }
+
+    fn finish(self) {
+        let Self { reader, path, left, known } = self;
+        for (key, node) in left {
+            let problem = Problem::new(node.place().clone(), join(&path, &key), "is not a known key");
+            reader.problems.push(problem.hint(nearest_hint(&key, &known)));
+        }
+    }
+}
+
+/// The nearest of `known`, or all of them where none is near.
+fn nearest_hint(key: &str, known: &[&str]) -> String {
+    match nearest(key, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known here: `{}`", known.join("`, `")),
+    }
+}
+
+fn json_object(table: &Table) -> Result<Map<String, Json>, (Place, &'static str)> {
+    table.entries.iter().map(|(key, node)| Ok((key.clone(), json(node)?))).collect()
+}
+
+fn json(node: &Node) -> Result<Json, (Place, &'static str)> {
+    match node {
+        Node::Table(table) => json_object(table).map(Json::Object),
+        Node::Value(value) => match &value.scalar {
+            Scalar::Text(text) | Scalar::String(text) | Scalar::Datetime(text) => Ok(Json::String(text.clone())),
+            Scalar::Integer(number) => Ok((*number).into()),
+            Scalar::Float(number) => serde_json::Number::from_f64(*number)
+                .map(Json::Number)
+                .ok_or_else(|| (value.place.clone(), "holds a number that JSON has no word for")),
+            Scalar::Boolean(value) => Ok((*value).into()),
+            Scalar::Array(items) => items.iter().map(json).collect::<Result<_, _>>().map(Json::Array),
+        },
+    }
+}

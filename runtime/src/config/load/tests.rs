@@ -1,0 +1,344 @@
+//! What a file, the environment and flags make of a configuration, and every complaint about them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use insta::assert_snapshot;
+
+use crate::config::{Config, ConfigError, Secrets, Source};
+use crate::domain::{Backoff, ChannelName, Priority, RetryPolicy};
+use crate::store::Durability;
+
+fn load(text: &str) -> Result<Config, ConfigError> {
+    Source::new().text("campanile.toml", text).load().map(|loaded| loaded.config)
+}
+
+fn with_variables(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let source = Source::new().text("campanile.toml", text).variables(variables.iter().copied());
+    source.load().map(|loaded| loaded.config)
+}
+
+fn complaint(result: Result<Config, ConfigError>) -> String {
+    result.expect_err("this configuration has problems").to_string()
+}
+
+#[test]
+fn nothing_written_is_all_defaults() {
+    assert_eq!(load(""), Ok(Config::default()));
+    assert_eq!(Config::default().check(), Ok(()));
+    assert_eq!(Config::default().retry["default"], RetryPolicy::default());
+}
+
+const EVERY_KEY: &str = r#"
+[server]
+listen = "[::1]:8080"
+body_max = "1MiB"
+batch_body_max = "2MiB"
+shutdown_timeout = "1m30s"
+
+[store]
+url = "sqlite:///var/lib/campanile/state.db"
+durability = "os"
+
+[plugins]
+dir = "own"
+bundled_dir = "/opt/plugins"
+watch = false
+cache_dir = "cache"
+[plugins.defaults]
+cpu_time = "50ms"
+memory = "32MiB"
+timeout = "5s"
+egress_calls = 2
+response_max = "64KiB"
+log_max = "1KiB"
+
+[templates]
+dir = "letters"
+strict = false
+
+[workers]
+max = 3
+per_worker = 4
+batch = 5
+
+[retry.slow]
+strategy = "exponential"
+initial = "30s"
+factor = 3
+max_interval = "1h"
+max_retries = 8
+jitter = 0.25
+max_age = "7d"
+
+[channels.ops-slack]
+plugin = "slack"
+config = { url = "https://hooks.example.com/T", nested = { n = 1, on = true, many = ["a", 2.5] } }
+allow_hosts = ["*.example.com"]
+allow_networks = ["127.0.0.1/32"]
+retry = "slow"
+priority = "high"
+timeout = "3s"
+fuel = 1000000
+"#;
+
+#[test]
+fn every_key_is_read() {
+    let config = load(EVERY_KEY).expect("all of it is good");
+    assert_eq!(config.server.listen.to_string(), "[::1]:8080");
+    assert_eq!((config.server.body_max, config.server.batch_body_max), (1 << 20, 2 << 20));
+    assert_eq!(config.server.shutdown_timeout, Duration::from_secs(90));
+    assert_eq!(config.store.path, PathBuf::from("/var/lib/campanile/state.db"));
+    assert_eq!(config.store.durability, Durability::Os);
+    assert_eq!(config.plugins.bundled_dir.as_deref(), Some(Path::new("/opt/plugins")));
+    assert!(!config.plugins.watch && !config.templates.strict);
+    assert_eq!(config.workers.batch, 5);
+    let slow = RetryPolicy {
+        backoff: Backoff::Exponential {
+            initial: Duration::from_secs(30),
+            factor: 3.0,
+            max_interval: Duration::from_hours(1),
+        },
+        max_retries: 8,
+        jitter: 0.25,
+        max_age: Duration::from_hours(7 * 24),
+    };
+    assert_eq!(config.retry["slow"], slow);
+    let channel = &config.channels["ops-slack"];
+    assert_eq!((channel.plugin.as_str(), channel.priority), ("slack", Some(Priority::High)));
+    assert_eq!(channel.limits.timeout, Duration::from_secs(3));
+    assert_eq!(channel.limits.fuel, Some(1_000_000));
+    assert_eq!(channel.limits.memory, config.plugins.defaults.memory, "what a channel does not set is inherited");
+    let nested = serde_json::json!({ "n": 1, "on": true, "many": ["a", 2.5] });
+    assert_eq!(channel.config["nested"], nested);
+}
+
+#[test]
+fn what_is_printed_loads_back_to_the_same() {
+    for config in [Config::default(), load(EVERY_KEY).expect("good")] {
+        assert_eq!(load(&config.to_toml(Secrets::Shown)), Ok(config));
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_line_and_the_nearest_key() {
+    let text = r#"
+[server]
+listne = "127.0.0.1:1"
+body_max = "4 MiB"
+shutdown_timeout = 30
+[store]
+url = "postgres://user:password@host/db"
+durability = "fast"
+[workers]
+batch = 20000
+max = "2"
+per_worker = -1
+colour = "blue"
+[retry.slow]
+strategy = "linear"
+initial = "1h"
+factor = 0.5
+[channels.ops]
+config = { url = 1 }
+retry = "slwo"
+priority = "urgent"
+timeout = "0s"
+allow_hosts = ["https://example.com"]
+allow_networks = ["127.0.0.1"]
+[channels.Bad]
+plugin = "slack"
+[channels]
+flat = "slack"
+[wrokers]
+max = 2
+"#;
+    assert_snapshot!(complaint(load(text)), @r#"
+    the configuration has 21 problems:
+      campanile.toml:3: `server.listne` is not a known key; did you mean `listen`?
+      campanile.toml:4: `server.body_max` has a bad value: `4 MiB` is not a size: write a number with a unit, such as `512B`, `16KiB` or `4MiB`
+      campanile.toml:5: `server.shutdown_timeout` is an integer, expected a duration such as `"10s"`
+      campanile.toml:7: `store.url` names the engine `postgres`, expected `sqlite://PATH`
+      campanile.toml:8: `store.durability` is `fast`, expected one of `full`, `os`, `memory`
+      campanile.toml:10: `workers.batch` is `20000`, the limits are `1` to `10000`
+      campanile.toml:11: `workers.max` is a string, expected an integer
+      campanile.toml:12: `workers.per_worker` is `-1`, which is negative
+      campanile.toml:13: `workers.colour` is not a known key; known here: `max`, `per_worker`, `batch`
+      campanile.toml:14: `retry.slow.max_interval` is `5m`, less than `initial`, which is `1h`
+      campanile.toml:15: `retry.slow.strategy` is `linear`, expected `exponential`
+      campanile.toml:17: `retry.slow.factor` is `0.5`, the limits are `1` to `100`
+      campanile.toml:18: `channels.ops.plugin` is missing; name one: `plugin = "webhook"`
+      campanile.toml:20: `channels.ops.retry` names the policy `slwo`, which does not exist; did you mean `slow`?
+      campanile.toml:21: `channels.ops.priority` has a bad value: `urgent` is not a priority: one of `low`, `normal`, `high`, `critical`
+      campanile.toml:22: `channels.ops.timeout` is `0s`, the limits are `1ms` to `1h`
+      campanile.toml:23: `channels.ops.allow_hosts` has `https://example.com`, which is a URL: write the host alone, such as `hooks.example.com`
+      campanile.toml:24: `channels.ops.allow_networks` has `127.0.0.1`, expected an address and a prefix, such as `127.0.0.1/32` or `fd00::/8`
+      campanile.toml:25: `channels.Bad` has a bad name: `Bad` is not a channel name: it starts with a lower-case letter and goes on in `a-z`, `0-9`, `-`, `_`
+      campanile.toml:28: `channels.flat` is a string, expected a section `[channels.flat]`
+      campanile.toml:29: `wrokers` is not a known key; did you mean `workers`?
+    "#);
+}
+
+#[test]
+fn a_table_that_is_opened_again_and_bad_syntax_are_told_with_their_lines_and_without_the_text() {
+    let text = "[channels.ops.config]\ntoken = canary-secret\n[server]\nlisten = \"127.0.0.1:1\"\n[server]\n";
+    let complaint = complaint(load(text));
+    assert!(!complaint.contains("canary"), "{complaint}");
+    assert_snapshot!(complaint, @r#"
+    the configuration has 3 problems:
+      campanile.toml:1: `channels.ops.plugin` is missing; name one: `plugin = "webhook"`
+      campanile.toml:2: string values must be quoted, expected literal string
+      campanile.toml:5: duplicate key
+    "#);
+}
+
+#[test]
+fn an_open_address_is_refused_with_the_reason() {
+    assert_snapshot!(complaint(load("[server]\nlisten = \"0.0.0.0:7433\"")), @r#"
+    the configuration has a problem:
+      campanile.toml:2: `server.listen` is `0.0.0.0:7433`, open to other machines, and without API keys anybody there could send; listen on `127.0.0.1` or `[::1]`
+    "#);
+    assert!(load("[server]\nlisten = \"[::ffff:127.0.0.1]:0\"").is_ok(), "loopback in its mapped spelling");
+}
+
+#[test]
+fn relations_between_keys_are_checked() {
+    let text = "
+[server]
+batch_body_max = '1MiB'
+[plugins]
+cache_dir = 'plugins-enabled'
+[plugins.defaults]
+memory = '512KiB'
+[workers]
+max = 4000
+per_worker = 4000
+[retry.default]
+max_interval = '10ms'
+[channels.a]
+plugin = 'null'
+[channels.b]
+plugin = 'null'
+response_max = '2MiB'
+";
+    assert_snapshot!(complaint(load(text)), @r#"
+    the configuration has 6 problems:
+      campanile.toml:3: `server.batch_body_max` is `1MiB`, less than `body_max`, which is `4MiB`
+      campanile.toml:5: `plugins.cache_dir` is a folder that plugins are loaded from, and what is compiled is never loaded from there; name a folder of its own
+      campanile.toml:6: `plugins.defaults.response_max` is `1MiB`, more than `memory`, which is `512KiB`
+      campanile.toml:10: `workers.per_worker` is `4000`, with `max` at `4000` that is 16000000 in flight, the limit is 100000
+      campanile.toml:12: `retry.default.max_interval` is `10ms`, less than `initial`, which is `1s`
+      campanile.toml:17: `channels.b.response_max` is `2MiB`, more than `memory`, which is `512KiB`
+    "#);
+}
+
+#[test]
+fn the_environment_goes_over_the_file_and_flags_over_both() {
+    let text = "[server]\nlisten = '127.0.0.1:1'\n[workers]\nbatch = 2\nmax = 3";
+    let source = Source::new()
+        .text("campanile.toml", text)
+        .variables([
+            ("CAMPANILE__SERVER__LISTEN", "127.0.0.1:2"),
+            ("CAMPANILE__WORKERS__BATCH", "20"),
+            ("CAMPANILE__STORE__DURABILITY", "os"),
+            ("CAMPANILE__PLUGINS__WATCH", "false"),
+            ("CAMPANILE__RETRY__SLOW__JITTER", "0.5"),
+            ("CAMPANILE_URL", "http://127.0.0.1:1"),
+            ("PATH", "/bin"),
+        ])
+        .flag("--listen", "server.listen", "127.0.0.1:3");
+    let config = source.load().expect("good").config;
+    assert_eq!(config.server.listen.port(), 3);
+    assert_eq!((config.workers.batch, config.workers.max), (20, 3));
+    assert_eq!(config.store.durability, Durability::Os);
+    assert!(!config.plugins.watch);
+    assert_eq!(config.retry["slow"].jitter.to_bits(), 0.5_f64.to_bits());
+}
+
+#[test]
+fn a_variable_finds_a_channel_whose_name_has_a_hyphen_and_a_key_in_another_case() {
+    let text = "[channels.ops-slack]\nplugin = 'slack'\nconfig = { webhookUrl = 'a', retries = 3, loud = false }";
+    let config = with_variables(
+        text,
+        &[
+            ("CAMPANILE__CHANNELS__OPS_SLACK__CONFIG__WEBHOOKURL", "b"),
+            ("CAMPANILE__CHANNELS__OPS_SLACK__CONFIG__RETRIES", "4"),
+            ("CAMPANILE__CHANNELS__OPS_SLACK__CONFIG__LOUD", "true"),
+            ("CAMPANILE__CHANNELS__OPS_SLACK__ALLOW_HOSTS", "a.example, b.example:8443"),
+            ("CAMPANILE__CHANNELS__SPARE__PLUGIN", "null"),
+        ],
+    );
+    let config = config.expect("good");
+    assert_eq!(config.channels.keys().map(ChannelName::as_str).collect::<Vec<_>>(), ["ops-slack", "spare"]);
+    let ops = &config.channels["ops-slack"];
+    let expected = serde_json::json!({ "webhookUrl": "b", "retries": 4, "loud": true });
+    assert_eq!(serde_json::Value::Object(ops.config.clone()), expected);
+    assert_eq!(ops.allow_hosts, ["a.example", "b.example:8443"]);
+}
+
+#[test]
+fn a_secret_is_read_from_the_file_that_its_variable_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("token");
+    std::fs::write(&secret, "s3cret\n").expect("written");
+    let config = with_variables(
+        "[channels.ops]\nplugin = 'slack'",
+        &[("CAMPANILE__CHANNELS__OPS__CONFIG__TOKEN_FILE", secret.to_str().expect("UTF-8"))],
+    );
+    let config = config.expect("good");
+    assert_eq!(config.channels["ops"].config["token"], "s3cret");
+    assert!(!format!("{config:?}").contains("s3cret"), "a secret stands in no debug text");
+    let printed = config.to_toml(Secrets::Masked);
+    assert!(printed.contains("config = { token = \"***\" }"), "{printed}");
+}
+
+#[test]
+fn a_bad_variable_is_named_in_place_of_a_line() {
+    let variables = [
+        ("CAMPANILE__WORKERS__BACH", "1"),
+        ("CAMPANILE__WORKERS__BATCH", "many"),
+        ("CAMPANILE__WORKERS", "4"),
+        ("CAMPANILE__SERVER__LISTEN__PORT", "80"),
+        ("CAMPANILE____BATCH", "1"),
+        ("CAMPANILE__CHANNELS__OPS__CONFIG__TOKEN_FILE", "/nonexistent/token"),
+    ];
+    assert_snapshot!(complaint(with_variables("[server]\nlisten = '127.0.0.1:1'", &variables)), @r#"
+    the configuration has 6 problems:
+      CAMPANILE__CHANNELS__OPS__CONFIG__TOKEN_FILE: the file it names cannot be read: No such file or directory (os error 2)
+      CAMPANILE__SERVER__LISTEN__PORT: `server.listen.port` needs a section, and a value stands at campanile.toml:2
+      CAMPANILE__WORKERS: `workers` is a text, expected a section `[workers]`
+      CAMPANILE__WORKERS__BACH: `workers.bach` needs a section, and a value stands at CAMPANILE__WORKERS
+      CAMPANILE__WORKERS__BATCH: `workers.batch` needs a section, and a value stands at CAMPANILE__WORKERS
+      CAMPANILE____BATCH: names no setting: write `CAMPANILE__SECTION__KEY`
+    "#);
+}
+
+#[test]
+fn no_value_of_a_channels_config_stands_in_a_complaint() {
+    let text = "[channels.ops]\nplugin = 1\nconfig = { token = 'canary', n = nan, when = 1979-05-27 }\nretry = 'x'";
+    let complaint = complaint(load(text));
+    assert!(!complaint.contains("canary") && !complaint.contains("1979"), "{complaint}");
+    assert_snapshot!(complaint, @r#"
+    the configuration has 3 problems:
+      campanile.toml:2: `channels.ops.plugin` is an integer, expected a name
+      campanile.toml:3: `channels.ops.config` holds a number that JSON has no word for
+      campanile.toml:4: `channels.ops.retry` names the policy `x`, which does not exist; write it as `[retry.x]`
+    "#);
+}
+
+#[test]
+fn a_file_that_is_missing_is_told() {
+    assert_snapshot!(complaint(Source::new().file("/nonexistent.toml").load().map(|loaded| loaded.config)), @r#"
+    the configuration has a problem:
+      /nonexistent.toml: it cannot be read: No such file or directory (os error 2)
+    "#);
+}
+
+#[test]
+fn a_file_over_its_limit_is_refused_unread() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("large.toml");
+    std::fs::write(&path, "#".repeat((1 << 20) + 1)).expect("written");
+    let complaint = complaint(Source::new().file(path).load().map(|loaded| loaded.config));
+    assert!(complaint.ends_with("it cannot be read: it is larger than the limit of 1MiB"), "{complaint}");
+}

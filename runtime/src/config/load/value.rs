@@ -1,0 +1,159 @@
+//! One function for each kind of value: a scalar in, the value or what is wrong with it out.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::tree::{Node, Scalar};
+use crate::config::{ParseUnitError, parse_duration, parse_size};
+use crate::domain::{NameError, Priority};
+use crate::store::Durability;
+
+/// What is wrong, to be read after the key.
+type Complaint = String;
+
+fn expected(wanted: &str, found: &Scalar) -> Complaint {
+    format!("is {}, expected {wanted}", found.kind())
+}
+
+fn text<'a>(scalar: &'a Scalar, wanted: &str) -> Result<&'a str, Complaint> {
+    match scalar {
+        Scalar::Text(text) | Scalar::String(text) => Ok(text),
+        Scalar::Integer(_) | Scalar::Float(_) | Scalar::Boolean(_) | Scalar::Datetime(_) | Scalar::Array(_) => {
+            Err(expected(wanted, scalar))
+        }
+    }
+}
+
+pub(super) fn string(scalar: &Scalar) -> Result<String, Complaint> {
+    text(scalar, "a string").map(str::to_owned)
+}
+
+pub(super) fn path(scalar: &Scalar) -> Result<PathBuf, Complaint> {
+    match text(scalar, "a path")? {
+        "" => Err("is an empty path".to_owned()),
+        path => Ok(PathBuf::from(path)),
+    }
+}
+
+pub(super) fn boolean(scalar: &Scalar) -> Result<bool, Complaint> {
+    match scalar {
+        Scalar::Boolean(value) => Ok(*value),
+        Scalar::Text(text) => text.parse().map_err(|_| format!("is `{text}`, expected `true` or `false`")),
+        Scalar::String(_) | Scalar::Integer(_) | Scalar::Float(_) | Scalar::Datetime(_) | Scalar::Array(_) => {
+            Err(expected("`true` or `false`", scalar))
+        }
+    }
+}
+
+/// A whole number. What does not fit its type is out of any range: the limits proper are `check`'s.
+pub(super) fn integer<T: TryFrom<i64>>(scalar: &Scalar) -> Result<T, Complaint> {
+    let number = match scalar {
+        Scalar::Integer(number) => *number,
+        Scalar::Text(text) => text.parse().map_err(|_| format!("is `{text}`, expected an integer"))?,
+        Scalar::String(_) | Scalar::Float(_) | Scalar::Boolean(_) | Scalar::Datetime(_) | Scalar::Array(_) => {
+            return Err(expected("an integer", scalar));
+        }
+    };
+    T::try_from(number)
+        .map_err(|_| format!("is `{number}`, which is {}", if number < 0 { "negative" } else { "too large" }))
+}
+
+pub(super) fn number(scalar: &Scalar) -> Result<f64, Complaint> {
+    match scalar {
+        Scalar::Float(number) => Ok(*number),
+        // Exact up to 2^53, far beyond every limit.
+        Scalar::Integer(number) => Ok(*number as f64),
+        Scalar::Text(text) => text.parse().map_err(|_| format!("is `{text}`, expected a number")),
+        Scalar::String(_) | Scalar::Boolean(_) | Scalar::Datetime(_) | Scalar::Array(_) => {
+            Err(expected("a number", scalar))
+        }
+    }
+}
+
+fn unit(error: &ParseUnitError) -> Complaint {
+    format!("has a bad value: {error}")
+}
+
+pub(super) fn duration(scalar: &Scalar) -> Result<Duration, Complaint> {
+    text(scalar, "a duration such as `\"10s\"`").and_then(|text| parse_duration(text).map_err(|error| unit(&error)))
+}
+
+pub(super) fn size(scalar: &Scalar) -> Result<u64, Complaint> {
+    text(scalar, "a size such as `\"4MiB\"`").and_then(|text| parse_size(text).map_err(|error| unit(&error)))
+}
+
+pub(super) fn address(scalar: &Scalar) -> Result<SocketAddr, Complaint> {
+    let text = text(scalar, "an address such as `\"127.0.0.1:7433\"`")?;
+    text.parse().map_err(|_| format!("is `{text}`, expected an IP address and a port, such as `127.0.0.1:7433`"))
+}
+
+pub(super) fn durability(scalar: &Scalar) -> Result<Durability, Complaint> {
+    let wanted = "one of `full`, `os`, `memory`";
+    let text = text(scalar, wanted)?;
+    let all = [Durability::Full, Durability::Os, Durability::Memory];
+    all.into_iter().find(|one| one.as_str() == text).ok_or_else(|| format!("is `{text}`, expected {wanted}"))
+}
+
+/// `sqlite://PATH`. The value is not quoted: the URL of another kind of store may hold a password.
+pub(super) fn store_url(scalar: &Scalar) -> Result<PathBuf, Complaint> {
+    let text = text(scalar, "`\"sqlite://PATH\"`")?;
+    let Some(path) = text.strip_prefix("sqlite://") else {
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        return Err(match scheme {
+            "" => "is no URL, expected `sqlite://PATH`".to_owned(),
+            _ => format!("names the engine `{scheme}`, expected `sqlite://PATH`"),
+        });
+    };
+    if path.is_empty() || path == ":memory:" {
+        return Err(
+            "names no file, expected `sqlite://PATH`; to keep nothing, set `durability = \"memory\"`".to_owned()
+        );
+    }
+    if path.contains('?') {
+        return Err(
+            "has options after `?`, which are none of its own: the settings of `[store]` are all there are".to_owned()
+        );
+    }
+    Ok(PathBuf::from(path))
+}
+
+pub(super) fn name<T>(scalar: &Scalar, new: impl Fn(&str) -> Result<T, NameError>) -> Result<T, Complaint> {
+    new(text(scalar, "a name")?).map_err(|error| format!("has a bad value: {error}"))
+}
+
+pub(super) fn priority(scalar: &Scalar) -> Result<Priority, Complaint> {
+    text(scalar, "one of `low`, `normal`, `high`, `critical`")?
+        .parse()
+        .map_err(|error| format!("has a bad value: {error}"))
+}
+
+/// One strategy for now: the key says what the others of its section mean.
+pub(super) fn strategy(scalar: &Scalar) -> Result<(), Complaint> {
+    match text(scalar, "`\"exponential\"`")? {
+        "exponential" => Ok(()),
+        other => Err(format!("is `{other}`, expected `exponential`")),
+    }
+}
+
+/// Texts; separated by commas where they come from a variable.
+pub(super) fn list(scalar: &Scalar) -> Result<Vec<String>, Complaint> {
+    let wanted = "an array of strings";
+    match scalar {
+        Scalar::Text(text) => {
+            Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+        }
+        Scalar::Array(items) => items
+            .iter()
+            .map(|item| match item {
+                Node::Value(value) => {
+                    string(&value.scalar).map_err(|_| format!("holds {}, expected {wanted}", value.scalar.kind()))
+                }
+                Node::Table(_) => Err(format!("holds a table, expected {wanted}")),
+            })
+            .collect(),
+        Scalar::String(_) | Scalar::Integer(_) | Scalar::Float(_) | Scalar::Boolean(_) | Scalar::Datetime(_) => {
+            Err(expected(wanted, scalar))
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The effective configuration as TOML, every key with its value.
+
+use std::fmt::{Display, Write as _};
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use super::{
+    CallLimits, ChannelConfig, Config, PluginsConfig, ServerConfig, StoreConfig, TemplatesConfig, WorkersConfig,
+    format_duration, format_size,
+};
+use crate::domain::{Backoff, RetryPolicy};
+
+/// Whether what may be a secret is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// Every text of a channel's `config` is `***`.
+    Masked,
+    /// As they are: for code that reads the result back.
+    Shown,
+}
+
+const MASK: &str = "***";
+
+/// Every section, in the order of the struct.
+pub(super) fn print(config: &Config, secrets: Secrets) -> String {
+    let Config { server, store, plugins, channels, templates, workers, retry } = config;
+    let mut page = Page::default();
+    page.server(server);
+    page.store(store);
+    page.plugins(plugins);
+    page.templates(templates);
+    page.workers(*workers);
+    for (name, policy) in retry {
+        page.policy(name, policy);
+    }
+    for (name, channel) in channels {
+        page.section(&format!("channels.{name}"));
+        page.channel(channel, secrets);
+    }
+    page.0
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn section(&mut self, name: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(self.0, "{gap}[{name}]");
+    }
+
+    /// `value` as it stands in TOML.
+    fn raw(&mut self, key: &str, value: impl Display) {
+        let _ = writeln!(self.0, "{key} = {value}");
+    }
+
+    fn text(&mut self, key: &str, value: impl Into<String>) {
+        self.raw(key, toml::Value::String(value.into()));
+    }
+
+    fn path(&mut self, key: &str, value: &Path) {
+        self.text(key, value.to_string_lossy());
+    }
+
+    fn server(&mut self, server: &ServerConfig) {
+        let ServerConfig { listen, body_max, batch_body_max, shutdown_timeout } = server;
+        self.section("server");
+        self.text("listen", listen.to_string());
+        self.text("body_max", format_size(*body_max));
+        self.text("batch_body_max", format_size(*batch_body_max));
+        self.text("shutdown_timeout", format_duration(*shutdown_timeout));
+    }
+
+    fn store(&mut self, store: &StoreConfig) {
+        let StoreConfig { path, durability } = store;
+        self.section("store");
+        self.text("url", format!("sqlite://{}", path.to_string_lossy()));
+        self.text("durability", durability.as_str());
+    }
+
+    fn plugins(&mut self, plugins: &PluginsConfig) {
+        let PluginsConfig { dir, bundled_dir, watch, cache_dir, defaults } = plugins;
+        self.section("plugins");
+        self.path("dir", dir);
+        if let Some(dir) = bundled_dir {
+            self.path("bundled_dir", dir);
+        }
+        self.raw("watch", watch);
+        self.path("cache_dir", cache_dir);
+        self.section("plugins.defaults");
+        self.limits(*defaults);
+    }
+
+    fn limits(&mut self, limits: CallLimits) {
+        let CallLimits { cpu_time, fuel, memory, timeout, egress_calls, response_max, log_max } = limits;
+        self.text("cpu_time", format_duration(cpu_time));
+        if let Some(fuel) = fuel {
+            self.raw("fuel", fuel);
+        }
+        self.text("memory", format_size(memory));
+        self.text("timeout", format_duration(timeout));
+        self.raw("egress_calls", egress_calls);
+        self.text("response_max", format_size(response_max));
+        self.text("log_max", format_size(log_max));
+    }
+
+    fn templates(&mut self, templates: &TemplatesConfig) {
+        let TemplatesConfig { dir, strict } = templates;
+        self.section("templates");
+        self.path("dir", dir);
+        self.raw("strict", strict);
+    }
+
+    fn workers(&mut self, workers: WorkersConfig) {
+        let WorkersConfig { max, per_worker, batch } = workers;
+        self.section("workers");
+        self.raw("max", max);
+        self.raw("per_worker", per_worker);
+        self.raw("batch", batch);
+    }
+
+    fn policy(&mut self, name: &str, policy: &RetryPolicy) {
+        let RetryPolicy { backoff, max_retries, jitter, max_age } = policy;
+        self.section(&format!("retry.{name}"));
+        let Backoff::Exponential { initial, factor, max_interval } = backoff;
+        self.text("strategy", "exponential");
+        self.text("initial", format_duration(*initial));
+        self.raw("factor", toml::Value::Float(*factor));
+        self.text("max_interval", format_duration(*max_interval));
+        self.raw("max_retries", max_retries);
+        self.raw("jitter", toml::Value::Float(*jitter));
+        self.text("max_age", format_duration(*max_age));
+    }
+
+    fn channel(&mut self, channel: &ChannelConfig, secrets: Secrets) {
+        let ChannelConfig { plugin, config, allow_hosts, allow_networks, retry, priority, limits } = channel;
+        let list = |items: &[String]| toml::Value::Array(items.iter().cloned().map(toml::Value::String).collect());
+        self.text("plugin", plugin.as_str());
+        self.raw("config", toml::Value::Table(table(config, secrets)));
+        self.raw("allow_hosts", list(allow_hosts));
+        self.raw("allow_networks", list(allow_networks));
+        self.text("retry", retry.clone());
+        if let Some(priority) = priority {
+            self.text("priority", priority.as_str());
+        }
+        self.limits(*limits);
+    }
+}
+
+fn table(map: &serde_json::Map<String, Json>, secrets: Secrets) -> toml::Table {
+    map.iter().filter_map(|(key, value)| Some((key.clone(), value_of(value, secrets)?))).collect()
+}
+
+/// `None` for null, which TOML does not have: a key that is not there says the same to a plugin.
+fn value_of(value: &Json, secrets: Secrets) -> Option<toml::Value> {
+    Some(match value {
+        Json::Null => return None,
+        Json::Bool(value) => toml::Value::Boolean(*value),
+        Json::Number(number) => match number.as_i64() {
+            Some(integer) => toml::Value::Integer(integer),
+            None => toml::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => toml::Value::String(match secrets {
+            Secrets::Masked => MASK.to_owned(),
+            Secrets::Shown => text.clone(),
+        }),
+        Json::Array(items) => toml::Value::Array(items.iter().filter_map(|item| value_of(item, secrets)).collect()),
+        Json::Object(map) => toml::Value::Table(table(map, secrets)),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! The defaults as everyone sees them, and the way there and back.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::Secrets;
+use crate::config::{CallLimits, ChannelConfig, Config, Source, WorkersConfig};
+use crate::domain::{Backoff, ChannelName, PluginName, Priority, RetryPolicy};
+
+#[test]
+fn the_defaults_are_these() {
+    // All but the number of workers, which is twice that of the machine's cores.
+    let workers = WorkersConfig { max: 4, ..WorkersConfig::default() };
+    let config = Config { workers, ..Config::default() };
+    assert_snapshot!(config.to_toml(Secrets::Masked), @r#"
+    [server]
+    listen = "127.0.0.1:7433"
+    body_max = "4MiB"
+    batch_body_max = "64MiB"
+    shutdown_timeout = "30s"
+
+    [store]
+    url = "sqlite://data/campanile.db"
+    durability = "full"
+
+    [plugins]
+    dir = "plugins-enabled"
+    watch = true
+    cache_dir = "data/plugin-cache"
+
+    [plugins.defaults]
+    cpu_time = "200ms"
+    memory = "64MiB"
+    timeout = "10s"
+    egress_calls = 8
+    response_max = "1MiB"
+    log_max = "16KiB"
+
+    [templates]
+    dir = "templates"
+    strict = true
+
+    [workers]
+    max = 4
+    per_worker = 64
+    batch = 10
+
+    [retry.default]
+    strategy = "exponential"
+    initial = "1s"
+    factor = 2.0
+    max_interval = "5m"
+    max_retries = 5
+    jitter = 0.1
+    max_age = "3d"
+    "#);
+}
+
+#[test]
+fn every_text_of_a_channels_config_is_masked_however_deep() {
+    let plugin = PluginName::new("webhook").expect("a name");
+    let mut channel = ChannelConfig::new(plugin, CallLimits::default());
+    let config = serde_json::json!({ "url": "canary", "list": ["canary", 1, null], "in": { "deep": "canary" } });
+    channel.config = config.as_object().expect("an object").clone();
+    let name = ChannelName::new("ops").expect("a name");
+    let printed = Config { channels: [(name, channel)].into(), ..Config::default() }.to_toml(Secrets::Masked);
+    assert!(!printed.contains("canary"));
+    let line = printed.lines().find(|line| line.starts_with("config")).expect("a line");
+    assert_snapshot!(line, @r#"config = { in = { deep = "***" }, list = ["***", 1], url = "***" }"#);
+}
+
+fn millis(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration> {
+    range.prop_map(Duration::from_millis)
+}
+
+fn limits() -> impl Strategy<Value = CallLimits> {
+    let fuel = proptest::option::of(1..=i64::MAX as u64);
+    let sizes = (1_u64 << 16..=1 << 32, 1_u64..=1 << 16, 0_u64..=1 << 20);
+    (millis(1..=60_000), fuel, millis(1..=3_600_000), 0_u32..=1_000, sizes).prop_map(
+        |(cpu_time, fuel, timeout, egress_calls, (memory, response_max, log_max))| CallLimits {
+            cpu_time,
+            fuel,
+            memory,
+            timeout,
+            egress_calls,
+            response_max,
+            log_max,
+        },
+    )
+}
+
+fn policy() -> impl Strategy<Value = RetryPolicy> {
+    (millis(1..=1_000), 1.0..=100.0_f64, 0_u32..=10_000, 0.0..=1.0_f64, millis(1..=1_000_000)).prop_map(
+        |(initial, factor, max_retries, jitter, max_age)| RetryPolicy {
+            backoff: Backoff::Exponential { initial, factor, max_interval: Duration::from_secs(1) },
+            max_retries,
+            jitter,
+            max_age,
+        },
+    )
+}
+
+/// Texts that TOML has to escape among them.
+fn text() -> impl Strategy<Value = String> {
+    any::<String>()
+}
+
+fn channel() -> impl Strategy<Value = ChannelConfig> {
+    let config = proptest::collection::btree_map(text(), text(), 0..4);
+    let priority = proptest::option::of(proptest::sample::select(Priority::DESCENDING.to_vec()));
+    (config, priority, limits(), any::<i64>(), any::<bool>()).prop_map(|(config, priority, limits, number, flag)| {
+        let plugin = PluginName::new("webhook").expect("a name");
+        let mut channel = ChannelConfig { priority, ..ChannelConfig::new(plugin, limits) };
+        channel.config = config.into_iter().map(|(key, value)| (key, value.into())).collect();
+        channel.config.insert("more".to_owned(), serde_json::json!({ "n": [number, 0.5], "flag": flag }));
+        channel
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_configuration_that_is_good_survives_printing_and_loading(
+        defaults in limits(), policy in policy(), channel in channel(), path in "[a-z \"'\\\\é]{1,20}",
+    ) {
+        let mut config = Config::default();
+        config.plugins.defaults = defaults;
+        config.store.path = PathBuf::from(path);
+        config.retry.insert("default".to_owned(), policy);
+        config.channels.insert(ChannelName::new("ops").expect("a name"), channel);
+        prop_assert_eq!(config.check(), Ok(()));
+        let printed = config.to_toml(Secrets::Shown);
+        let loaded = Source::new().text("printed.toml", printed.clone()).load();
+        prop_assert_eq!(loaded.map(|loaded| loaded.config), Ok(config), "{}", printed);
+    }
+}
