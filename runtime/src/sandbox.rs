@@ -1,8 +1,157 @@
-//! Plugins in their sandboxes.
+//! Calls of WebAssembly plugins: a fresh instance for each, under limits, and every way it can end told apart.
+//!
+//! *Flow:* a component is linked and asked to describe itself once ([`Plugin`]); then, per call: permit → store →
+//! limits and fuel → instantiate and call under one deadline → classify the end → drop the store → give the permit
+//! back.
+//!
+//! *Invariants:* an instance serves one call and never another; a permit is held until its store is dropped, so the
+//! pool is never asked for more than it has; what is not granted answers `denied` and never fails to link; a plugin
+//! can block no thread, outlive no deadline and use no more memory, handles or output than its limits say; no type of
+//! wasmtime and no generated type leaves this room.
+//!
+//! *Not here:* what an end means for a delivery (`domain::settle`), the abilities behind the host interfaces
+//! (`capability`), which plugins there are (the registry of this room).
 
+mod bindings;
+mod channel;
+mod convert;
+mod descriptor;
+mod ends;
+mod engine;
+mod host;
 mod inspect;
+mod invoke;
+mod limits;
+mod output;
+mod plugin;
+mod state;
+mod template;
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+pub use channel::{ConfigProblem, Health, PreparedChannel};
+pub use descriptor::{ChannelDescriptor, Descriptor, EngineDescriptor, Length, LengthUnit, Need, Rate, Role};
+pub use ends::CallEnd;
 pub use inspect::{
     CONTRACT_VERSION, FILE_BYTES_MAX, FileHash, InspectError, Inspected, PluginKind, inspect, inspect_file,
     name_of_file,
 };
+pub use output::{ConsoleSink, Stdout};
+pub use plugin::{Plugin, PrepareError};
+
+use state::CallState;
+
+/// What a sandbox is made with.
+#[derive(Clone)]
+pub struct SandboxSettings {
+    /// Calls at once, and so the size of the pool: at least 1, at most 16,384.
+    pub in_flight: u32,
+    /// The most linear memory that any call may be allowed, in bytes: at most 4 GiB.
+    pub memory_max: u64,
+    /// Where guests' standard output goes.
+    pub console: Arc<dyn ConsoleSink>,
+}
+
+impl std::fmt::Debug for SandboxSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SandboxSettings")
+            .field("in_flight", &self.in_flight)
+            .field("memory_max", &self.memory_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// The engine does not run on this machine.
+    #[error("the WebAssembly engine does not start: {reason}")]
+    Engine {
+        /// What the engine says.
+        reason: String,
+    },
+}
+
+impl SandboxError {
+    // Not `From`: wasmtime's error is no part of this room's interface.
+    fn of_engine(error: &wasmtime::Error) -> Self {
+        Self::Engine { reason: format!("{error:#}") }
+    }
+}
+
+/// Makes calls of plugins. One per runtime.
+pub struct Sandbox {
+    engine: Engine,
+    linker: Linker<CallState>,
+    permits: Semaphore,
+    in_flight: u32,
+    pooled: bool,
+    memory_max: u64,
+    fuel_per_ms: u64,
+    console: Arc<dyn ConsoleSink>,
+}
+
+impl Sandbox {
+    /// The largest pool: each slot reserves address space, and 47 bits hold no more.
+    pub const IN_FLIGHT_MAX: u32 = 16_384;
+
+    /// Builds the engine, reserves the pool and measures how much fuel a millisecond is worth: 5–20 ms in all.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::Engine`] where the engine does not run on this machine.
+    pub fn new(settings: SandboxSettings) -> Result<Arc<Self>, SandboxError> {
+        let in_flight = settings.in_flight.clamp(1, Self::IN_FLIGHT_MAX);
+        let built = engine::build(in_flight, settings.memory_max).map_err(|error| SandboxError::of_engine(&error))?;
+        let fuel_per_ms = engine::fuel_per_ms(&built.engine).map_err(|error| SandboxError::of_engine(&error))?;
+        let linker = host::linker(&built.engine).map_err(|error| SandboxError::of_engine(&error))?;
+        Ok(Arc::new(Self {
+            engine: built.engine,
+            linker,
+            permits: Semaphore::new(in_flight as usize),
+            in_flight,
+            pooled: built.pooled,
+            memory_max: settings.memory_max,
+            fuel_per_ms,
+            console: settings.console,
+        }))
+    }
+
+    /// Calls that can run at once.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// Whether instances come from a pool reserved at start, instead of from the operating system one by one.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.pooled
+    }
+
+    /// Fuel that one millisecond of CPU time is worth on this machine.
+    #[must_use]
+    pub fn fuel_per_ms(&self) -> u64 {
+        self.fuel_per_ms
+    }
+
+    /// The engine that components are compiled for.
+    fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("in_flight", &self.in_flight)
+            .field("pooled", &self.pooled)
+            .field("fuel_per_ms", &self.fuel_per_ms)
+            .finish_non_exhaustive()
+    }
+}

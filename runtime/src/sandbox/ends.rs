@@ -1,0 +1,154 @@
+//! How a call ended, if not with an answer: every class told apart, each with a sentence that helps.
+
+use tokio::time::error::Elapsed;
+use wasmtime::{OutOfMemory, PoolConcurrencyLimitError, Trap, WasmBacktrace, WasmtimeBug};
+use wasmtime_wasi::I32Exit;
+
+use crate::domain::{AttemptEnd, Fault, Interruption};
+
+use super::convert::bounded;
+use super::limits::Refusal;
+use super::state::CallState;
+
+/// The longest sentence about an end, in bytes: it is stored with the attempt.
+const MESSAGE_MAX: usize = 1 << 10;
+
+/// Functions named in the message of a trap.
+const NAMES_MAX: usize = 5;
+
+/// Why a call gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallEnd {
+    /// The deadline passed while the guest waited for a provider.
+    #[error("no answer from the provider before the call's deadline")]
+    HostDeadline,
+    /// The plugin failed.
+    #[error("{message}")]
+    Fault {
+        /// How.
+        fault: Fault,
+        /// A sentence for people, at most 1 KiB.
+        message: String,
+    },
+    /// Nobody's judgement.
+    #[error("{message}")]
+    Interrupted {
+        /// Why.
+        interruption: Interruption,
+        /// A sentence for people, at most 1 KiB.
+        message: String,
+    },
+}
+
+impl From<CallEnd> for AttemptEnd {
+    fn from(end: CallEnd) -> Self {
+        match end {
+            CallEnd::HostDeadline => Self::HostDeadline,
+            CallEnd::Fault { fault, message } => Self::Fault { fault, message },
+            CallEnd::Interrupted { interruption, message } => Self::Interrupted { interruption, message },
+        }
+    }
+}
+
+impl CallEnd {
+    pub(super) fn fault(fault: Fault, message: &str) -> Self {
+        Self::Fault { fault, message: bounded(message, MESSAGE_MAX) }
+    }
+
+    pub(super) fn interrupted(interruption: Interruption, message: &str) -> Self {
+        Self::Interrupted { interruption, message: bounded(message, MESSAGE_MAX) }
+    }
+
+    /// The call's deadline passed: in guest code, or while the guest waited for a provider.
+    pub(super) fn of_deadline(_: Elapsed, state: &CallState) -> Self {
+        if state.http.waiting {
+            Self::HostDeadline
+        } else {
+            Self::fault(Fault::Deadline, "the plugin was still running at the call's deadline")
+        }
+    }
+
+    /// Our own code panicked underneath a guest.
+    pub(super) fn of_panic() -> Self {
+        // The panic hook has already told the operator where; the payload may hold content.
+        Self::interrupted(
+            Interruption::HostBug,
+            "the host panicked during the call: this is a defect, please report it",
+        )
+    }
+
+    /// An error came out of the guest.
+    pub(super) fn of_error(error: &wasmtime::Error, state: &CallState) -> Self {
+        if let Some(refusal) = error.downcast_ref::<Refusal>() {
+            return Self::of_refusal(*refusal);
+        }
+        if let Some(I32Exit(status)) = error.downcast_ref() {
+            return Self::fault(Fault::Exit, &format!("the plugin left through `exit` with status {status}"));
+        }
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            return Self::of_trap(*trap, error, state);
+        }
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Self::interrupted(Interruption::PoolFull, &format!("the pool of sandboxes is full: {error}"));
+        }
+        if error.is::<OutOfMemory>() || error.is::<WasmtimeBug>() {
+            return Self::interrupted(Interruption::HostBug, &format!("the engine failed: {}", error.root_cause()));
+        }
+        let cause = error.root_cause().to_string();
+        // The two that wasmtime gives no public type to.
+        if cause == HOSTCALL_BYTES || cause == HANDLES {
+            return Self::fault(Fault::Memory, &cause);
+        }
+        // What is left comes from values that do not keep to the contract's encoding.
+        Self::fault(Fault::BadOutput, &format!("the plugin passed what the contract does not allow: {cause}"))
+    }
+
+    fn of_refusal(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Memory { .. }
+            | Refusal::Table { .. }
+            | Refusal::OutputBytes { .. }
+            | Refusal::OutputLines { .. } => Self::fault(Fault::Memory, &refusal.to_string()),
+            Refusal::MachineMemory => Self::interrupted(Interruption::HostBug, &refusal.to_string()),
+            Refusal::ProviderDeadline => Self::HostDeadline,
+        }
+    }
+
+    fn of_trap(trap: Trap, error: &wasmtime::Error, state: &CallState) -> Self {
+        match trap {
+            Trap::OutOfFuel => Self::fault(Fault::OutOfFuel, "the plugin used up its CPU budget"),
+            Trap::AllocationTooLarge => Self::fault(Fault::Memory, &trap.to_string()),
+            _ => {
+                let panic = state.captured().and_then(|captured| captured.panic_message());
+                let what = panic.unwrap_or_else(|| trap.to_string());
+                Self::fault(Fault::Trap, &format!("{what}{}", trail(error)))
+            }
+        }
+    }
+}
+
+const HOSTCALL_BYTES: &str =
+    "too much data is being copied between the host and the guest: fuel allocated for hostcalls has been exhausted";
+const HANDLES: &str = "cannot allocate another handle: store handle limit exceeded";
+
+/// The innermost functions of the plugin, without the machinery that panics bring along.
+fn trail(error: &wasmtime::Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
+    // Only its text has names as their author wrote them: `  0: 0x1234 - module!function`.
+    let text = backtrace.to_string();
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_once(" - "))
+        .map(|(_, name)| name.split_once('!').map_or(name, |(_, function)| function))
+        .filter(|name| !is_panic_machinery(name))
+        .take(NAMES_MAX)
+        .collect();
+    if names.is_empty() { String::new() } else { format!(", in `{}`", names.join("` called by `")) }
+}
+
+fn is_panic_machinery(name: &str) -> bool {
+    const PREFIXES: [&str; 7] =
+        ["std::panicking", "std::sys", "std::process", "core::panicking", "rust_panic", "__rust", "abort"];
+    PREFIXES.iter().any(|prefix| name.trim_start_matches('<').starts_with(prefix))
+}

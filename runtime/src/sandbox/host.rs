@@ -1,0 +1,26 @@
+//! The host interfaces as guests see them: thin adapters, one file for each ability.
+//!
+//! *Invariants:* every interface of the contract is always linked; what is not granted answers `denied`.
+//!
+//! *Not here:* what an ability does (`capability`).
+
+mod http;
+mod log;
+
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+pub(super) use http::HttpEnd;
+
+use super::bindings::campanile::plugin;
+use super::state::CallState;
+
+/// Everything a plugin can import, linked once for all plugins.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    plugin::types::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
+    plugin::http::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
+    plugin::log::add_to_linker::<_, log::LogAbility>(&mut linker, log::view)?;
+    Ok(linker)
+}

@@ -1,0 +1,103 @@
+//! `campanile:plugin/http` over `capability::http`.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+use wasmtime::component::HasData;
+
+use crate::capability::http::{HttpError, HttpReply, HttpRequest};
+
+use super::super::bindings::campanile::plugin::http::{Error, Host, Request, Response};
+use super::super::bindings::campanile::plugin::types;
+use super::super::limits::Refusal;
+use super::super::state::{CallState, HttpState};
+
+/// What `send` answers when there is no reply: an error the guest may handle, or the end of its call.
+pub(in super::super) enum HttpEnd {
+    Guest(Error),
+    Call(Refusal),
+}
+
+impl From<Error> for HttpEnd {
+    fn from(error: Error) -> Self {
+        Self::Guest(error)
+    }
+}
+
+pub(super) struct HttpAbility;
+
+impl HasData for HttpAbility {
+    type Data<'a> = &'a mut HttpState;
+}
+
+pub(super) fn view(state: &mut CallState) -> &mut HttpState {
+    &mut state.http
+}
+
+impl types::Host for HttpState {}
+
+impl Host for HttpState {
+    async fn send(&mut self, request: Request) -> Result<Response, HttpEnd> {
+        let Some(grant) = &self.grant else {
+            return Err(HttpEnd::Guest(Error::Denied("http is not granted to this call".to_owned())));
+        };
+        let open = self.open.get_or_insert_with(|| grant.open(self.limits, self.deadline));
+        // Not reset when the future is dropped: that is how a deadline learns where it struck.
+        self.waiting = true;
+        let answer = open.send(to_request(request)).await;
+        self.waiting = false;
+        answer.map(to_response).map_err(|error| match error {
+            // The guest could do nothing with the answer any more, and would be blamed for running on.
+            HttpError::Timeout(_) if Instant::now() >= self.deadline => HttpEnd::Call(Refusal::ProviderDeadline),
+            other => HttpEnd::Guest(to_error(other)),
+        })
+    }
+
+    fn convert_error(&mut self, end: HttpEnd) -> wasmtime::Result<Error> {
+        match end {
+            HttpEnd::Guest(error) => Ok(error),
+            HttpEnd::Call(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+fn to_request(request: Request) -> HttpRequest {
+    HttpRequest {
+        method: request.method,
+        url: request.url,
+        headers: request.headers,
+        body: join(request.body),
+        timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+    }
+}
+
+fn join(pieces: Vec<types::Piece>) -> Bytes {
+    let owned = |piece: types::Piece| match piece {
+        types::Piece::Text(text) => text.into_bytes(),
+        types::Piece::Bytes(bytes) => bytes,
+    };
+    // One piece is the usual case and needs no copy.
+    let mut pieces = pieces.into_iter().map(owned);
+    let Some(first) = pieces.next() else { return Bytes::new() };
+    let Some(second) = pieces.next() else { return first.into() };
+    let mut body = BytesMut::from(first.as_slice());
+    body.extend_from_slice(&second);
+    pieces.for_each(|piece| body.extend_from_slice(&piece));
+    body.freeze()
+}
+
+fn to_response(reply: HttpReply) -> Response {
+    Response { status: reply.status, headers: reply.headers, body: reply.body.into(), truncated: reply.truncated }
+}
+
+fn to_error(error: HttpError) -> Error {
+    match error {
+        HttpError::Denied(reason) => Error::Denied(reason),
+        HttpError::Invalid(reason) => Error::Invalid(reason),
+        HttpError::Exhausted(reason) => Error::Exhausted(reason),
+        HttpError::Unreachable(reason) => Error::Unreachable(reason),
+        HttpError::Interrupted(reason) => Error::Interrupted(reason),
+        HttpError::Timeout(reason) => Error::Timeout(reason),
+    }
+}

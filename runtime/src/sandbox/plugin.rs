@@ -1,0 +1,306 @@
+//! A plugin ready to be called: linked once, described once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::{Component, InstancePre};
+
+use crate::call::{Call, PluginVersion, RenderCall, RenderFailure, Report, TemplateCheckError, TemplateVariable};
+use crate::config::CallLimits;
+use crate::domain::{AttemptEnd, Interruption, Timestamp};
+
+use super::Sandbox;
+use super::channel::{self, ChannelExports, ConfigProblem, Health, PreparedChannel};
+use super::convert::{Letter, REASON_MAX, bounded};
+use super::descriptor::{self, ChannelDescriptor, Descriptor, Role};
+use super::ends::CallEnd;
+use super::invoke::{Allowance, Export, Invoked};
+use super::state::{CallState, Subject};
+use super::template::{self, EngineExports};
+
+/// The interface that makes a component a channel, and the one that makes it a template engine.
+const CHANNEL: &str = "campanile:plugin/channel@0.1.0";
+const TEMPLATE_ENGINE: &str = "campanile:plugin/template-engine@0.1.0";
+
+/// Exports named when a component has neither.
+const FOUND_MAX: usize = 8;
+
+/// What `describe` may use: it only puts constants together.
+fn describe_limits() -> CallLimits {
+    CallLimits {
+        cpu_time: Duration::from_millis(50),
+        timeout: Duration::from_secs(2),
+        egress_calls: 0,
+        log_max: 4 << 10,
+        ..CallLimits::default()
+    }
+}
+
+/// Why a component is no plugin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// It is no component that can be compiled.
+    #[error("it cannot be compiled: {reason}")]
+    Compile {
+        /// What the compiler says.
+        reason: String,
+    },
+    /// It implements another world.
+    #[error("it exports neither `{CHANNEL}` nor `{TEMPLATE_ENGINE}`; {}", listed(.found))]
+    WrongWorld {
+        /// What it exports, at most eight of them.
+        found: Vec<String>,
+    },
+    /// It implements both worlds.
+    #[error("it exports both `{CHANNEL}` and `{TEMPLATE_ENGINE}`: a plugin is one of them")]
+    BothWorlds,
+    /// It imports what no host interface of this version is.
+    #[error("it imports what this version does not have: {reason}")]
+    Import {
+        /// What.
+        reason: String,
+    },
+    /// It was called to describe itself, and gave no answer; also where its exports have other types than the
+    /// contract's.
+    #[error("it does not describe itself: {0}")]
+    Describe(CallEnd),
+    /// What it says of itself is not usable.
+    #[error("its descriptor has {} problem(s): {}", .problems.len(), .problems.join("; "))]
+    Descriptor {
+        /// All of them; never empty.
+        problems: Vec<String>,
+    },
+}
+
+fn listed(found: &[String]) -> String {
+    if found.is_empty() { "it exports nothing".to_owned() } else { format!("it exports `{}`", found.join("`, `")) }
+}
+
+enum Exports {
+    Channel(ChannelExports),
+    TemplateEngine(EngineExports),
+}
+
+/// A plugin ready to be called. Dropping the last one gives its code back, after the calls that still run.
+pub struct Plugin {
+    sandbox: Arc<Sandbox>,
+    pre: InstancePre<CallState>,
+    exports: Exports,
+    descriptor: Arc<Descriptor>,
+    sha256: [u8; 32],
+}
+
+impl Sandbox {
+    /// Compiles a component and prepares it, without a cache and without a limit on the compiler: for benches, tests
+    /// and files that are trusted. Compiling runs on a blocking thread.
+    ///
+    /// # Errors
+    ///
+    /// [`PrepareError`] says why it is no plugin.
+    pub async fn compile(self: &Arc<Self>, wasm: Vec<u8>, sha256: [u8; 32]) -> Result<Plugin, PrepareError> {
+        let engine = self.engine().clone();
+        let compiled = tokio::task::spawn_blocking(move || Component::new(&engine, wasm)).await;
+        let reason = match compiled {
+            Ok(Ok(component)) => return self.prepare(&component, sha256).await,
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(stopped) => stopped.to_string(),
+        };
+        Err(PrepareError::Compile { reason: bounded(&reason, REASON_MAX) })
+    }
+
+    /// Links a component, finds out which world it implements, and asks it to describe itself, with nothing granted
+    /// and a small budget. `sha256` is that of its file.
+    ///
+    /// # Errors
+    ///
+    /// [`PrepareError`] says why it is no plugin.
+    pub(super) async fn prepare(
+        self: &Arc<Self>,
+        component: &Component,
+        sha256: [u8; 32],
+    ) -> Result<Plugin, PrepareError> {
+        let is_channel = component.get_export_index(None, CHANNEL).is_some();
+        let is_engine = component.get_export_index(None, TEMPLATE_ENGINE).is_some();
+        let wrong_world = || PrepareError::WrongWorld {
+            found: component
+                .component_type()
+                .exports(&self.engine)
+                .map(|(name, _)| bounded(name, 128))
+                .take(FOUND_MAX)
+                .collect(),
+        };
+        if is_channel && is_engine {
+            return Err(PrepareError::BothWorlds);
+        }
+        if !is_channel && !is_engine {
+            return Err(wrong_world());
+        }
+        let pre = self
+            .linker
+            .instantiate_pre(component)
+            .map_err(|error| PrepareError::Import { reason: bounded(&format!("{error:#}"), REASON_MAX) })?;
+        let (exports, descriptor) = if is_channel {
+            let exports = ChannelExports::find(&pre).ok_or_else(wrong_world)?;
+            let given = self.describe(&pre, channel::Describe(&exports)).await?;
+            let descriptor = descriptor::of_channel(given, exports.supports.is_some());
+            (Exports::Channel(exports), descriptor)
+        } else {
+            let exports = EngineExports::find(&pre).ok_or_else(wrong_world)?;
+            let given = self.describe(&pre, template::Describe(&exports)).await?;
+            (Exports::TemplateEngine(exports), descriptor::of_engine(given))
+        };
+        let descriptor = descriptor.map_err(|problems| PrepareError::Descriptor { problems })?;
+        Ok(Plugin { sandbox: Arc::clone(self), pre, exports, descriptor: Arc::new(descriptor), sha256 })
+    }
+
+    async fn describe<E: Export>(&self, pre: &InstancePre<CallState>, export: E) -> Result<E::Answer, PrepareError> {
+        let allowance = Allowance { limits: &describe_limits(), http: None };
+        self.invoke(pre, Subject::default(), allowance, export).await.answer.map_err(PrepareError::Describe)
+    }
+}
+
+impl Plugin {
+    /// What it says of itself.
+    #[must_use]
+    pub fn descriptor(&self) -> &Arc<Descriptor> {
+        &self.descriptor
+    }
+
+    /// Its name and version.
+    #[must_use]
+    pub fn version(&self) -> &Arc<PluginVersion> {
+        &self.descriptor.version
+    }
+
+    /// SHA-256 of its file.
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    /// The names of the optional exports it has.
+    #[must_use]
+    pub fn optional_exports(&self) -> Vec<&'static str> {
+        let Exports::Channel(exports) = &self.exports else { return Vec::new() };
+        [
+            ("configure", exports.configure.is_some()),
+            ("supports", exports.supports.is_some()),
+            ("health", exports.health.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_there)| is_there.then_some(name))
+        .collect()
+    }
+
+    /// Asks the plugin what is wrong with a configuration that holds to its schema. Nothing is granted. A plugin
+    /// without `configure` has nothing to say.
+    ///
+    /// # Errors
+    ///
+    /// [`CallEnd`] where it gave no answer.
+    pub async fn configure(&self, config_json: &str, limits: &CallLimits) -> Result<Vec<ConfigProblem>, CallEnd> {
+        let Exports::Channel(ChannelExports { configure: Some(indices), .. }) = &self.exports else {
+            return Ok(Vec::new());
+        };
+        let export = channel::Configure { indices, config_json };
+        let allowance = Allowance { limits, http: None };
+        self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
+    }
+
+    /// Makes one attempt. `supports` is asked first, in the same instance, where the descriptor says so.
+    pub async fn send(&self, channel: &PreparedChannel, call: &Call) -> Report {
+        let (Exports::Channel(exports), Role::Channel(role)) = (&self.exports, &self.descriptor.role) else {
+            return self.report(Invoked::never(self.not_a("channel")));
+        };
+        let checks = role.has_feature(ChannelDescriptor::CHECKS_RECIPIENT);
+        let export = channel::Send {
+            channel,
+            indices: &exports.channel,
+            supports: exports.supports.as_ref().filter(|_| checks),
+            letter: Letter::new(call),
+        };
+        let subject = Subject { channel: Some(channel.name.clone()), delivery: Some(call.delivery), ..self.subject() };
+        let allowance = Allowance { limits: &channel.limits, http: Some(&channel.http) };
+        let Invoked { answer, duration, fuel, memory_bytes } =
+            self.sandbox.invoke(&self.pre, subject, allowance, export).await;
+        self.report(Invoked { answer: answer.map(AttemptEnd::Outcome), duration, fuel, memory_bytes })
+    }
+
+    /// Asks the plugin how its provider is; none where it has no `health`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallEnd`] where it gave no answer.
+    pub async fn health(&self, channel: &PreparedChannel, now: Timestamp) -> Result<Option<Health>, CallEnd> {
+        let Exports::Channel(ChannelExports { health: Some(indices), .. }) = &self.exports else {
+            return Ok(None);
+        };
+        let export = channel::Probe { indices, channel, now };
+        let subject = Subject { channel: Some(channel.name.clone()), ..self.subject() };
+        let allowance = Allowance { limits: &channel.limits, http: Some(&channel.http) };
+        self.sandbox.invoke(&self.pre, subject, allowance, export).await.answer.map(Some)
+    }
+
+    /// The variables of a template, or everything that can be seen to be wrong with it without data.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateCheckError`] with all problems, or with the reason why there was no answer.
+    pub async fn check(
+        &self,
+        call: &RenderCall,
+        limits: &CallLimits,
+    ) -> Result<Vec<TemplateVariable>, TemplateCheckError> {
+        let answer = match &self.exports {
+            Exports::TemplateEngine(exports) => {
+                let export = template::Check { exports, call };
+                let allowance = Allowance { limits, http: None };
+                self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
+            }
+            Exports::Channel(_) => Err(self.not_a("template engine")),
+        };
+        answer
+            .map_err(|end| TemplateCheckError::Engine { engine: call.engine.to_string(), reason: end.to_string() })?
+            .map_err(TemplateCheckError::Problems)
+    }
+
+    /// The rendered parts.
+    ///
+    /// # Errors
+    ///
+    /// [`RenderFailure`] tells a template's problem from an engine's failure.
+    pub async fn render(&self, call: &RenderCall, limits: &CallLimits) -> Result<Vec<(String, String)>, RenderFailure> {
+        let answer = match &self.exports {
+            Exports::TemplateEngine(exports) => {
+                let export = template::Render { exports, call };
+                let allowance = Allowance { limits, http: None };
+                self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
+            }
+            Exports::Channel(_) => Err(self.not_a("template engine")),
+        };
+        answer
+            .map_err(|end| RenderFailure::End(end.into(), Some(Arc::clone(self.version()))))?
+            .map_err(RenderFailure::Problem)
+    }
+
+    fn subject(&self) -> Subject {
+        Subject { plugin: Some(Arc::clone(self.version())), ..Subject::default() }
+    }
+
+    fn not_a(&self, role: &str) -> CallEnd {
+        CallEnd::interrupted(Interruption::NoPlugin, &format!("plugin `{}` is not a {role}", self.version()))
+    }
+
+    fn report(&self, invoked: Invoked<AttemptEnd>) -> Report {
+        let Invoked { answer, duration, fuel, memory_bytes } = invoked;
+        let end = answer.unwrap_or_else(AttemptEnd::from);
+        Report { end, duration, plugin: Some(Arc::clone(self.version())), fuel, memory_bytes }
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("version", self.version()).finish_non_exhaustive()
+    }
+}

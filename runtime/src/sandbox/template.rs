@@ -1,0 +1,86 @@
+//! Calls of a template engine's exports.
+
+use wasmtime::Store;
+use wasmtime::component::{Instance, InstancePre};
+
+use crate::call::{RenderCall, TemplateProblem, TemplateVariable};
+
+use super::bindings::campanile::plugin::types::PartParam;
+use super::bindings::exports::campanile::plugin::template_engine::{self, GuestIndices, Options, Template};
+use super::convert;
+use super::invoke::Export;
+use super::state::CallState;
+
+/// Where an engine's exports are.
+pub(super) struct EngineExports(pub(super) GuestIndices);
+
+impl EngineExports {
+    pub(super) fn find(pre: &InstancePre<CallState>) -> Option<Self> {
+        GuestIndices::new(pre).ok().map(Self)
+    }
+}
+
+/// `describe`.
+pub(super) struct Describe<'a>(pub(super) &'a EngineExports);
+
+impl Export for Describe<'_> {
+    type Answer = template_engine::Descriptor;
+
+    async fn call(self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Self::Answer> {
+        self.0.0.load(&mut *store, instance)?.call_describe(store).await
+    }
+}
+
+/// `check`.
+pub(super) struct Check<'a> {
+    pub(super) exports: &'a EngineExports,
+    pub(super) call: &'a RenderCall,
+}
+
+impl Export for Check<'_> {
+    type Answer = Result<Vec<TemplateVariable>, Vec<TemplateProblem>>;
+
+    async fn call(self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Self::Answer> {
+        let parts = parts(self.call);
+        let guest = self.exports.0.load(&mut *store, instance)?;
+        Ok(match guest.call_check(store, template(self.call, &parts)).await? {
+            Ok(info) => Ok(info.variables.into_iter().map(convert::variable).collect()),
+            Err(problems) => Err(problems.iter().map(convert::template_problem).collect()),
+        })
+    }
+}
+
+/// `render`.
+pub(super) struct Render<'a> {
+    pub(super) exports: &'a EngineExports,
+    pub(super) call: &'a RenderCall,
+}
+
+impl Export for Render<'_> {
+    type Answer = Result<Vec<(String, String)>, TemplateProblem>;
+
+    async fn call(self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Self::Answer> {
+        let parts = parts(self.call);
+        let options = Options {
+            locale: self.call.locale.as_deref(),
+            time_zone: self.call.time_zone.as_deref(),
+            now_ms: self.call.now.as_millis(),
+            strict: self.call.strict,
+            extra: &[],
+        };
+        let guest = self.exports.0.load(&mut *store, instance)?;
+        let rendered = guest.call_render(store, template(self.call, &parts), &self.call.data, options).await?;
+        Ok(match rendered {
+            Ok(parts) => Ok(parts.into_iter().map(|part| (part.name, part.value)).collect()),
+            Err(problem) => Err(convert::template_problem(&problem)),
+        })
+    }
+}
+
+fn parts(call: &RenderCall) -> Vec<PartParam<'_>> {
+    call.parts.iter().map(|(name, value)| PartParam { name, value }).collect()
+}
+
+fn template<'a>(call: &'a RenderCall, parts: &'a [PartParam<'a>]) -> Template<'a> {
+    Template { name: &call.template, parts, includes: &[] }
+}
