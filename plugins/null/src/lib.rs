@@ -1,1 +1,23 @@
-//! x
+//! Accepts at once and tells nobody: what remains is the cost of the sandbox itself.
+
+use campanile_plugin_sdk::{About, Call, Channel, Config, Outcome, Sent, export_channel};
+
+/// Needs no config.
+#[derive(Config)]
+pub struct Null;
+
+impl Channel for Null {
+    const ABOUT: About = About {
+        name: "null",
+        version: env!("CARGO_PKG_VERSION"),
+        summary: "Accepts at once and tells nobody: for benchmarks and dry runs",
+        license: Some("MIT OR Apache-2.0"),
+        ..About::NONE
+    };
+
+    fn send(&self, _: &Call) -> Outcome {
+        Ok(Sent::now())
+    }
+}
+
+export_channel!(Null);

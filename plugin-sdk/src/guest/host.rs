@@ -1,0 +1,71 @@
+//! What a guest calls of its host.
+
+use std::{
+    cell::Cell,
+    io::{Write, stdout},
+};
+
+use super::{
+    imports::campanile::plugin::{http as wit_http, log as wit_log},
+    types::Piece,
+};
+use crate::{
+    http::{Body, Error, Reply, Request},
+    log::Level,
+};
+
+thread_local! {
+    /// When this call began: what an absolute `Retry-After` is measured from. A guest has one thread, and one call.
+    static NOW_MS: Cell<u64> = const { Cell::new(0) };
+}
+
+pub(super) fn set_now_ms(now_ms: u64) {
+    NOW_MS.set(now_ms);
+}
+
+pub(crate) fn exchange(request: Request) -> Result<Reply, Error> {
+    let request = wit_http::Request {
+        method: request.method,
+        url: request.url,
+        headers: request.headers,
+        body: match request.body {
+            Body::Empty => Vec::new(),
+            Body::Text(text) => vec![Piece::Text(text)],
+            Body::Bytes(bytes) => vec![Piece::Bytes(bytes)],
+        },
+        // Zero would be no time at all; the host refuses it.
+        timeout_ms: request.timeout.map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1)),
+    };
+    match wit_http::send(&request) {
+        Ok(reply) => {
+            let wit_http::Response { status, headers, body, truncated } = reply;
+            Ok(Reply { status, headers, body, truncated, now_ms: NOW_MS.get() })
+        }
+        Err(error) => Err(match error {
+            wit_http::Error::Denied(why) => Error::Denied(why),
+            wit_http::Error::Invalid(why) => Error::Invalid(why),
+            wit_http::Error::Exhausted(why) => Error::Exhausted(why),
+            wit_http::Error::Unreachable(why) => Error::Unreachable(why),
+            wit_http::Error::Interrupted(why) => Error::Interrupted(why),
+            wit_http::Error::Timeout(why) => Error::Timeout(why),
+        }),
+    }
+}
+
+pub(crate) fn log(level: Level, message: &str, fields: &[(&str, &str)]) {
+    let level = match level {
+        Level::Trace => wit_log::Level::Trace,
+        Level::Debug => wit_log::Level::Debug,
+        Level::Info => wit_log::Level::Info,
+        Level::Warn => wit_log::Level::Warn,
+        Level::Error => wit_log::Level::Error,
+    };
+    let fields: Vec<_> = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    wit_log::log(level, message, &fields);
+}
+
+pub(crate) fn print_line(line: &str) {
+    let mut out = stdout().lock();
+    // The host keeps the first so many bytes and drops the rest; a guest can do nothing about either.
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+}

@@ -1,0 +1,130 @@
+//! What makes a component of a crate. Both macros expand to exports on wasm only.
+
+/// Exports a [`Channel`](crate::Channel), and exactly the optional abilities named.
+///
+/// `export_channel!(Slack);` exports `describe` and `send`; `export_channel!(Slack: configure, supports, health);` adds
+/// those three. To export an ability is to declare it, so name one only if the type implements it.
+///
+/// On wasm it also sets the allocator of the component: see the README, "Memory".
+#[macro_export]
+macro_rules! export_channel {
+    ($channel:ty $(: $($ability:ident),+ $(,)?)?) => {
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = $crate::__private::assert_channel::<$channel>();
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Exported;
+            impl $crate::guest::channel::Guest for Exported {
+                fn describe() -> $crate::guest::channel::Descriptor {
+                    $crate::guest::describe_channel::<$channel>(&[$($(stringify!($ability)),+)?])
+                }
+                fn send(
+                    context: $crate::guest::types::Context,
+                    delivery: $crate::guest::types::Delivery,
+                ) -> $crate::guest::types::Outcome {
+                    $crate::guest::send::<$channel>(context, delivery)
+                }
+            }
+            $crate::guest::channel_world::__export_channel!(Exported with_types_in $crate::guest::channel_world);
+            $($($crate::__export_ability!($ability, $channel);)+)?
+            $crate::__set_allocator!();
+        };
+    };
+}
+
+/// Exports a [`TemplateEngine`](crate::TemplateEngine).
+#[macro_export]
+macro_rules! export_template_engine {
+    ($engine:ty) => {
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = $crate::__private::assert_template_engine::<$engine>();
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Exported;
+            impl $crate::guest::template_engine::Guest for Exported {
+                fn describe() -> $crate::guest::template_engine::Descriptor {
+                    $crate::guest::describe_engine::<$engine>()
+                }
+                fn check(
+                    template: $crate::guest::template_engine::Template,
+                ) -> Result<
+                    $crate::guest::template_engine::Info,
+                    $crate::guest::Vec<$crate::guest::template_engine::Problem>,
+                > {
+                    $crate::guest::check::<$engine>(template)
+                }
+                fn render(
+                    template: $crate::guest::template_engine::Template,
+                    data: $crate::guest::String,
+                    options: $crate::guest::template_engine::Options,
+                ) -> Result<$crate::guest::Vec<$crate::guest::types::Part>, $crate::guest::template_engine::Problem>
+                {
+                    $crate::guest::render::<$engine>(template, &data, options)
+                }
+    }
+            $crate::guest::template_world::__export_template!(Exported with_types_in $crate::guest::template_world);
+            $crate::__set_allocator!();
+        };
+    };
+}
+
+/// One optional export of a channel.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_ability {
+    (configure, $channel:ty) => {
+        const _: () = {
+            struct Exported;
+            impl $crate::guest::configure::Guest for Exported {
+                fn configure(
+                    config: $crate::guest::String,
+                ) -> $crate::guest::Vec<$crate::guest::configure::ConfigProblem> {
+                    $crate::guest::run_configure::<$channel>(&config)
+        }
+            }
+            $crate::guest::configure_world::__export_configure!(Exported with_types_in $crate::guest::configure_world);
+        };
+    };
+    (supports, $channel:ty) => {
+        const _: () = {
+            struct Exported;
+            impl $crate::guest::supports::Guest for Exported {
+                fn supports(
+                    context: $crate::guest::types::Context,
+                    recipient: $crate::guest::types::Recipient,
+                ) -> Result<(), $crate::guest::String> {
+                    $crate::guest::run_supports::<$channel>(context, recipient)
+                }
+            }
+    $crate::guest::supports_world::__export_supports!(Exported with_types_in $crate::guest::supports_world);
+        };
+    };
+    (health, $channel:ty) => {
+        const _: () = {
+            struct Exported;
+            impl $crate::guest::health::Guest for Exported {
+                fn health(context: $crate::guest::types::Context) -> $crate::guest::health::State {
+                    $crate::guest::run_health::<$channel>(context)
+                }
+            }
+    $crate::guest::health_world::__export_health!(Exported with_types_in $crate::guest::health_world);
+        };
+    };
+    ($other:ident, $channel:ty) => {
+        compile_error!(concat!(
+            "`",
+            stringify!($other),
+            "` is no ability of a channel: there are `configure`, `supports` and `health`"
+        ));
+    };
+}
+
+/// The arena, once per component.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __set_allocator {
+    () => {
+        #[global_allocator]
+        static ARENA: $crate::guest::Arena = $crate::guest::Arena::new();
+    };
+}

@@ -1,0 +1,81 @@
+//! The mock host while code runs: installed for one thread, taken away at the end.
+
+use std::{cell::RefCell, collections::VecDeque, thread::panicking};
+
+use super::{Expect, Logged, Record};
+use crate::{
+    http::{Error, Reply, Request},
+    log::Level,
+};
+
+/// What stands behind the SDK's functions while a test runs.
+struct Standing {
+    expected: VecDeque<Expect>,
+    now_ms: u64,
+    record: Record,
+}
+
+thread_local! {
+    static STANDING: RefCell<Option<Standing>> = const { RefCell::new(None) };
+}
+
+/// Takes the host away again when dropped, also when the test panics.
+pub(super) struct Installed(());
+
+impl Installed {
+    pub(super) fn new(expected: VecDeque<Expect>, now_ms: u64) -> Self {
+        STANDING.with_borrow_mut(|standing| {
+            assert!(standing.is_none(), "a mock host runs already: do not call `run` within `run`");
+            *standing = Some(Standing { expected, now_ms, record: Record::default() });
+        });
+        Self(())
+    }
+
+    pub(super) fn finish(self) -> Record {
+        let Some(standing) = STANDING.take() else { unreachable!("`new` put it there, only `finish` takes it") };
+        if let Some(missing) = standing.expected.front() {
+            panic!("a request was expected and did not come: {} {}", missing.method, missing.url);
+        }
+        standing.record
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        if panicking() {
+            STANDING.take();
+        }
+    }
+}
+
+fn with<T>(what: &str, act: impl FnOnce(&mut Standing) -> T) -> T {
+    STANDING.with_borrow_mut(|standing| match standing {
+        Some(standing) => act(standing),
+        None => panic!("{what} outside the sandbox: run the code within `testing::MockHost::run`"),
+    })
+}
+
+pub(crate) fn exchange(request: Request) -> Result<Reply, Error> {
+    // The expectation is judged outside the borrow: a panic there must leave the cell usable.
+    let (expected, now_ms) = with("an http request", |standing| (standing.expected.pop_front(), standing.now_ms));
+    let Some(expected) = expected else {
+        panic!("an unexpected request: {} {}", request.method, request.url);
+    };
+    let differences = expected.differences(&request);
+    assert!(differences.is_empty(), "the request is not the expected one:\n{}", differences.join("\n"));
+    with("an http request", |standing| standing.record.requests.push(request));
+    expected.answer.map(|reply| reply.at(now_ms))
+}
+
+pub(crate) fn log(level: Level, message: &str, fields: &[(&str, &str)]) {
+    let fields = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let logged = Logged { level, message: message.to_owned(), fields };
+    with("a log line", |standing| standing.record.logs.push(logged));
+}
+
+pub(crate) fn print_line(line: &str) {
+    with("a line of output", |standing| {
+        standing.record.stdout.push_str(line);
+        standing.record.stdout.push('\n');
+    });
+}
