@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod intake;
+pub mod queue;
 pub mod route;
 pub mod sandbox;
 pub mod store;

@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sqlite", &["domain", "config", "clock", "store"]),
     ("call", &["domain"]),
     ("capability", &["domain", "config", "clock", "telemetry"]),
-    ("queue", &["domain", "store"]),
+    ("queue", &["domain", "clock", "store"]),
     ("sandbox", &["domain", "config", "clock", "telemetry", "call", "capability"]),
     ("route", &["domain", "call"]),
     ("render", &["domain", "clock", "call", "store"]),

@@ -1,0 +1,181 @@
+//! The queue as the rest of the house holds it: behind a lock, with a clock, waking whoever waits for work.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use super::{PriorityDepth, ReadyQueue, Slot, Taken, WindowLimits};
+use crate::clock::Clock;
+use crate::domain::{Queued, Timestamp};
+use crate::store::{CommitListener, Committed, Store, StoreError};
+
+/// Deliveries offered under one lock: about 10 µs, so that a commit of thousands does not hold up the workers.
+const OFFER_CHUNK: usize = 256;
+
+/// The wait before a page that could not be read is asked for again.
+const PAGE_RETRY: Duration = Duration::from_secs(1);
+
+/// A shared [`ReadyQueue`]. Clones are the same queue.
+#[derive(Clone)]
+pub struct QueueHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Mutex<ReadyQueue>,
+    clock: Arc<dyn Clock>,
+    /// Something may be there to take.
+    work: Notify,
+    /// The keeper has a page to read or an earlier timer to set.
+    upkeep: Notify,
+}
+
+impl QueueHandle {
+    /// An empty queue on this clock.
+    #[must_use]
+    pub fn new(limits: WindowLimits, clock: Arc<dyn Clock>) -> Self {
+        let queue = Mutex::new(ReadyQueue::new(limits));
+        Self { shared: Arc::new(Shared { queue, clock, work: Notify::new(), upkeep: Notify::new() }) }
+    }
+
+    /// These deliveries wait, durably. Quick: it never waits for a worker or the store.
+    pub fn offer_all(&self, queued: &[Queued]) {
+        for chunk in queued.chunks(OFFER_CHUNK) {
+            self.change(|queue, now| {
+                for queued in chunk {
+                    queue.offer(queued, now);
+                }
+            });
+            self.shared.work.notify_waiters();
+        }
+    }
+
+    /// What was taken and not called waits as before.
+    pub fn give_back(&self, taken: &[Taken]) {
+        self.change(|queue, now| {
+            for taken in taken {
+                queue.give_back(taken, now);
+            }
+        });
+        self.shared.work.notify_waiters();
+    }
+
+    /// Takes up to `most` deliveries for slots of this kind and adds them to `into`. All are due at the answer, which
+    /// is the instant to claim them at.
+    pub fn take(&self, slot: Slot, most: usize, into: &mut Vec<Taken>) -> Timestamp {
+        self.change(|queue, now| {
+            into.extend(std::iter::from_fn(|| queue.take(slot, now)).take(most));
+            queue.now()
+        })
+    }
+
+    /// Completes once something may be there to take. To miss nothing, make and `enable` it before the
+    /// [`take`](Self::take) that finds nothing.
+    pub fn work(&self) -> Notified<'_> {
+        self.shared.work.notified()
+    }
+
+    /// Learns what waited in `store` before this queue was made. Deliveries accepted since may have been offered
+    /// already.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the lanes cannot be read; the queue is as before.
+    pub async fn restore(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let lanes = store.lanes().await?;
+        self.change(|queue, _| {
+            for depth in &lanes {
+                queue.restore(&depth.lane, depth.waiting);
+            }
+        });
+        Ok(())
+    }
+
+    /// Reads the pages that the queue has room for and wakes the workers when something becomes due. Runs until it is
+    /// dropped; one of these is needed, and one is enough.
+    pub async fn keep(&self, store: Arc<dyn Store>) {
+        loop {
+            let upkeep = self.shared.upkeep.notified();
+            tokio::pin!(upkeep);
+            upkeep.as_mut().enable();
+            if !self.read_page(store.as_ref()).await {
+                let due = self.lock().next_due();
+                match due {
+                    None => upkeep.await,
+                    Some(due) => tokio::select! {
+                        () = upkeep => {}
+                        () = self.shared.clock.wait_until(due) => self.wake_due(),
+                    },
+                }
+            }
+        }
+    }
+
+    /// What waits at each priority, as in [`Priority::DESCENDING`](crate::domain::Priority::DESCENDING).
+    #[must_use]
+    pub fn depths(&self) -> [PriorityDepth; 4] {
+        let now = self.shared.clock.now();
+        let mut queue = self.lock();
+        queue.advance(now);
+        queue.depths()
+    }
+
+    /// Tells whether there was a page to read.
+    async fn read_page(&self, store: &dyn Store) -> bool {
+        let Some(request) = self.lock().next_page() else { return false };
+        match store.page(&request.lane, request.after, request.limit).await {
+            Ok(page) => {
+                self.change(|queue, now| queue.loaded(&request, &page, now));
+                self.shared.work.notify_waiters();
+            }
+            Err(error) => {
+                tracing::warn!(
+                    channel = %request.lane.channel, priority = %request.lane.priority, error = %error,
+                    "Could not read waiting deliveries; trying again."
+                );
+                let now = self.shared.clock.now();
+                self.lock().load_failed(&request);
+                self.shared.clock.wait_until(now.after(PAGE_RETRY)).await;
+            }
+        }
+        true
+    }
+
+    fn wake_due(&self) {
+        let now = self.shared.clock.now();
+        if self.lock().advance(now) {
+            self.shared.work.notify_waiters();
+        }
+    }
+
+    /// Changes the queue, and wakes the keeper where that made work for it.
+    fn change<T>(&self, change: impl FnOnce(&mut ReadyQueue, Timestamp) -> T) -> T {
+        let now = self.shared.clock.now();
+        let mut queue = self.lock();
+        let (due, wanted) = (queue.next_due(), queue.wants_page());
+        let answer = change(&mut queue, now);
+        let earlier = queue.next_due().is_some_and(|new| due.is_none_or(|old| new < old));
+        let upkeep = earlier || (!wanted && queue.wants_page());
+        drop(queue);
+        if upkeep {
+            self.shared.upkeep.notify_one();
+        }
+        answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ReadyQueue> {
+        // The queue is consistent between any two of its methods, and none of them calls foreign code.
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CommitListener for QueueHandle {
+    fn committed(&self, committed: Committed) {
+        self.offer_all(&committed.accepted);
+    }
+}
+
+#[cfg(test)]
+mod tests;

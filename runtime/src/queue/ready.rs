@@ -1,0 +1,449 @@
+//! Which delivery is next: turns between priorities and channels, over one window per lane.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::time::Duration;
+
+use super::WindowLimits;
+use super::window::Window;
+use crate::domain::{ChannelName, Lane, Position, Priority, Queued, Timestamp};
+
+/// One general take in this many may go to a priority that would otherwise starve.
+const AGED_EVERY: u32 = 32;
+
+/// After this long a priority's oldest delivery may go before others.
+const AGED_AFTER: Duration = Duration::from_secs(30);
+
+/// What a lane may keep at least, however many lanes there are.
+const LANE_LEAST: usize = 64;
+
+const PRIORITIES: usize = Priority::DESCENDING.len();
+
+/// What a free slot may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// Anything.
+    General,
+    /// Only critical and high, so that a backlog of slow calls below them never holds all slots.
+    Reserved,
+}
+
+/// A delivery in the hands of whoever took it. Until it is claimed and settled, or given back, the queue forgets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Where it waited.
+    pub position: Position,
+    /// How urgent.
+    pub priority: Priority,
+    lane: LaneNumber,
+}
+
+/// A page of the store that the queue has room for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Of this lane,
+    pub lane: Lane,
+    /// what follows this,
+    pub after: Option<Position>,
+    /// up to this many.
+    pub limit: usize,
+    number: LaneNumber,
+}
+
+/// What waits at one priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PriorityDepth {
+    /// Deliveries, due or not. Cancelled ones count until the queue comes to them.
+    pub waiting: u64,
+    /// How long the oldest that is due has waited; zero where none is.
+    pub oldest: Duration,
+}
+
+/// A lane's place: four to each channel.
+type LaneNumber = u32;
+
+/// The queue itself: synchronous, and without a clock. Whoever calls brings `now`; an earlier one than before counts
+/// as the latest seen.
+///
+/// ```
+/// use campanile::domain::{ChannelName, Lane, NotificationId, Position, Priority, Queued, Timestamp};
+/// use campanile::queue::{ReadyQueue, Slot, WindowLimits};
+///
+/// let now = Timestamp::from_millis(1_000);
+/// let lane = Lane { priority: Priority::High, channel: ChannelName::new("ops")? };
+/// let delivery = NotificationId::from_bytes([1; 16]).delivery(0);
+/// let mut queue = ReadyQueue::new(WindowLimits::default());
+/// queue.offer(&Queued { lane, position: Position { due: now, delivery } }, now);
+/// assert_eq!(queue.take(Slot::General, now).map(|taken| taken.position.delivery), Some(delivery));
+/// assert_eq!(queue.take(Slot::General, now), None);
+/// # Ok::<(), campanile::domain::NameError>(())
+/// ```
+#[derive(Debug)]
+pub struct ReadyQueue {
+    limits: WindowLimits,
+    now: Timestamp,
+    channels: HashMap<ChannelName, u32>,
+    names: Vec<ChannelName>,
+    lanes: Vec<LaneState>,
+    ranks: [Rank; PRIORITIES],
+    /// Lanes whose head is not due, by when it is.
+    timers: BTreeSet<(Timestamp, LaneNumber)>,
+    in_memory: usize,
+    general_takes: u32,
+    /// Which rank the next aged take looks at first.
+    aged_turn: usize,
+}
+
+#[derive(Debug)]
+struct LaneState {
+    window: Window,
+    /// Stands in its rank's ring, once, perhaps with nothing due any more.
+    in_ring: bool,
+    /// Its place in `timers`.
+    wakes: Option<Timestamp>,
+    /// Its place in its rank's `oldest`: never behind its head while that is due.
+    aged_key: Option<Position>,
+    /// Stands in its rank's `wanted`.
+    wanted: bool,
+}
+
+/// What is kept for one priority. The first rank is critical.
+#[derive(Debug, Default)]
+struct Rank {
+    /// Lanes with something due, in turn.
+    ring: VecDeque<LaneNumber>,
+    /// Lanes by a lower bound of their head, corrected when it comes up. A heap that had to be exact would cost every
+    /// take a sift; only one take in 32 asks.
+    oldest: BinaryHeap<Reverse<(Position, LaneNumber)>>,
+    /// Lanes that have room for a page.
+    wanted: VecDeque<LaneNumber>,
+}
+
+const fn rank_of(priority: Priority) -> usize {
+    match priority {
+        Priority::Critical => 0,
+        Priority::High => 1,
+        Priority::Normal => 2,
+        Priority::Low => 3,
+    }
+}
+
+const fn rank_of_lane(lane: LaneNumber) -> usize {
+    lane as usize % PRIORITIES
+}
+
+impl ReadyQueue {
+    /// A queue in which nothing waits.
+    #[must_use]
+    pub fn new(limits: WindowLimits) -> Self {
+        Self {
+            limits: WindowLimits { lane: limits.lane.max(2), total: limits.total },
+            now: Timestamp::default(),
+            channels: HashMap::new(),
+            names: Vec::new(),
+            lanes: Vec::new(),
+            ranks: Default::default(),
+            timers: BTreeSet::new(),
+            in_memory: 0,
+            general_takes: 0,
+            aged_turn: 1,
+        }
+    }
+
+    /// A delivery waits, durably. The same one may be offered more than once.
+    pub fn offer(&mut self, queued: &Queued, now: Timestamp) {
+        self.advance(now);
+        let lane = self.number_of(&queued.lane);
+        self.enter(lane, queued.position);
+    }
+
+    /// What was taken and not called waits as before.
+    pub fn give_back(&mut self, taken: &Taken, now: Timestamp) {
+        self.advance(now);
+        self.enter(taken.lane, taken.position);
+    }
+
+    /// The next delivery for a free slot, if one is due.
+    pub fn take(&mut self, slot: Slot, now: Timestamp) -> Option<Taken> {
+        self.advance(now);
+        let lane = match slot {
+            Slot::General => self.general_lane(),
+            Slot::Reserved => self.next_in_ring(0).or_else(|| self.next_in_ring(1)),
+        }?;
+        let position = self.lanes[lane as usize].window.pop()?;
+        self.in_memory -= 1;
+        self.place(lane);
+        Some(Taken { position, priority: Priority::DESCENDING[rank_of_lane(lane)], lane })
+    }
+
+    /// The latest instant seen: what was taken is due at it, whatever a clock that was set back says.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Moves on to `now`. Tells whether a lane came to have something due.
+    pub fn advance(&mut self, now: Timestamp) -> bool {
+        self.now = self.now.max(now);
+        let mut woken = false;
+        while let Some(&(due, lane)) = self.timers.first() {
+            if due > self.now {
+                break;
+            }
+            self.timers.pop_first();
+            self.lanes[lane as usize].wakes = None;
+            self.place(lane);
+            woken = true;
+        }
+        woken
+    }
+
+    /// When something in memory becomes due that is not.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// The store has `waiting` deliveries in this lane, of before this queue was made.
+    pub fn restore(&mut self, lane: &Lane, waiting: u64) {
+        let number = self.number_of(lane);
+        self.lanes[number as usize].window.restore(waiting);
+        self.place(number);
+    }
+
+    /// Whether a lane has room for a page.
+    #[must_use]
+    pub fn wants_page(&self) -> bool {
+        self.ranks.iter().any(|rank| !rank.wanted.is_empty())
+    }
+
+    /// The page to be read next. Each request is answered by [`loaded`](Self::loaded) or
+    /// [`load_failed`](Self::load_failed).
+    pub fn next_page(&mut self) -> Option<PageRequest> {
+        let number = self.ranks.iter_mut().find_map(|rank| rank.wanted.pop_front())?;
+        let limit = (self.lane_limit() / 2).max(1);
+        let state = &mut self.lanes[number as usize];
+        state.wanted = false;
+        let after = state.window.begin_load();
+        Some(PageRequest { lane: self.lane(number), after, limit, number })
+    }
+
+    /// The page that was asked for. One that is shorter than the limit says that nothing follows.
+    pub fn loaded(&mut self, request: &PageRequest, page: &[Queued], now: Timestamp) {
+        self.advance(now);
+        self.change_window(request.number, |window| window.end_load(page, request.limit));
+    }
+
+    /// The page that was asked for could not be read. It is asked for again.
+    pub fn load_failed(&mut self, request: &PageRequest) {
+        self.change_window(request.number, Window::abandon_load);
+    }
+
+    /// What waits at each priority, as in [`Priority::DESCENDING`].
+    pub fn depths(&mut self) -> [PriorityDepth; PRIORITIES] {
+        let mut depths = [PriorityDepth::default(); PRIORITIES];
+        for (number, lane) in self.lanes.iter().enumerate() {
+            depths[number % PRIORITIES].waiting += lane.window.len() as u64 + lane.window.beyond();
+        }
+        for (rank, depth) in depths.iter_mut().enumerate() {
+            depth.oldest = self.oldest_in(rank).map_or(Duration::ZERO, |(due, _)| self.now.since(due));
+        }
+        depths
+    }
+
+    /// Entries in memory.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.in_memory
+    }
+
+    /// Whether memory holds no entry. The store may hold some.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.in_memory == 0
+    }
+
+    /// Bytes taken by entries and lanes, unused room included.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> usize {
+        let entries: usize = self.lanes.iter().map(|lane| lane.window.allocated_bytes()).sum();
+        let lanes = self.lanes.capacity() * size_of::<LaneState>();
+        let turns: usize = self.ranks.iter().map(|rank| rank.ring.capacity() * 4 + rank.oldest.capacity() * 40).sum();
+        entries + lanes + turns
+    }
+
+    fn lane(&self, number: LaneNumber) -> Lane {
+        Lane {
+            priority: Priority::DESCENDING[rank_of_lane(number)],
+            channel: self.names[number as usize / PRIORITIES].clone(),
+        }
+    }
+
+    fn number_of(&mut self, lane: &Lane) -> LaneNumber {
+        let channel = match self.channels.get(&lane.channel) {
+            Some(channel) => *channel,
+            None => self.add_channel(&lane.channel),
+        };
+        channel * PRIORITIES as u32 + rank_of(lane.priority) as u32
+    }
+
+    /// Channels are configured, so there are few: they are never taken out.
+    fn add_channel(&mut self, name: &ChannelName) -> u32 {
+        let channel = self.names.len() as u32;
+        self.channels.insert(name.clone(), channel);
+        self.names.push(name.clone());
+        self.lanes.extend((0..PRIORITIES).map(|_| LaneState {
+            window: Window::new(),
+            in_ring: false,
+            wakes: None,
+            aged_key: None,
+            wanted: false,
+        }));
+        channel
+    }
+
+    fn enter(&mut self, lane: LaneNumber, position: Position) {
+        let now = self.now;
+        let state = &mut self.lanes[lane as usize];
+        let head = state.window.head();
+        if !state.window.offer(position, now) {
+            return;
+        }
+        self.in_memory += 1;
+        let held = state.window.len();
+        let limit = self.lane_limit();
+        let overflows = held > 2 * limit;
+        if overflows {
+            self.in_memory -= self.lanes[lane as usize].window.shrink_to(limit);
+        }
+        // Behind a head that stands, nothing about the lane's turn has changed.
+        if overflows || head.is_none_or(|head| position < head) {
+            self.place(lane);
+        }
+    }
+
+    fn change_window(&mut self, lane: LaneNumber, change: impl FnOnce(&mut Window)) {
+        let window = &mut self.lanes[lane as usize].window;
+        let before = window.len();
+        change(window);
+        self.in_memory = self.in_memory - before + window.len();
+        self.place(lane);
+    }
+
+    /// Entries that a lane keeps when it overflows.
+    fn lane_limit(&self) -> usize {
+        if self.in_memory < self.limits.total {
+            self.limits.lane
+        } else {
+            (self.limits.total / self.lanes.len().max(1)).max(LANE_LEAST).min(self.limits.lane)
+        }
+    }
+
+    /// Puts a lane where its head belongs: in turn, or among the timers.
+    fn place(&mut self, number: LaneNumber) {
+        let low = self.lane_limit() / 2;
+        let lane = &mut self.lanes[number as usize];
+        let rank = &mut self.ranks[rank_of_lane(number)];
+        let head = lane.window.head();
+        let wakes = head.map(|head| head.due).filter(|due| *due > self.now);
+        if lane.wakes != wakes {
+            if let Some(earlier) = lane.wakes {
+                self.timers.remove(&(earlier, number));
+            }
+            if let Some(due) = wakes {
+                self.timers.insert((due, number));
+            }
+            lane.wakes = wakes;
+        }
+        if let (Some(head), None) = (head, wakes) {
+            if !lane.in_ring {
+                lane.in_ring = true;
+                rank.ring.push_back(number);
+            }
+            if lane.aged_key.is_none_or(|key| head < key) {
+                lane.aged_key = Some(head);
+                rank.oldest.push(Reverse((head, number)));
+            }
+        }
+        if !lane.wanted && lane.window.wants_page(low) {
+            lane.wanted = true;
+            rank.wanted.push_back(number);
+        }
+        if rank.oldest.len() > 64 + 2 * self.lanes.len() {
+            self.forget_stale_keys(rank_of_lane(number));
+        }
+    }
+
+    fn general_lane(&mut self) -> Option<LaneNumber> {
+        let aged = if self.general_takes + 1 == AGED_EVERY { self.aged_lane() } else { None };
+        let lane = aged.or_else(|| (0..PRIORITIES).find_map(|rank| self.next_in_ring(rank)))?;
+        self.general_takes = (self.general_takes + 1) % AGED_EVERY;
+        Some(lane)
+    }
+
+    /// The lane whose turn it is at this rank. It leaves the ring; what follows puts it back at the end.
+    fn next_in_ring(&mut self, rank: usize) -> Option<LaneNumber> {
+        loop {
+            let number = self.ranks[rank].ring.pop_front()?;
+            let lane = &mut self.lanes[number as usize];
+            lane.in_ring = false;
+            if lane.window.head().is_some_and(|head| head.due <= self.now) {
+                return Some(number);
+            }
+        }
+    }
+
+    /// The lane with the oldest delivery of the first rank in rotation that has waited too long. Critical never has:
+    /// it goes first anyway.
+    fn aged_lane(&mut self) -> Option<LaneNumber> {
+        for step in 0..PRIORITIES - 1 {
+            let rank = 1 + (self.aged_turn - 1 + step) % (PRIORITIES - 1);
+            if let Some((due, lane)) = self.oldest_in(rank)
+                && self.now.since(due) > AGED_AFTER
+            {
+                self.aged_turn = 1 + rank % (PRIORITIES - 1);
+                return Some(lane);
+            }
+        }
+        None
+    }
+
+    /// The lane of this rank whose head is due and the oldest.
+    fn oldest_in(&mut self, rank: usize) -> Option<(Timestamp, LaneNumber)> {
+        let oldest = &mut self.ranks[rank].oldest;
+        while let Some(&Reverse((key, number))) = oldest.peek() {
+            let lane = &mut self.lanes[number as usize];
+            if lane.aged_key != Some(key) {
+                oldest.pop();
+                continue;
+            }
+            match lane.window.head() {
+                Some(head) if head == key => return Some((key.due, number)),
+                Some(head) if head.due <= self.now => {
+                    oldest.pop();
+                    lane.aged_key = Some(head);
+                    oldest.push(Reverse((head, number)));
+                }
+                Some(_) | None => {
+                    oldest.pop();
+                    lane.aged_key = None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Keys that were lowered leave their old ones behind; this bounds how many.
+    fn forget_stale_keys(&mut self, rank: usize) {
+        let mut kept = vec![false; self.lanes.len()];
+        self.ranks[rank].oldest.retain(|Reverse((key, number))| {
+            let lane = *number as usize;
+            let keep = self.lanes[lane].aged_key == Some(*key) && !kept[lane];
+            kept[lane] |= keep;
+            keep
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
