@@ -68,6 +68,22 @@ pub trait Caller: Send + Sync + 'static {
     async fn call(&self, call: Call) -> Report;
 }
 
+/// Gives a delivery what it tells.
+#[async_trait]
+pub trait ContentSource: Send + Sync + 'static {
+    /// The notification's own content, or what its template makes of it for this recipient.
+    ///
+    /// # Errors
+    ///
+    /// [`RenderFailure`] where there is no content: the attempt ends by [`RenderFailure::into_end`], without a call of
+    /// the channel.
+    async fn content(
+        &self,
+        notification: &Arc<Notification>,
+        recipient: &Arc<Recipient>,
+    ) -> Result<Arc<Content>, RenderFailure>;
+}
+
 /// The kind of address a channel needs.
 #[derive(Clone, Debug)]
 pub struct AddressNeed {
