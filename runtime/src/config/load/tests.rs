@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 
-use crate::config::{Config, ConfigError, Secrets, Source};
+use crate::config::{Config, ConfigError, Durability, Secrets, Source};
 use crate::domain::{Backoff, ChannelName, Priority, RetryPolicy};
-use crate::store::Durability;
 
 fn load(text: &str) -> Result<Config, ConfigError> {
     Source::new().text("campanile.toml", text).load().map(|loaded| loaded.config)
@@ -145,7 +144,7 @@ retry = "slwo"
 priority = "urgent"
 timeout = "0s"
 allow_hosts = ["https://example.com"]
-allow_networks = ["127.0.0.1"]
+allow_networks = ["localhost"]
 [channels.Bad]
 plugin = "slack"
 [channels]
@@ -172,7 +171,7 @@ max = 2
       campanile.toml:21: `channels.ops.priority` has a bad value: `urgent` is not a priority: one of `low`, `normal`, `high`, `critical`
       campanile.toml:22: `channels.ops.timeout` is `0s`, the limits are `1ms` to `1h`
       campanile.toml:23: `channels.ops.allow_hosts` has `https://example.com`, which is a URL: write the host alone, such as `hooks.example.com`
-      campanile.toml:24: `channels.ops.allow_networks` has `127.0.0.1`, expected an address and a prefix, such as `127.0.0.1/32` or `fd00::/8`
+      campanile.toml:24: `channels.ops.allow_networks` has `localhost`, expected an address or a range, such as `127.0.0.1/32` or `fd00::/8`
       campanile.toml:25: `channels.Bad` has a bad name: `Bad` is not a channel name: it starts with a lower-case letter and goes on in `a-z`, `0-9`, `-`, `_`
       campanile.toml:28: `channels.flat` is a string, expected a section `[channels.flat]`
       campanile.toml:29: `wrokers` is not a known key; did you mean `workers`?

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::tree::{Node, Scalar};
-use crate::config::{ParseUnitError, parse_duration, parse_size};
+use crate::config::{Durability, ParseUnitError, parse_duration, parse_size};
 use crate::domain::{NameError, Priority};
-use crate::store::Durability;
 
 /// What is wrong, to be read after the key.
 type Complaint = String;
