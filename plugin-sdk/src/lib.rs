@@ -54,6 +54,7 @@ pub mod retry_after;
 mod template;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod time;
 
 pub use about::{About, Address, EngineAbout, LengthUnit, Need};
 pub use call::{Action, ActionStyle, Call, Content, Context, Notification, Pairs, Part, Priority, Recipient};
@@ -62,7 +63,7 @@ pub use channel::{Channel, Health};
 pub use config::{Config, ConfigProblem};
 pub use host::print_line;
 pub use outcome::{Failure, FailureKind, Finality, Outcome, Scope, Sent, Trouble};
-pub use serde_json::{self, Value, json};
+pub use serde_json::{Value, json};
 pub use template::{RenderOptions, Template, TemplateEngine, TemplateInfo, TemplateProblem, Variable};
 
 /// For the macros alone.

@@ -61,8 +61,8 @@ macro_rules! export_template_engine {
                 {
                     $crate::guest::render::<$engine>(template, &data, options)
                 }
-    }
-            $crate::guest::template_world::__export_template!(Exported with_types_in $crate::guest::template_world);
+            }
+    $crate::guest::template_world::__export_template!(Exported with_types_in $crate::guest::template_world);
             $crate::__set_allocator!();
         };
     };
@@ -80,9 +80,9 @@ macro_rules! __export_ability {
                     config: $crate::guest::String,
                 ) -> $crate::guest::Vec<$crate::guest::configure::ConfigProblem> {
                     $crate::guest::run_configure::<$channel>(&config)
-        }
+                }
             }
-            $crate::guest::configure_world::__export_configure!(Exported with_types_in $crate::guest::configure_world);
+    $crate::guest::configure_world::__export_configure!(Exported with_types_in $crate::guest::configure_world);
         };
     };
     (supports, $channel:ty) => {

@@ -24,3 +24,13 @@ impl Channel for Console {
 }
 
 export_channel!(Console);
+
+#[cfg(test)]
+mod tests {
+    use super::Console;
+
+    #[test]
+    fn every_golden_case_ends_as_it_says() {
+        campanile_plugin_sdk::testing::run_cases::<Console>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+    }
+}

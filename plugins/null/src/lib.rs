@@ -21,3 +21,13 @@ impl Channel for Null {
 }
 
 export_channel!(Null);
+
+#[cfg(test)]
+mod tests {
+    use super::Null;
+
+    #[test]
+    fn every_golden_case_ends_as_it_says() {
+        campanile_plugin_sdk::testing::run_cases::<Null>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+    }
+}
