@@ -28,5 +28,5 @@ pub use notification::{
 };
 pub use outcome::{Blame, Fault, Interruption, Outcome, RateScope, Receipt, Trouble};
 pub use retry::{Backoff, RetryPolicy};
-pub use settle::{Lifetime, Moment, settle};
+pub use settle::{Lifetime, Moment, settle, settle_cancelled};
 pub use timestamp::Timestamp;

@@ -9,6 +9,11 @@
 //!
 //! *Not here:* what a state means (`domain`), when something is due next (`domain::settle`).
 
+pub mod sqlite;
+
+#[cfg(test)]
+mod conformance;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

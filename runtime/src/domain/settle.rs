@@ -93,6 +93,17 @@ pub fn settle(
     }
 }
 
+/// What a cancel that came during the attempt makes of the attempt's next state: sent stays sent, the rest is withdrawn.
+#[must_use]
+pub fn settle_cancelled(state: DeliveryState, at: Timestamp) -> DeliveryState {
+    match state {
+        DeliveryState::Sent { .. } => state,
+        DeliveryState::Waiting(_) | DeliveryState::Failed { .. } | DeliveryState::Cancelled { .. } => {
+            DeliveryState::Cancelled { at, attempts: state.attempts() }
+        }
+    }
+}
+
 fn last_word(end: &AttemptEnd) -> String {
     end.reason().unwrap_or_default().to_owned()
 }

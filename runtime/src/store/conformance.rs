@@ -1,0 +1,210 @@
+//! What every engine promises, as tests. An engine runs all of them with one call of [`conformance!`].
+//!
+//! Each sentence of the trait's documentation has a test here.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::domain::{Attempt, Content, EventBody, FailReason, NotificationStatus, Priority, Receipt, settle_cancelled};
+
+pub(crate) mod cancelling;
+pub(crate) mod claiming;
+pub(crate) mod keeping;
+pub(crate) mod telling;
+
+/// A place where a store can be opened, closed and opened again.
+#[async_trait]
+pub(crate) trait Place: Send + Sync {
+    /// Opens the store; what was closed here before is found again.
+    async fn open(&self, listener: Arc<dyn CommitListener>) -> Arc<dyn Store>;
+}
+
+/// Runs the suite against the engine whose [`Place`] the expression makes.
+macro_rules! conformance {
+    ($place:expr) => {
+        $crate::store::conformance::each! { $place =>
+            keeping: an_accepted_notification_is_found_again_after_a_restart,
+            keeping: an_accept_that_fails_keeps_nothing_and_spoils_nothing_beside_it,
+            keeping: a_notification_has_one_to_a_thousand_deliveries,
+            keeping: an_attempt_is_kept_as_it_was_with_the_state_that_follows,
+            keeping: a_page_follows_due_times_and_ids_and_goes_on_behind_its_cursor,
+            keeping: a_delivery_that_waits_again_moves_in_its_lane,
+            keeping: lanes_are_those_in_which_something_waits,
+            keeping: deliveries_are_counted_by_status,
+            keeping: a_template_is_kept_once_under_its_version,
+            keeping: a_closed_store_has_committed_what_it_took_and_refuses_the_rest,
+            claiming: a_delivery_has_one_claim_at_a_time,
+            claiming: claims_are_numbered_upwards,
+            claiming: what_is_not_due_final_or_unknown_is_left_out,
+            claiming: a_claim_brings_all_that_a_call_needs,
+            claiming: a_claim_given_up_leaves_no_trace,
+            claiming: a_settlement_without_the_newest_claim_is_counted_and_not_applied,
+            claiming: a_settlement_settles_once_even_within_one_call,
+            claiming: whoever_claims_at_the_same_time_shares_the_deliveries_without_overlap,
+            claiming: a_restart_forgets_claims_and_nothing_else,
+            cancelling: what_has_not_left_is_cancelled_at_once,
+            cancelling: a_cancel_in_flight_holds_unless_the_attempt_sent_it,
+            cancelling: a_cancel_in_flight_holds_when_the_claim_is_given_up,
+            cancelling: a_cancel_in_flight_holds_through_a_restart,
+            cancelling: a_second_cancel_changes_nothing,
+            cancelling: what_is_final_or_unknown_is_not_cancelled,
+            telling: events_are_numbered_from_one_without_gaps_through_restarts,
+            telling: each_transition_writes_its_events_in_order,
+            telling: a_notification_is_completed_once_when_its_last_delivery_is_final,
+            telling: what_is_refused_late_or_given_up_makes_no_event,
+            telling: an_outbox_is_read_in_any_portions,
+            telling: the_listener_is_told_each_commit_in_order_and_before_its_callers,
+            telling: totals_count_commits_and_commands,
+        }
+    };
+}
+
+macro_rules! each {
+    ($place:expr => $($part:ident: $name:ident,)+) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                $crate::store::conformance::$part::$name(&$place).await;
+            }
+        )+
+    };
+}
+
+pub(crate) use {conformance, each};
+
+/// Remembers what it was told.
+#[derive(Debug, Default)]
+pub(crate) struct Ear {
+    told: Mutex<Vec<Committed>>,
+    more: Notify,
+}
+
+impl CommitListener for Ear {
+    fn committed(&self, committed: Committed) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(committed);
+        self.more.notify_one();
+    }
+}
+
+impl Ear {
+    pub(crate) fn events(&self) -> Vec<NumberedEvent> {
+        self.told.lock().unwrap().iter().flat_map(|committed| committed.events.clone()).collect()
+    }
+
+    pub(crate) fn accepted(&self) -> Vec<Queued> {
+        self.told.lock().unwrap().iter().flat_map(|committed| committed.accepted.clone()).collect()
+    }
+}
+
+/// Opens a store that nobody listens to.
+pub(crate) async fn open(place: &dyn Place) -> Arc<dyn Store> {
+    place.open(Arc::new(Ear::default())).await
+}
+
+pub(crate) fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+pub(crate) fn channel(name: &str) -> ChannelName {
+    ChannelName::new(name).unwrap()
+}
+
+/// The `n`-th notification of a test. Ids grow with `n`.
+pub(crate) fn id(n: u32) -> NotificationId {
+    let mut bytes = [0; 16];
+    bytes[12..].copy_from_slice(&n.to_be_bytes());
+    NotificationId::from_bytes(bytes)
+}
+
+pub(crate) fn lane(priority: Priority, name: &str) -> Lane {
+    Lane { priority, channel: channel(name) }
+}
+
+/// Notification `n` with a delivery through each of `channels`, due at once.
+pub(crate) fn planned(n: u32, channels: &[&str]) -> Planned {
+    planned_at(n, NOW, channels)
+}
+
+pub(crate) fn planned_at(n: u32, due: Timestamp, channels: &[&str]) -> Planned {
+    let notification = Notification {
+        id: id(n),
+        kind: "info".to_owned(),
+        priority: Priority::Normal,
+        content: Arc::new(Content { title: Some(format!("title {n}")), text: "text".to_owned(), ..Content::default() }),
+        actions: Vec::new(),
+        template: None,
+        data: Some(r#"{"a":1}"#.to_owned()),
+        metadata: vec![("team".to_owned(), "infra".to_owned())],
+        correlation_id: None,
+        group_key: None,
+        created_at: NOW,
+        scheduled_at: None,
+        expires_at: Some(at(9_000)),
+    };
+    let deliveries = channels
+        .iter()
+        .map(|name| PlannedDelivery {
+            channel: channel(name),
+            recipient: Recipient { address: format!("{n}@{name}"), ..Recipient::default() },
+            due,
+        })
+        .collect();
+    Planned { notification: Arc::new(notification), deliveries }
+}
+
+pub(crate) fn attempt(number: u32) -> Attempt {
+    Attempt {
+        number,
+        started_at: NOW,
+        duration: Duration::from_micros(1_234),
+        end: "sent".to_owned(),
+        code: Some("202".to_owned()),
+        reason: None,
+        provider_id: Some("p-1".to_owned()),
+        plugin: "null@1.0.0".to_owned(),
+        fuel: 11_911,
+        memory_bytes: 1 << 20,
+    }
+}
+
+pub(crate) fn sent(attempts: u32) -> DeliveryState {
+    DeliveryState::Sent { at: NOW, attempts, receipt: Receipt::default(), unconfirmed: false }
+}
+
+pub(crate) fn failed(attempts: u32) -> DeliveryState {
+    DeliveryState::Failed { at: NOW, attempts, reason: FailReason::Expired }
+}
+
+pub(crate) fn waiting(due: Timestamp, attempts: u32) -> DeliveryState {
+    DeliveryState::Waiting(Waiting { due, attempts, retries_used: attempts, faults: 0, interrupted: 0 })
+}
+
+pub(crate) fn settlement(claim: &Claim, state: DeliveryState) -> Settlement {
+    let attempt = attempt(claim.progress.attempts + 1);
+    Settlement { claim: claim.number, delivery: claim.delivery, attempt, state, at: NOW }
+}
+
+pub(crate) async fn claim_one(store: &dyn Store, delivery: DeliveryId) -> Claim {
+    let mut claims = store.claim(&[delivery], NOW).await.unwrap();
+    assert_eq!(claims.len(), 1, "{delivery} can be claimed");
+    claims.remove(0)
+}
+
+pub(crate) async fn settle_one(store: &dyn Store, claim: &Claim, state: DeliveryState) -> Settled {
+    store.settle(vec![settlement(claim, state)]).await.unwrap().remove(0)
+}
+
+pub(crate) async fn state_of(store: &dyn Store, delivery: DeliveryId) -> DeliveryState {
+    let record = store.notification(delivery.notification()).await.unwrap().expect("it was accepted");
+    record.deliveries[delivery.index() as usize].state.clone()
+}
+
+pub(crate) async fn kinds(store: &dyn Store) -> Vec<&'static str> {
+    store.outbox(0, 10_000).await.unwrap().iter().map(|numbered| numbered.event.body.kind()).collect()
+}

@@ -1,0 +1,157 @@
+//! What is written is found again.
+
+use super::*;
+
+pub(crate) async fn an_accepted_notification_is_found_again_after_a_restart(place: &dyn Place) {
+    let asked = planned(1, &["mail", "chat"]);
+    let store = open(place).await;
+    store.accept(vec![asked.clone()]).await.unwrap();
+    store.close().await;
+
+    let record = open(place).await.notification(id(1)).await.unwrap().expect("it was accepted");
+    assert_eq!(record.notification, asked.notification);
+    assert_eq!(record.counts, StatusCounts { open: 2, ..StatusCounts::default() });
+    for (index, delivery) in record.deliveries.iter().enumerate() {
+        assert_eq!(delivery.id, id(1).delivery(index as u32));
+        assert_eq!(delivery.channel, asked.deliveries[index].channel);
+        assert_eq!(delivery.recipient, asked.deliveries[index].recipient);
+        assert_eq!(delivery.state, DeliveryState::Waiting(Waiting::fresh(NOW)));
+        assert_eq!(delivery.attempts, []);
+    }
+}
+
+pub(crate) async fn an_accept_that_fails_keeps_nothing_and_spoils_nothing_beside_it(place: &dyn Place) {
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail"])]).await.unwrap();
+    let again = store.accept(vec![planned(2, &["mail"]), planned(1, &["new"])]);
+    let beside = store.accept(vec![planned(3, &["new"])]);
+    let (again, beside) = tokio::join!(again, beside);
+
+    assert!(matches!(again, Err(StoreError::Internal { .. })), "{again:?}");
+    beside.unwrap();
+    assert_eq!(store.notification(id(2)).await.unwrap(), None);
+    assert_eq!(store.count().await.unwrap().open, 2);
+    assert_eq!(store.claim(&[id(2).delivery(0)], NOW).await.unwrap().len(), 0);
+    assert_eq!(store.claim(&[id(3).delivery(0)], NOW).await.unwrap().len(), 1);
+    assert_eq!(kinds(&*store).await, ["notification.accepted"; 2]);
+}
+
+pub(crate) async fn a_notification_has_one_to_a_thousand_deliveries(place: &dyn Place) {
+    let store = open(place).await;
+    assert!(store.accept(vec![planned(1, &[])]).await.is_err());
+    assert!(store.accept(vec![planned(2, &["mail"; 1_001])]).await.is_err());
+    store.accept(vec![planned(3, &["mail"; 1_000])]).await.unwrap();
+    assert_eq!(store.notification(id(3)).await.unwrap().unwrap().deliveries.len(), 1_000);
+    assert_eq!(store.count().await.unwrap().open, 1_000);
+}
+
+pub(crate) async fn an_attempt_is_kept_as_it_was_with_the_state_that_follows(place: &dyn Place) {
+    let delivery = id(1).delivery(0);
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail"])]).await.unwrap();
+    for state in [waiting(NOW, 1), failed(2)] {
+        let claim = claim_one(&*store, delivery).await;
+        assert_eq!(settle_one(&*store, &claim, state.clone()).await, Settled::Applied(state.clone()));
+        assert_eq!(state_of(&*store, delivery).await, state);
+    }
+    store.close().await;
+
+    let record = open(place).await.notification(id(1)).await.unwrap().unwrap();
+    assert_eq!(record.counts, StatusCounts { failed: 1, ..StatusCounts::default() });
+    assert_eq!(record.deliveries[0].state, failed(2));
+    assert_eq!(record.deliveries[0].attempts, [attempt(1), attempt(2)]);
+}
+
+pub(crate) async fn a_page_follows_due_times_and_ids_and_goes_on_behind_its_cursor(place: &dyn Place) {
+    let store = open(place).await;
+    let (late, soon) = (at(5_000), at(2_000));
+    store
+        .accept(vec![
+            planned_at(1, late, &["mail", "mail"]),
+            planned_at(2, soon, &["mail", "chat"]),
+            planned_at(3, soon, &["mail"]),
+        ])
+        .await
+        .unwrap();
+    let lane = lane(Priority::Normal, "mail");
+    let order =
+        [(soon, id(2).delivery(0)), (soon, id(3).delivery(0)), (late, id(1).delivery(0)), (late, id(1).delivery(1))];
+    let expected: Vec<Queued> = order
+        .iter()
+        .map(|(due, delivery)| Queued { lane: lane.clone(), position: Position { due: *due, delivery: *delivery } })
+        .collect();
+
+    assert_eq!(store.page(&lane, None, 10).await.unwrap(), expected);
+    for (index, queued) in expected.iter().enumerate() {
+        let rest = store.page(&lane, Some(queued.position), 2).await.unwrap();
+        assert_eq!(rest, expected[index + 1..].iter().take(2).cloned().collect::<Vec<_>>());
+    }
+    assert_eq!(store.page(&super::lane(Priority::High, "mail"), None, 10).await.unwrap(), []);
+}
+
+pub(crate) async fn a_delivery_that_waits_again_moves_in_its_lane(place: &dyn Place) {
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail"]), planned(2, &["mail"]), planned(3, &["mail"])]).await.unwrap();
+    let first = claim_one(&*store, id(1).delivery(0)).await;
+    let second = claim_one(&*store, id(2).delivery(0)).await;
+    let settlements = vec![settlement(&first, waiting(at(4_000), 1)), settlement(&second, sent(1))];
+    store.settle(settlements).await.unwrap();
+
+    let page = store.page(&lane(Priority::Normal, "mail"), None, 10).await.unwrap();
+    let order: Vec<_> = page.iter().map(|queued| queued.position).collect();
+    let position = |due, n| Position { due, delivery: id(n).delivery(0) };
+    assert_eq!(order, [position(NOW, 3), position(at(4_000), 1)]);
+}
+
+pub(crate) async fn lanes_are_those_in_which_something_waits(place: &dyn Place) {
+    let store = open(place).await;
+    assert_eq!(store.lanes().await.unwrap(), []);
+    store.accept(vec![planned(1, &["mail", "mail", "chat"])]).await.unwrap();
+    let claim = claim_one(&*store, id(1).delivery(2)).await;
+    let depth = |name, waiting| LaneDepth { lane: lane(Priority::Normal, name), waiting };
+
+    let mut lanes = store.lanes().await.unwrap();
+    lanes.sort_by(|one, other| one.lane.cmp(&other.lane));
+    assert_eq!(lanes, [depth("chat", 1), depth("mail", 2)], "what is in flight is not final");
+    settle_one(&*store, &claim, sent(1)).await;
+    assert_eq!(store.lanes().await.unwrap(), [depth("mail", 2)]);
+}
+
+pub(crate) async fn deliveries_are_counted_by_status(place: &dyn Place) {
+    let store = open(place).await;
+    assert_eq!(store.count().await.unwrap(), StatusCounts64::default());
+    store.accept(vec![planned(1, &["a", "b", "c", "d", "e"]), planned(2, &["a"])]).await.unwrap();
+    for (index, state) in [sent(1), sent(1), failed(1), waiting(at(7_000), 1)].into_iter().enumerate() {
+        let claim = claim_one(&*store, id(1).delivery(index as u32)).await;
+        settle_one(&*store, &claim, state).await;
+    }
+    store.cancel(id(2), NOW).await.unwrap();
+    let counts = StatusCounts64 { open: 2, sent: 2, failed: 1, cancelled: 1 };
+    assert_eq!(store.count().await.unwrap(), counts);
+    let record = store.notification(id(1)).await.unwrap().unwrap();
+    assert_eq!(record.counts, StatusCounts { open: 2, sent: 2, failed: 1, cancelled: 0 });
+}
+
+pub(crate) async fn a_template_is_kept_once_under_its_version(place: &dyn Place) {
+    let source = |text: &str| TemplateSource {
+        version: [9; 32],
+        engine: "minijinja".to_owned(),
+        parts: vec![("title".to_owned(), text.to_owned()), ("html".to_owned(), String::new())],
+    };
+    let store = open(place).await;
+    assert_eq!(store.template([9; 32]).await.unwrap(), None);
+    store.keep_template(source("first")).await.unwrap();
+    store.keep_template(source("second")).await.unwrap();
+    store.close().await;
+    assert_eq!(open(place).await.template([9; 32]).await.unwrap(), Some(source("first")));
+}
+
+pub(crate) async fn a_closed_store_has_committed_what_it_took_and_refuses_the_rest(place: &dyn Place) {
+    let store = open(place).await;
+    let (accepted, ()) = tokio::join!(store.accept(vec![planned(1, &["mail"])]), store.close());
+    accepted.unwrap();
+    assert!(matches!(store.accept(vec![planned(2, &["mail"])]).await, Err(StoreError::Closed)));
+    assert!(matches!(store.count().await, Err(StoreError::Closed)));
+    store.close().await;
+    assert_eq!(open(place).await.count().await.unwrap().open, 1);
+}

@@ -1,0 +1,137 @@
+//! Events and commits: everything is told once, in order, after it is durable.
+
+use super::*;
+
+pub(crate) async fn events_are_numbered_from_one_without_gaps_through_restarts(place: &dyn Place) {
+    for round in 0..3 {
+        let store = open(place).await;
+        let accepts = (0..40).map(|n| {
+            // A few of them fail and must not use up numbers.
+            let n = if n % 10 == 9 { round * 100 } else { round * 100 + n };
+            store.accept(vec![planned(n, &["mail"])])
+        });
+        futures_util::future::join_all(accepts).await;
+        store.close().await;
+    }
+    let events = open(place).await.outbox(0, 10_000).await.unwrap();
+    let numbers: Vec<_> = events.iter().map(|event| event.number).collect();
+    assert_eq!(numbers, (1..=3 * 36).collect::<Vec<_>>());
+}
+
+pub(crate) async fn each_transition_writes_its_events_in_order(place: &dyn Place) {
+    let delivery = id(1).delivery(0);
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail", "chat"])]).await.unwrap();
+    let claim = claim_one(&*store, delivery).await;
+    settle_one(&*store, &claim, waiting(NOW, 1)).await;
+    let claim = claim_one(&*store, delivery).await;
+    settle_one(&*store, &claim, failed(2)).await;
+    store.cancel(id(1), at(2_000)).await.unwrap();
+
+    let attempted =
+        |attempt| EventBody::DeliveryAttempted { delivery, attempt, end: "sent".into(), duration_us: 1_234 };
+    let other = id(1).delivery(1);
+    let expected = [
+        (NOW, EventBody::NotificationAccepted { notification: id(1), priority: Priority::Normal, deliveries: 2 }),
+        (NOW, attempted(1)),
+        (NOW, EventBody::DeliveryRetrying { delivery, attempts: 1, due: NOW }),
+        (NOW, attempted(2)),
+        (NOW, EventBody::DeliveryFailed { delivery, attempts: 2, reason: "expired".into() }),
+        (at(2_000), EventBody::NotificationCancelled { notification: id(1), deliveries: 1 }),
+        (at(2_000), EventBody::DeliveryCancelled { delivery: other, attempts: 0 }),
+        (at(2_000), EventBody::NotificationCompleted { notification: id(1), status: NotificationStatus::Failed }),
+    ];
+    let events = store.outbox(0, 100).await.unwrap();
+    let told: Vec<_> = events.into_iter().map(|numbered| (numbered.event.at, numbered.event.body)).collect();
+    assert_eq!(told, expected);
+}
+
+pub(crate) async fn a_notification_is_completed_once_when_its_last_delivery_is_final(place: &dyn Place) {
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail"; 5]), planned(2, &["mail"])]).await.unwrap();
+    let ids: Vec<_> = (0..5).map(|index| id(1).delivery(index)).chain([id(2).delivery(0)]).collect();
+    let claims = store.claim(&ids, NOW).await.unwrap();
+    let completed = async || {
+        let events = store.outbox(0, 1_000).await.unwrap().into_iter();
+        let bodies = events.filter_map(|numbered| match numbered.event.body {
+            EventBody::NotificationCompleted { notification, status } => Some((notification, status)),
+            _ => None,
+        });
+        bodies.collect::<Vec<_>>()
+    };
+    let settlements = |range: std::ops::Range<usize>| claims[range].iter().map(|c| settlement(c, sent(1))).collect();
+
+    store.settle(settlements(0..2)).await.unwrap();
+    store.settle(settlements(2..4)).await.unwrap();
+    assert_eq!(completed().await, []);
+    // The last one and that of another notification, at the same time.
+    let last = store.settle(vec![settlement(&claims[4], failed(1))]);
+    let other = store.settle(settlements(5..6));
+    let (last, other) = tokio::join!(last, other);
+    last.unwrap();
+    other.unwrap();
+    let expected = [(id(1), NotificationStatus::Partial), (id(2), NotificationStatus::Sent)];
+    assert_eq!(completed().await, expected);
+}
+
+pub(crate) async fn what_is_refused_late_or_given_up_makes_no_event(place: &dyn Place) {
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail"])]).await.unwrap();
+    let claim = claim_one(&*store, id(1).delivery(0)).await;
+    store.release(&[claim.number]).await.unwrap();
+    settle_one(&*store, &claim, sent(1)).await;
+    assert!(store.accept(vec![planned(1, &["mail"])]).await.is_err());
+    assert_eq!(store.cancel(id(7), NOW).await.unwrap(), Cancelled::Unknown);
+    assert_eq!(kinds(&*store).await, ["notification.accepted"]);
+}
+
+pub(crate) async fn an_outbox_is_read_in_any_portions(place: &dyn Place) {
+    let store = open(place).await;
+    // More in one commit than anybody reads at once, then commits of one event each.
+    store.accept((0..700).map(|n| planned(n, &["mail"])).collect()).await.unwrap();
+    for n in 700..720 {
+        store.accept(vec![planned(n, &["mail"])]).await.unwrap();
+    }
+    let all = store.outbox(0, 10_000).await.unwrap();
+    assert_eq!(all.len(), 720);
+    for portion in [1, 7, 256, 257, 1_000] {
+        let mut read: Vec<NumberedEvent> = Vec::new();
+        loop {
+            let after = read.last().map_or(0, |event| event.number);
+            let more = store.outbox(after, portion).await.unwrap();
+            assert!(more.len() <= portion);
+            if more.is_empty() {
+                break;
+            }
+            read.extend(more);
+        }
+        assert_eq!(read, all, "in portions of {portion}");
+    }
+    assert_eq!(store.outbox(0, 0).await.unwrap(), []);
+    assert_eq!(store.outbox(u64::MAX, 10).await.unwrap(), []);
+}
+
+pub(crate) async fn the_listener_is_told_each_commit_in_order_and_before_its_callers(place: &dyn Place) {
+    let ear = Arc::new(Ear::default());
+    let store = place.open(Arc::clone(&ear) as Arc<dyn CommitListener>).await;
+    for n in 0..50 {
+        store.accept(vec![planned(n, &["mail"])]).await.unwrap();
+        assert_eq!(ear.accepted().last().map(|queued| queued.position.delivery), Some(id(n).delivery(0)));
+        let claim = claim_one(&*store, id(n).delivery(0)).await;
+        settle_one(&*store, &claim, sent(1)).await;
+        assert_eq!(ear.events().last().map(|told| told.event.body.kind()), Some("notification.completed"));
+    }
+    assert_eq!(ear.events(), store.outbox(0, 10_000).await.unwrap());
+    let position = Position { due: NOW, delivery: id(0).delivery(0) };
+    assert_eq!(ear.accepted()[0], Queued { lane: lane(Priority::Normal, "mail"), position });
+}
+
+pub(crate) async fn totals_count_commits_and_commands(place: &dyn Place) {
+    let store = open(place).await;
+    let before = store.stats();
+    futures_util::future::join_all((0..100).map(|n| store.accept(vec![planned(n, &["mail"])]))).await;
+    let stats = store.stats();
+    assert_eq!(stats.commands - before.commands, 100);
+    assert!(stats.commits > before.commits && stats.commits - before.commits <= 100);
+    assert_eq!(stats.late_settlements, 0);
+}

@@ -1,0 +1,299 @@
+//! The embedded engine: one SQLite file, one process, one writer.
+//!
+//! *Flow:* callers send operations to the writer's thread (`writer`), which does them in one transaction per batch
+//! (`transaction`) and then tells the listener and the callers; reads go to connections of their own (`readers`,
+//! `read`). Claims live in memory (`live`): this process is the only one, so they cost no write.
+//!
+//! *Invariants:* one process owns the file (`lock`). What a caller was told is durable at the configured level. A
+//! restart forgets claims and nothing else.
+//!
+//! *Not here:* decisions. States and due times arrive computed; rusqlite does not leave this room.
+
+mod checkpoint;
+mod event;
+mod failure;
+mod live;
+mod lock;
+mod read;
+mod readers;
+mod row;
+mod schema;
+mod transaction;
+mod wire;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::checkpoint::Checkpoints;
+use self::failure::Failure;
+use self::live::Live;
+use self::lock::OwnerLock;
+use self::readers::Readers;
+use self::transaction::{Accepting, Answer, LaneNumbers, Operation};
+use self::writer::{Command, Writer, read_job};
+use super::{
+    Cancelled, Claim, CommitListener, Durability, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, Planned,
+    Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
+};
+use crate::domain::{DeliveryId, Lane, NotificationId, Position, Queued, Timestamp};
+
+/// Commands that wait for the writer. Callers beyond it wait to hand theirs over.
+const COMMANDS_MAX: usize = 4_096;
+
+/// Deliveries of one notification.
+const DELIVERIES_MAX: usize = 1_000;
+
+/// How to open a store.
+pub struct SqliteOptions {
+    /// The file; it and its folder are made where they do not exist. Only a name for messages at
+    /// [`Durability::Memory`].
+    pub path: PathBuf,
+    /// How durable a commit is when its caller is told.
+    pub durability: Durability,
+    /// Is told of every commit.
+    pub listener: Arc<dyn CommitListener>,
+}
+
+/// The embedded [`Store`].
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    live: Arc<Live>,
+    /// None where the database has no file: then the writer reads too.
+    readers: Option<Readers>,
+    commands: mpsc::Sender<Command>,
+    stats: Arc<Mutex<StoreStats>>,
+    /// Its sender goes when the writer has ended.
+    ended: watch::Receiver<()>,
+}
+
+impl SqliteStore {
+    /// Opens the file, migrates it where it is older, and starts the writer. Blocks on the disk: call it before serving,
+    /// or on a thread that may block. Cancels that were under way when the store was last closed are finished here, and
+    /// the listener is told.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] where another process owns the file, [`StoreError::Unusable`] where it is damaged, foreign
+    /// or of a newer version, [`StoreError::Unavailable`] where the disk refuses.
+    pub fn open(options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
+        let SqliteOptions { path, durability, listener } = options;
+        let has_file = durability != Durability::Memory;
+        let lock = if has_file { Some(own(&path)?) } else { None };
+        let db = schema::open_writer(&path, durability)?;
+        let live = Arc::new(Live::default());
+        let stats = Arc::new(Mutex::new(StoreStats::default()));
+        let failed = |failure: Failure| failure.at(&path);
+        let checkpoints = has_file.then(|| Checkpoints::start(&path)).transpose().map_err(failed)?;
+        let last_event = read::last_event(&db).map_err(failed)?;
+        let mut writer = Writer {
+            db,
+            live: Arc::clone(&live),
+            listener,
+            stats: Arc::clone(&stats),
+            checkpoints,
+            last_event,
+            is_synced: durability == Durability::Full,
+            lanes: LaneNumbers::new(),
+        };
+        finish_cancels(&mut writer).map_err(failed)?;
+
+        let (commands, queue) = mpsc::channel(COMMANDS_MAX);
+        let (running, ended) = watch::channel(());
+        std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || {
+                writer.run(queue);
+                // In this order: whoever waits for the end may open the file again.
+                drop(lock);
+                drop(running);
+            })
+            .map_err(|error| StoreError::Unavailable { reason: format!("cannot start a thread: {error}") })?;
+        let readers = has_file.then(|| Readers::new(&path));
+        Ok(Arc::new(Self { path, live, readers, commands, stats, ended }))
+    }
+
+    async fn write(&self, operation: Operation) -> Result<Answer, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Write { operation, reply }).await.map_err(|_| StoreError::Closed)?;
+        let answer = answer.await.map_err(|_| StoreError::Closed)?;
+        answer.map_err(|failure| failure.at(&self.path))
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        let answer = match &self.readers {
+            Some(readers) => readers.run(read).await.ok_or(StoreError::Closed)?,
+            None => {
+                let (job, answer) = read_job(read);
+                self.commands.send(Command::Read(job)).await.map_err(|_| StoreError::Closed)?;
+                answer.await.map_err(|_| StoreError::Closed)?
+            }
+        };
+        answer.map_err(|failure| failure.at(&self.path))
+    }
+}
+
+/// Makes the folder and takes the lock.
+fn own(path: &Path) -> Result<OwnerLock, StoreError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| StoreError::Unavailable {
+            reason: format!("cannot make the folder `{}`: {error}", folder.display()),
+        })?;
+    }
+    OwnerLock::take(path)
+}
+
+/// Nothing is in flight any more, so what a cancel waited for can be cancelled.
+fn finish_cancels(writer: &mut Writer) -> Result<(), Failure> {
+    let cancelling = read::cancelling(&writer.db)?;
+    writer.live.committed(Vec::new(), [], cancelling.iter().map(|(id, at)| (*id, Some(*at))));
+    for (id, at) in cancelling {
+        let (reply, mut answer) = oneshot::channel();
+        writer.write(vec![(Operation::FinishCancel(id, at), reply)]);
+        answer.try_recv().map_err(|_| Failure::Internal("a cancel was not finished".to_owned()))??;
+    }
+    Ok(())
+}
+
+/// Gives claims and reservations up again unless they are handed over: where a read fails, and where the caller stops
+/// waiting.
+struct Held<'s> {
+    store: &'s SqliteStore,
+    numbers: Vec<u64>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let numbers = std::mem::take(&mut self.numbers);
+        if numbers.is_empty() {
+            return;
+        }
+        // By way of the writer, which knows whether a cancel waits for them.
+        let (reply, _) = oneshot::channel();
+        let release = Command::Write { operation: Operation::Release(numbers.clone()), reply };
+        if self.store.commands.try_send(release).is_err() {
+            self.store.live.end(numbers);
+        }
+    }
+}
+
+/// The writer answers each operation with the answer of its kind.
+fn mixed_up() -> StoreError {
+    StoreError::Internal { reason: "the writer gave the answer to another question".to_owned() }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn accept(&self, planned: Vec<Planned>) -> Result<(), StoreError> {
+        for one in &planned {
+            let count = one.deliveries.len();
+            if count == 0 || count > DELIVERIES_MAX {
+                return Err(StoreError::Internal {
+                    reason: format!(
+                        "`{}` has {count} deliveries, it may have 1 to {DELIVERIES_MAX}",
+                        one.notification.id
+                    ),
+                });
+            }
+        }
+        let accepting = planned.into_iter().map(Accepting::from).collect();
+        self.write(Operation::Accept(accepting)).await.map(|_| ())
+    }
+
+    async fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Result<Vec<Claim>, StoreError> {
+        let taken = self.live.claim(ids, now);
+        let mut claims = taken.claims;
+        if taken.unread.is_empty() {
+            return Ok(claims);
+        }
+        let unread = taken.unread.iter().map(|(_, number)| *number);
+        let mut held = Held { store: self, numbers: claims.iter().map(|claim| claim.number).chain(unread).collect() };
+        let wanted: Vec<DeliveryId> = taken.unread.iter().map(|(id, _)| *id).collect();
+        let found = self.read(move |db| read::claimable(db, &wanted)).await?;
+        let mut unclaimable = Vec::new();
+        for (id, number) in taken.unread {
+            match found.get(&id).filter(|open| open.progress.due <= now) {
+                Some(open) => claims.push(self.live.confirm(id, number, open)),
+                None => unclaimable.push(number),
+            }
+        }
+        if !unclaimable.is_empty() {
+            self.write(Operation::Release(unclaimable)).await?;
+        }
+        held.numbers.clear();
+        Ok(claims)
+    }
+
+    async fn release(&self, claims: &[u64]) -> Result<(), StoreError> {
+        self.write(Operation::Release(claims.to_vec())).await.map(|_| ())
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        match self.write(Operation::Settle(settlements)).await? {
+            Answer::Settled(settled) => Ok(settled),
+            Answer::Done | Answer::Cancelled(_) => Err(mixed_up()),
+        }
+    }
+
+    async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError> {
+        match self.write(Operation::Cancel(id, at)).await? {
+            Answer::Cancelled(cancelled) => Ok(cancelled),
+            Answer::Done | Answer::Settled(_) => Err(mixed_up()),
+        }
+    }
+
+    async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError> {
+        let lane = lane.clone();
+        self.read(move |db| read::page(db, &lane, after, limit)).await
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneDepth>, StoreError> {
+        self.read(read::lanes).await
+    }
+
+    async fn notification(&self, id: NotificationId) -> Result<Option<NotificationRecord>, StoreError> {
+        self.read(move |db| read::notification(db, id)).await
+    }
+
+    async fn outbox(&self, after: EventNumber, limit: usize) -> Result<Vec<NumberedEvent>, StoreError> {
+        self.read(move |db| read::outbox(db, after, limit)).await
+    }
+
+    async fn count(&self) -> Result<StatusCounts64, StoreError> {
+        self.read(read::count).await
+    }
+
+    async fn keep_template(&self, source: TemplateSource) -> Result<(), StoreError> {
+        self.write(Operation::KeepTemplate(source)).await.map(|_| ())
+    }
+
+    async fn template(&self, version: [u8; 32]) -> Result<Option<TemplateSource>, StoreError> {
+        self.read(move |db| read::template(db, version)).await
+    }
+
+    fn stats(&self) -> StoreStats {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn close(&self) {
+        if let Some(readers) = &self.readers {
+            readers.close().await;
+        }
+        // An error means that it is closed, or about to be.
+        let _ = self.commands.send(Command::Close).await;
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Keeps the log short, so that reads stay fast and a restart has little to replay.
+//!
+//! *Flow:* at 64 MiB a thread of its own copies the bulk into the file while the writer goes on; then the writer copies
+//! the small tail between two commits, and the next commit starts the log afresh. A background checkpoint alone never
+//! catches up with a writer that does not pause.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+
+use rusqlite::Connection;
+
+use super::failure::Failure;
+use super::schema;
+
+/// A log this long is worth a checkpoint, in bytes.
+const LOG_BYTES: u64 = 64 << 20;
+
+/// A log this long means that a reader stands in the way, in bytes. From here the writer waits for readers, at most as
+/// long as its busy timeout.
+const LOG_BYTES_MAX: u64 = 256 << 20;
+
+/// After a checkpoint that did not shorten the log it has to grow by this much before the next, in bytes.
+const STEP_BYTES: u64 = 32 << 20;
+
+/// A page in the log has a header of this many bytes.
+const FRAME_HEADER_BYTES: u64 = 24;
+
+/// The writer's side of checkpoints.
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    /// Asks the thread for a pass. One that is not taken yet is as good as a second.
+    wake: SyncSender<()>,
+    done: Arc<AtomicBool>,
+    under_way: bool,
+    frame_bytes: u64,
+    next_at: u64,
+    warned: bool,
+}
+
+impl Checkpoints {
+    /// Starts the thread; it ends when this is dropped.
+    pub(super) fn start(path: &Path) -> Result<Self, Failure> {
+        let connection = schema::open_reader(path)?;
+        let page_bytes: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let (wake, asked) = sync_channel(1);
+        let done = Arc::new(AtomicBool::new(false));
+        let tell = Arc::clone(&done);
+        std::thread::Builder::new()
+            .name("store-checkpoint".to_owned())
+            .spawn(move || {
+                while let Ok(()) = asked.recv() {
+                    if let Err(error) = checkpoint(&connection, "PASSIVE") {
+                        tracing::warn!(error = %error, "Checkpoint failed; it will be tried again.");
+                    }
+                    tell.store(true, Ordering::Release);
+                }
+            })
+            .map_err(|error| Failure::Disk(format!("cannot start a thread: {error}")))?;
+        let frame_bytes = u64::from(page_bytes) + FRAME_HEADER_BYTES;
+        Ok(Self { wake, done, under_way: false, frame_bytes, next_at: LOG_BYTES, warned: false })
+    }
+
+    /// Called by the writer after each commit.
+    pub(super) fn tend(&mut self, writer: &Connection) {
+        if let Err(error) = self.try_tend(writer) {
+            tracing::warn!(error = %error, "Checkpoint failed; it will be tried again.");
+        }
+    }
+
+    fn try_tend(&mut self, writer: &Connection) -> Result<(), rusqlite::Error> {
+        let log_bytes = checkpoint(writer, "NOOP")? * self.frame_bytes;
+        if self.under_way {
+            if self.done.swap(false, Ordering::Acquire) {
+                self.under_way = false;
+                let mode = if log_bytes < LOG_BYTES_MAX { "PASSIVE" } else { "RESTART" };
+                checkpoint(writer, mode)?;
+                self.next_at = log_bytes + STEP_BYTES;
+            }
+        } else if log_bytes < LOG_BYTES {
+            self.next_at = LOG_BYTES;
+            self.warned = false;
+        } else if log_bytes >= self.next_at {
+            match self.wake.try_send(()) {
+                Ok(()) | Err(TrySendError::Full(())) => self.under_way = true,
+                // Its thread is gone: the writer does it alone.
+                Err(TrySendError::Disconnected(())) => drop(checkpoint(writer, "PASSIVE")?),
+            }
+        }
+        if log_bytes >= LOG_BYTES_MAX && !self.warned {
+            self.warned = true;
+            tracing::warn!(log_bytes, limit_bytes = LOG_BYTES_MAX, "A reader keeps the store's log from being reset.");
+        }
+        Ok(())
+    }
+}
+
+/// Answers how many frames the log has.
+fn checkpoint(connection: &Connection, mode: &str) -> Result<u64, rusqlite::Error> {
+    // Not cached: some pragmas take effect when they are prepared.
+    let frames: i64 = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(1))?;
+    Ok(u64::try_from(frames).unwrap_or(0))
+}

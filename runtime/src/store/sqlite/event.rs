@@ -1,0 +1,176 @@
+//! Published shape `events`: how events lie in a frame of the outbox.
+//!
+//! *Invariants:* a frame starts with the number of its format. Kinds and formats are added, never changed.
+//!
+//! *Not here:* the numbers of events. A frame's row holds the first; the rest follow from it.
+
+use super::wire::{Damaged, Reader, put_option, put_text, put_u64};
+use crate::domain::{DeliveryId, Event, EventBody, NotificationId, NotificationStatus, Priority, Timestamp};
+
+/// The only format so far.
+const FORMAT: u8 = 1;
+
+const STATUSES: [NotificationStatus; 5] = [
+    NotificationStatus::Pending,
+    NotificationStatus::Sent,
+    NotificationStatus::Failed,
+    NotificationStatus::Partial,
+    NotificationStatus::Cancelled,
+];
+
+/// Appends a whole frame.
+pub(super) fn put_frame(out: &mut Vec<u8>, events: &[Event]) {
+    out.push(FORMAT);
+    for Event { at, body } in events {
+        put_u64(out, at.as_millis());
+        put_body(out, body);
+    }
+}
+
+/// The `count` events of a frame.
+pub(super) fn frame(count: usize, bytes: &[u8]) -> Result<Vec<Event>, Damaged> {
+    let mut reader = Reader::new("event", bytes);
+    if reader.u8()? != FORMAT {
+        return Err(reader.damaged());
+    }
+    let events = (0..count)
+        .map(|_| Ok(Event { at: Timestamp::from_millis(reader.u64()?), body: body(&mut reader)? }))
+        .collect::<Result<Vec<_>, Damaged>>()?;
+    reader.end(events)
+}
+
+fn put_body(out: &mut Vec<u8>, body: &EventBody) {
+    match body {
+        EventBody::NotificationAccepted { notification, priority, deliveries } => {
+            out.push(0);
+            out.extend_from_slice(notification.as_bytes());
+            put_text(out, priority.as_str());
+            put_u64(out, u64::from(*deliveries));
+        }
+        EventBody::NotificationCompleted { notification, status } => {
+            out.push(1);
+            out.extend_from_slice(notification.as_bytes());
+            put_text(out, status.as_str());
+        }
+        EventBody::NotificationCancelled { notification, deliveries } => {
+            out.push(2);
+            out.extend_from_slice(notification.as_bytes());
+            put_u64(out, u64::from(*deliveries));
+        }
+        EventBody::DeliveryAttempted { delivery, attempt, end, duration_us } => {
+            put_delivery(out, 3, *delivery, *attempt);
+            put_text(out, end);
+            put_u64(out, *duration_us);
+        }
+        EventBody::DeliverySent { delivery, attempts, provider_id, unconfirmed } => {
+            put_delivery(out, 4, *delivery, *attempts);
+            put_option(out, provider_id.as_deref(), put_text);
+            out.push(u8::from(*unconfirmed));
+        }
+        EventBody::DeliveryRetrying { delivery, attempts, due } => {
+            put_delivery(out, 5, *delivery, *attempts);
+            put_u64(out, due.as_millis());
+        }
+        EventBody::DeliveryFailed { delivery, attempts, reason } => {
+            put_delivery(out, 6, *delivery, *attempts);
+            put_text(out, reason);
+        }
+        EventBody::DeliveryCancelled { delivery, attempts } => put_delivery(out, 7, *delivery, *attempts),
+    }
+}
+
+/// What every event of a delivery starts with.
+fn put_delivery(out: &mut Vec<u8>, kind: u8, delivery: DeliveryId, attempts: u32) {
+    out.push(kind);
+    out.extend_from_slice(delivery.notification().as_bytes());
+    put_u64(out, u64::from(delivery.index()));
+    put_u64(out, u64::from(attempts));
+}
+
+fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
+    let kind = reader.u8()?;
+    let notification = NotificationId::from_bytes(reader.array()?);
+    if let 0..=2 = kind {
+        return Ok(match kind {
+            0 => {
+                EventBody::NotificationAccepted { notification, priority: priority(reader)?, deliveries: reader.u32()? }
+            }
+            1 => EventBody::NotificationCompleted { notification, status: status(reader)? },
+            _ => EventBody::NotificationCancelled { notification, deliveries: reader.u32()? },
+        });
+    }
+    let delivery = notification.delivery(reader.u32()?);
+    let attempts = reader.u32()?;
+    Ok(match kind {
+        3 => EventBody::DeliveryAttempted {
+            delivery,
+            attempt: attempts,
+            end: reader.text()?,
+            duration_us: reader.u64()?,
+        },
+        4 => EventBody::DeliverySent {
+            delivery,
+            attempts,
+            provider_id: reader.option(Reader::text)?,
+            unconfirmed: reader.bool()?,
+        },
+        5 => EventBody::DeliveryRetrying { delivery, attempts, due: Timestamp::from_millis(reader.u64()?) },
+        6 => EventBody::DeliveryFailed { delivery, attempts, reason: reader.text()? },
+        7 => EventBody::DeliveryCancelled { delivery, attempts },
+        _ => return Err(reader.damaged()),
+    })
+}
+
+fn priority(reader: &mut Reader<'_>) -> Result<Priority, Damaged> {
+    reader.text()?.parse().map_err(|_| reader.damaged())
+}
+
+fn status(reader: &mut Reader<'_>) -> Result<NotificationStatus, Damaged> {
+    let word = reader.text()?;
+    STATUSES.into_iter().find(|status| status.as_str() == word).ok_or_else(|| reader.damaged())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_of_each() -> Vec<Event> {
+        let notification = NotificationId::from_bytes([7; 16]);
+        let delivery = notification.delivery(999);
+        let mut bodies = vec![
+            EventBody::NotificationCancelled { notification, deliveries: 3 },
+            EventBody::DeliveryAttempted { delivery, attempt: 2, end: "rate-limited".into(), duration_us: u64::MAX },
+            EventBody::DeliverySent { delivery, attempts: 1, provider_id: None, unconfirmed: true },
+            EventBody::DeliverySent { delivery, attempts: 1, provider_id: Some("é".into()), unconfirmed: false },
+            EventBody::DeliveryRetrying { delivery, attempts: 3, due: Timestamp::MAX },
+            EventBody::DeliveryFailed { delivery, attempts: u32::MAX, reason: "too-old".into() },
+            EventBody::DeliveryCancelled { delivery, attempts: 0 },
+        ];
+        bodies.extend(Priority::DESCENDING.map(|priority| EventBody::NotificationAccepted {
+            notification,
+            priority,
+            deliveries: 1_000,
+        }));
+        bodies.extend(STATUSES.map(|status| EventBody::NotificationCompleted { notification, status }));
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        bodies.into_iter().map(|body| Event { at, body }).collect()
+    }
+
+    #[test]
+    fn every_kind_of_event_survives_its_frame() {
+        let events = one_of_each();
+        let mut bytes = Vec::new();
+        put_frame(&mut bytes, &events);
+        assert_eq!(frame(events.len(), &bytes).as_ref(), Ok(&events));
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_is_an_error() {
+        let events = one_of_each();
+        let mut bytes = Vec::new();
+        put_frame(&mut bytes, &events);
+        for length in 0..bytes.len() {
+            assert_eq!(frame(events.len(), &bytes[..length]), Err(Damaged("event")), "cut at {length}");
+        }
+    }
+}

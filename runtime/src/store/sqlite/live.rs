@@ -1,0 +1,283 @@
+//! What costs no write: who has claimed what, and a bounded cache of what will be claimed next.
+//!
+//! *Invariants:* a delivery has at most one claim. A delivery that the writer is about to make final without a claim is
+//! `closing` until the commit has ended one way or the other, so that nobody claims it meanwhile. The cache says of a
+//! delivery what the last commit said, or nothing.
+//!
+//! *Not here:* rows. A claim of what is not cached is reserved here, read by `read`, then confirmed here.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::domain::{ChannelName, DeliveryId, Notification, NotificationId, Priority, Recipient, Timestamp, Waiting};
+use crate::store::Claim;
+
+/// What the cache may hold, in bytes, as far as they can be counted.
+const HOT_BYTES_MAX: usize = 64 << 20;
+
+/// What deliveries below high priority may fill of it: the rest is for those that go first.
+const HOT_BYTES_MAX_ORDINARY: usize = HOT_BYTES_MAX / 4 * 3;
+
+/// Deliveries due later than this after their commit are not cached: they would only be in the way.
+const HOT_HORIZON: Duration = Duration::from_secs(60);
+
+/// What a cached delivery takes besides its texts: map entries, two allocations, and the structs themselves.
+const HOT_OVERHEAD_BYTES: usize = 640;
+
+/// All that a claim needs to know of a delivery that waits.
+#[derive(Clone, Debug)]
+pub(super) struct OpenDelivery {
+    /// The number of its lane in `lanes`.
+    pub(super) lane: i64,
+    /// How many deliveries its notification has.
+    pub(super) siblings: u32,
+    pub(super) progress: Waiting,
+    pub(super) channel: ChannelName,
+    pub(super) recipient: Arc<Recipient>,
+    pub(super) notification: Arc<Notification>,
+}
+
+/// What the writer needs to know of a claim to settle it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claimed {
+    pub(super) lane: i64,
+    pub(super) siblings: u32,
+    pub(super) progress: Waiting,
+}
+
+#[derive(Debug)]
+struct Hot {
+    open: OpenDelivery,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Ticket {
+    number: u64,
+    /// `None` while the delivery is being read.
+    claimed: Option<Claimed>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last_claim: u64,
+    in_flight: HashMap<DeliveryId, Ticket>,
+    by_number: HashMap<u64, DeliveryId>,
+    closing: HashSet<DeliveryId>,
+    cancelling: HashMap<NotificationId, Timestamp>,
+    hot: HashMap<DeliveryId, Hot>,
+    hot_bytes: usize,
+}
+
+/// The engine's memory. See the top of this file.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    state: Mutex<State>,
+}
+
+/// What a claim found without reading.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) claims: Vec<Claim>,
+    /// Reserved, with their claim numbers: to be read, then confirmed or given back.
+    pub(super) unread: Vec<(DeliveryId, u64)>,
+}
+
+/// What the commit just made of a delivery.
+#[derive(Debug)]
+pub(super) enum Change {
+    Accepted(DeliveryId, OpenDelivery),
+    Waiting { delivery: DeliveryId, progress: Waiting, at: Timestamp },
+    Final(DeliveryId),
+}
+
+impl Live {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Claims what is cached and due, and reserves what has to be read.
+    pub(super) fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Taken {
+        let mut state = self.lock();
+        let mut taken = Taken::default();
+        for id in ids {
+            if state.is_taken(*id) {
+                continue;
+            }
+            let number = state.last_claim + 1;
+            let claimed = match state.hot.get(id) {
+                Some(Hot { open, .. }) if open.progress.due > now => continue,
+                Some(Hot { open, .. }) => {
+                    taken.claims.push(open.claim(*id, number));
+                    Some(open.claimed())
+                }
+                None => {
+                    taken.unread.push((*id, number));
+                    None
+                }
+            };
+            state.last_claim = number;
+            state.in_flight.insert(*id, Ticket { number, claimed });
+            state.by_number.insert(number, *id);
+        }
+        taken
+    }
+
+    /// Makes a claim of a reservation.
+    pub(super) fn confirm(&self, id: DeliveryId, number: u64, open: &OpenDelivery) -> Claim {
+        if let Some(ticket) = self.lock().in_flight.get_mut(&id) {
+            ticket.claimed = Some(open.claimed());
+        }
+        open.claim(id, number)
+    }
+
+    /// Ends claims and reservations, by number.
+    pub(super) fn end(&self, numbers: impl IntoIterator<Item = u64>) {
+        let mut state = self.lock();
+        for number in numbers {
+            state.end(number);
+        }
+    }
+
+    /// The claim `number`, if it is the newest of this delivery.
+    pub(super) fn claimed(&self, id: DeliveryId, number: u64) -> Option<Claimed> {
+        self.lock().in_flight.get(&id).filter(|ticket| ticket.number == number).and_then(|ticket| ticket.claimed)
+    }
+
+    /// The delivery of a claim that has not ended.
+    pub(super) fn delivery_of(&self, number: u64) -> Option<DeliveryId> {
+        self.lock().by_number.get(&number).copied()
+    }
+
+    /// The number of the claim that stands in the way of closing `id`, else closes it to claims.
+    pub(super) fn close(&self, id: DeliveryId, is_ended: impl Fn(u64) -> bool) -> Option<u64> {
+        let mut state = self.lock();
+        match state.in_flight.get(&id) {
+            Some(ticket) if !is_ended(ticket.number) => Some(ticket.number),
+            _ => {
+                state.closing.insert(id);
+                None
+            }
+        }
+    }
+
+    /// When `notification` was cancelled, if some of it was in flight then.
+    pub(super) fn cancelled_at(&self, notification: NotificationId) -> Option<Timestamp> {
+        self.lock().cancelling.get(&notification).copied()
+    }
+
+    /// After a commit: ends its claims, brings the cache up to date and opens what was closed.
+    pub(super) fn committed(
+        &self,
+        changes: Vec<Change>,
+        ended: impl IntoIterator<Item = u64>,
+        cancelling: impl IntoIterator<Item = (NotificationId, Option<Timestamp>)>,
+    ) {
+        let mut state = self.lock();
+        for change in changes {
+            state.apply(change);
+        }
+        for number in ended {
+            state.end(number);
+        }
+        for (notification, at) in cancelling {
+            match at {
+                Some(at) => state.cancelling.insert(notification, at),
+                None => state.cancelling.remove(&notification),
+            };
+        }
+        state.closing.clear();
+    }
+
+    /// After a commit that failed: opens what was closed.
+    pub(super) fn rolled_back(&self) {
+        self.lock().closing.clear();
+    }
+}
+
+impl State {
+    fn is_taken(&self, id: DeliveryId) -> bool {
+        self.in_flight.contains_key(&id)
+            || (!self.closing.is_empty() && self.closing.contains(&id))
+            || (!self.cancelling.is_empty() && self.cancelling.contains_key(&id.notification()))
+    }
+
+    fn end(&mut self, number: u64) {
+        if let Some(id) = self.by_number.remove(&number) {
+            self.in_flight.remove(&id);
+        }
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Accepted(id, open) => {
+                let bytes = open.bytes();
+                let limit = match open.notification.priority {
+                    Priority::Low | Priority::Normal => HOT_BYTES_MAX_ORDINARY,
+                    Priority::High | Priority::Critical => HOT_BYTES_MAX,
+                };
+                let soon = open.progress.due.since(open.notification.created_at) <= HOT_HORIZON;
+                if soon && self.hot_bytes + bytes <= limit {
+                    self.hot_bytes += bytes;
+                    self.hot.insert(id, Hot { open, bytes });
+                }
+            }
+            Change::Waiting { delivery, progress, at } => {
+                if progress.due.since(at) > HOT_HORIZON {
+                    self.cool(delivery);
+                } else if let Some(hot) = self.hot.get_mut(&delivery) {
+                    hot.open.progress = progress;
+                }
+            }
+            Change::Final(delivery) => self.cool(delivery),
+        }
+    }
+
+    fn cool(&mut self, id: DeliveryId) {
+        if let Some(hot) = self.hot.remove(&id) {
+            self.hot_bytes -= hot.bytes;
+        }
+    }
+}
+
+impl OpenDelivery {
+    fn claim(&self, delivery: DeliveryId, number: u64) -> Claim {
+        Claim {
+            number,
+            delivery,
+            progress: self.progress,
+            channel: self.channel.clone(),
+            recipient: Arc::clone(&self.recipient),
+            notification: Arc::clone(&self.notification),
+        }
+    }
+
+    const fn claimed(&self) -> Claimed {
+        Claimed { lane: self.lane, siblings: self.siblings, progress: self.progress }
+    }
+
+    /// Its own, and its share of the notification.
+    fn bytes(&self) -> usize {
+        let recipient: usize =
+            self.recipient.address.len() + self.recipient.attributes.iter().map(pair_bytes).sum::<usize>();
+        HOT_OVERHEAD_BYTES + recipient + notification_bytes(&self.notification) / self.siblings.max(1) as usize
+    }
+}
+
+fn pair_bytes((name, value): &(String, String)) -> usize {
+    name.len() + value.len() + size_of::<(String, String)>()
+}
+
+/// What the texts of a notification take in memory, as far as callers can make them long.
+pub(super) fn notification_bytes(notification: &Notification) -> usize {
+    let content = &notification.content;
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    content.text.len()
+        + length(&content.title)
+        + length(&content.html)
+        + length(&content.markdown)
+        + length(&notification.data)
+        + content.parts.iter().map(|part| part.name.len() + part.value.len()).sum::<usize>()
+        + notification.metadata.iter().map(pair_bytes).sum::<usize>()
+}

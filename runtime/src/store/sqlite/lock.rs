@@ -1,0 +1,56 @@
+//! One process owns the file. The lock goes with the process, however it ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::store::StoreError;
+
+/// Held as long as this lives.
+#[derive(Debug)]
+pub(super) struct OwnerLock {
+    /// Closing it gives up the lock.
+    _file: File,
+}
+
+impl OwnerLock {
+    /// Takes the lock beside the database at `path`, and writes down who holds it.
+    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        let beside = lock_path(path);
+        let unavailable = |error: std::io::Error| StoreError::Unavailable {
+            reason: format!("cannot lock `{}`: {error}", beside.display()),
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&beside)
+            .map_err(unavailable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { path: path.display().to_string(), holder: holder(&mut file) });
+            }
+            Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+        }
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unavailable)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// What the holder wrote down. It may be about to write it.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(32).read_to_string(&mut text));
+    match (read, text.trim().parse::<u32>()) {
+        (Ok(_), Ok(pid)) => format!("process {pid}"),
+        _ => "another process".to_owned(),
+    }
+}

@@ -1,0 +1,261 @@
+//! Everything that is only read. Each function works on any connection.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::failure::Failure;
+use super::live::{Claimed, OpenDelivery};
+use super::wire::Damaged;
+use super::{event, row};
+use crate::domain::{
+    Attempt, ChannelName, DeliveryId, DeliveryState, Lane, Notification, NotificationId, Position, Queued,
+    StatusCounts, Timestamp,
+};
+use crate::store::{
+    DeliveryRecord, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, StatusCounts64, TemplateSource,
+};
+
+pub(super) fn lane_number(db: &Connection, lane: &Lane) -> Result<Option<i64>, Failure> {
+    Ok(db
+        .prepare_cached("SELECT id FROM lanes WHERE priority = ?1 AND channel = ?2")?
+        .query_row(params![row::priority_number(lane.priority), lane.channel.as_str()], |row| row.get(0))
+        .optional()?)
+}
+
+/// How many deliveries the notification has, if there is one.
+pub(super) fn siblings(db: &Connection, id: NotificationId) -> Result<Option<u32>, Failure> {
+    Ok(db
+        .prepare_cached("SELECT deliveries FROM notifications WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()?)
+}
+
+/// Deliveries per status of a notification that has more than one.
+pub(super) fn tally(db: &Connection, id: NotificationId) -> Result<StatusCounts, Failure> {
+    Ok(db
+        .prepare_cached("SELECT open, sent, failed, cancelled FROM tallies WHERE notification = ?1")?
+        .query_row([id.as_bytes()], |row| {
+            Ok(StatusCounts { open: row.get(0)?, sent: row.get(1)?, failed: row.get(2)?, cancelled: row.get(3)? })
+        })?)
+}
+
+/// The deliveries of a notification that are not final.
+pub(super) fn open_deliveries(db: &Connection, id: NotificationId) -> Result<Vec<(DeliveryId, Claimed)>, Failure> {
+    let Some(siblings) = siblings(db, id)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(
+        "SELECT idx, lane, state FROM deliveries WHERE notification = ?1 AND status = ?2 ORDER BY idx",
+    )?;
+    let mut rows = statement.query(params![id.as_bytes(), row::STATUS_OPEN])?;
+    let mut open = Vec::new();
+    while let Some(row) = rows.next()? {
+        let DeliveryState::Waiting(progress) = row::state(blob(row, 2)?)? else {
+            return Err(Damaged("delivery").into());
+        };
+        open.push((id.delivery(row.get(0)?), Claimed { lane: row.get(1)?, siblings, progress }));
+    }
+    Ok(open)
+}
+
+/// Those of `ids` that are not final.
+pub(super) fn claimable<'i>(
+    db: &Connection,
+    ids: impl IntoIterator<Item = &'i DeliveryId>,
+) -> Result<HashMap<DeliveryId, OpenDelivery>, Failure> {
+    let mut notifications = HashMap::new();
+    let mut statement = db.prepare_cached(
+        "SELECT lane, channel, state, recipient FROM deliveries JOIN lanes ON lanes.id = lane
+         WHERE notification = ?1 AND idx = ?2 AND status = ?3",
+    )?;
+    let mut found = HashMap::new();
+    for id in ids {
+        let mut rows = statement.query(params![id.notification().as_bytes(), id.index(), row::STATUS_OPEN])?;
+        let Some(row) = rows.next()? else { continue };
+        let DeliveryState::Waiting(progress) = row::state(blob(row, 2)?)? else {
+            return Err(Damaged("delivery").into());
+        };
+        let known = notifications.get(&id.notification()).cloned();
+        let (notification, siblings) = match known {
+            Some(known) => known,
+            None => {
+                let read = notification_row(db, id.notification())?.ok_or(Damaged("notification"))?;
+                notifications.insert(id.notification(), read.clone());
+                read
+            }
+        };
+        let open = OpenDelivery {
+            lane: row.get(0)?,
+            siblings,
+            progress,
+            channel: channel(row, 1)?,
+            recipient: Arc::new(row::recipient(blob(row, 3)?)?),
+            notification,
+        };
+        found.insert(*id, open);
+    }
+    Ok(found)
+}
+
+fn notification_row(db: &Connection, id: NotificationId) -> Result<Option<(Arc<Notification>, u32)>, Failure> {
+    let mut statement = db.prepare_cached("SELECT payload, deliveries FROM notifications WHERE id = ?1")?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some((Arc::new(row::notification(id, blob(row, 0)?)?), row.get(1)?)))
+}
+
+pub(super) fn page(
+    db: &Connection,
+    lane: &Lane,
+    after: Option<Position>,
+    limit: usize,
+) -> Result<Vec<Queued>, Failure> {
+    let Some(number) = lane_number(db, lane)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(
+        "SELECT due, notification, idx FROM live WHERE lane = ?1 AND (due, notification, idx) > (?2, ?3, ?4)
+         ORDER BY due, notification, idx LIMIT ?5",
+    )?;
+    let key = after.map(|Position { due, delivery }| (due, delivery.notification(), delivery.index()));
+    let (due, notification, index) = match &key {
+        // Before every row: no due time is negative.
+        None => (-1, &[][..], 0),
+        Some((due, notification, index)) => (due.as_millis() as i64, &notification.as_bytes()[..], *index),
+    };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![number, due, notification, index, limit])?;
+    let mut page = Vec::new();
+    while let Some(row) = rows.next()? {
+        let delivery = notification_id(row, 1)?.delivery(row.get(2)?);
+        page.push(Queued { lane: lane.clone(), position: Position { due: timestamp(row, 0)?, delivery } });
+    }
+    Ok(page)
+}
+
+pub(super) fn lanes(db: &Connection) -> Result<Vec<LaneDepth>, Failure> {
+    let mut statement = db.prepare_cached(
+        "SELECT priority, channel, waiting FROM (SELECT lane, count(*) AS waiting FROM live GROUP BY lane)
+         JOIN lanes ON lanes.id = lane ORDER BY priority DESC, channel",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut lanes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let lane = Lane { priority: row::priority_of(row.get(0)?)?, channel: channel(row, 1)? };
+        lanes.push(LaneDepth { lane, waiting: unsigned(row, 2)? });
+    }
+    Ok(lanes)
+}
+
+pub(super) fn notification(db: &Connection, id: NotificationId) -> Result<Option<NotificationRecord>, Failure> {
+    let Some((notification, _)) = notification_row(db, id)? else { return Ok(None) };
+    let mut deliveries = Vec::new();
+    let mut counts = StatusCounts::default();
+    let mut attempts = attempts(db, id)?;
+    let mut statement = db.prepare_cached(
+        "SELECT idx, channel, state, recipient FROM deliveries JOIN lanes ON lanes.id = lane
+         WHERE notification = ?1 ORDER BY idx",
+    )?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        let index = row.get(0)?;
+        let state = row::state(blob(row, 2)?)?;
+        counts.add(state.status());
+        deliveries.push(DeliveryRecord {
+            id: id.delivery(index),
+            channel: channel(row, 1)?,
+            recipient: row::recipient(blob(row, 3)?)?,
+            state,
+            attempts: attempts.remove(&index).unwrap_or_default(),
+        });
+    }
+    Ok(Some(NotificationRecord { notification, counts, deliveries }))
+}
+
+fn attempts(db: &Connection, id: NotificationId) -> Result<HashMap<u32, Vec<Attempt>>, Failure> {
+    let mut statement =
+        db.prepare_cached("SELECT idx, number, attempt FROM attempts WHERE notification = ?1 ORDER BY idx, number")?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    let mut attempts: HashMap<u32, Vec<Attempt>> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let attempt = row::attempt(row.get(1)?, blob(row, 2)?)?;
+        attempts.entry(row.get(0)?).or_default().push(attempt);
+    }
+    Ok(attempts)
+}
+
+pub(super) fn outbox(db: &Connection, after: EventNumber, limit: usize) -> Result<Vec<NumberedEvent>, Failure> {
+    // The frame that holds the next event may begin before it.
+    let mut statement = db.prepare_cached(
+        "SELECT first, count, frame FROM outbox
+         WHERE first >= coalesce((SELECT max(first) FROM outbox WHERE first <= ?1), 0) ORDER BY first",
+    )?;
+    let mut rows = statement.query([i64::try_from(after.saturating_add(1)).unwrap_or(i64::MAX)])?;
+    let mut events = Vec::new();
+    while events.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let (first, count) = (unsigned(row, 0)?, unsigned(row, 1)?);
+        let frame = event::frame(count as usize, blob(row, 2)?)?;
+        let numbered = (first..).zip(frame).map(|(number, event)| NumberedEvent { number, event });
+        events.extend(numbered.filter(|event| event.number > after).take(limit - events.len()));
+    }
+    Ok(events)
+}
+
+/// The number of the newest event; 0 where there is none.
+pub(super) fn last_event(db: &Connection) -> Result<EventNumber, Failure> {
+    let mut statement = db.prepare_cached("SELECT coalesce(max(first) + count - 1, 0) FROM outbox")?;
+    let mut rows = statement.query([])?;
+    let row = rows.next()?.ok_or(Damaged("event"))?;
+    unsigned(row, 0)
+}
+
+/// Notifications whose cancel waits for what is in flight.
+pub(super) fn cancelling(db: &Connection) -> Result<Vec<(NotificationId, Timestamp)>, Failure> {
+    let mut statement = db.prepare_cached("SELECT notification, at FROM cancelling")?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((notification_id(row, 0)?, timestamp(row, 1)?));
+    }
+    Ok(found)
+}
+
+pub(super) fn count(db: &Connection) -> Result<StatusCounts64, Failure> {
+    let mut statement = db.prepare_cached(
+        "SELECT count(*), coalesce(sum(status = 1), 0), coalesce(sum(status = 2), 0), coalesce(sum(status = 3), 0)
+         FROM deliveries",
+    )?;
+    let mut rows = statement.query([])?;
+    let row = rows.next()?.ok_or(Damaged("delivery"))?;
+    let (all, sent, failed, cancelled) = (unsigned(row, 0)?, unsigned(row, 1)?, unsigned(row, 2)?, unsigned(row, 3)?);
+    Ok(StatusCounts64 { open: all - sent - failed - cancelled, sent, failed, cancelled })
+}
+
+pub(super) fn template(db: &Connection, version: [u8; 32]) -> Result<Option<TemplateSource>, Failure> {
+    let mut statement = db.prepare_cached("SELECT source FROM templates WHERE version = ?1")?;
+    let mut rows = statement.query([version])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(row::template(version, blob(row, 0)?)?))
+}
+
+fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], Failure> {
+    row.get_ref(column)?.as_blob().map_err(|_| Damaged("row").into())
+}
+
+fn notification_id(row: &Row<'_>, column: usize) -> Result<NotificationId, Failure> {
+    let bytes = blob(row, column)?.try_into().map_err(|_| Damaged("id"))?;
+    Ok(NotificationId::from_bytes(bytes))
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, Failure> {
+    u64::try_from(row.get::<_, i64>(column)?).map_err(|_| Damaged("number").into())
+}
+
+fn timestamp(row: &Row<'_>, column: usize) -> Result<Timestamp, Failure> {
+    unsigned(row, column).map(Timestamp::from_millis)
+}
+
+fn channel(row: &Row<'_>, column: usize) -> Result<ChannelName, Failure> {
+    let text = row.get_ref(column)?.as_str().map_err(|_| Damaged("channel"))?;
+    ChannelName::new(text).map_err(|_| Damaged("channel").into())
+}

@@ -1,0 +1,358 @@
+//! Published shape `rows`: how values of the domain lie in columns of type BLOB.
+//!
+//! *Invariants:* each blob starts with the number of its format, so that a later program tells an old row from a
+//! damaged one. Formats are added, never changed.
+//!
+//! *Not here:* events (`event`), and which table holds what (`schema`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::wire::{Damaged, Reader, put_option, put_pairs, put_text, put_u64};
+use crate::domain::{
+    Action, ActionStyle, Attempt, Blame, Content, DeliveryState, DeliveryStatus, FailReason, Fault, Notification,
+    NotificationId, Part, Priority, Receipt, Recipient, TemplateName, TemplateUse, Timestamp, Waiting,
+};
+use crate::store::TemplateSource;
+
+/// The only format so far.
+const FORMAT: u8 = 1;
+
+fn open<'a>(what: &'static str, bytes: &'a [u8]) -> Result<Reader<'a>, Damaged> {
+    let mut reader = Reader::new(what, bytes);
+    if reader.u8()? == FORMAT { Ok(reader) } else { Err(reader.damaged()) }
+}
+
+fn put_timestamp(out: &mut Vec<u8>, at: Timestamp) {
+    put_u64(out, at.as_millis());
+}
+
+fn timestamp(reader: &mut Reader<'_>) -> Result<Timestamp, Damaged> {
+    reader.u64().map(Timestamp::from_millis)
+}
+
+/// The number of a priority in `lanes`.
+pub(super) const fn priority_number(priority: Priority) -> u8 {
+    match priority {
+        Priority::Low => 0,
+        Priority::Normal => 1,
+        Priority::High => 2,
+        Priority::Critical => 3,
+    }
+}
+
+pub(super) fn priority_of(number: u8) -> Result<Priority, Damaged> {
+    match number {
+        0 => Ok(Priority::Low),
+        1 => Ok(Priority::Normal),
+        2 => Ok(Priority::High),
+        3 => Ok(Priority::Critical),
+        _ => Err(Damaged("priority")),
+    }
+}
+
+/// The number of a status in `deliveries`. Pending and retrying are one: both are open.
+pub(super) const fn status_number(status: DeliveryStatus) -> u8 {
+    match status {
+        DeliveryStatus::Pending | DeliveryStatus::Retrying => STATUS_OPEN,
+        DeliveryStatus::Sent => 1,
+        DeliveryStatus::Failed => 2,
+        DeliveryStatus::Cancelled => 3,
+    }
+}
+
+/// What `deliveries.status` says of a delivery that is not final.
+pub(super) const STATUS_OPEN: u8 = 0;
+
+pub(super) fn put_notification(out: &mut Vec<u8>, notification: &Notification) {
+    // The id is the row's key.
+    let Notification {
+        id: _,
+        kind,
+        priority,
+        content,
+        actions,
+        template,
+        data,
+        metadata,
+        correlation_id,
+        group_key,
+        created_at,
+        scheduled_at,
+        expires_at,
+    } = notification;
+    let Content { title, text, html, markdown, parts } = &**content;
+    out.push(FORMAT);
+    put_text(out, kind);
+    out.push(priority_number(*priority));
+    put_option(out, title.as_deref(), put_text);
+    put_text(out, text);
+    put_option(out, html.as_deref(), put_text);
+    put_option(out, markdown.as_deref(), put_text);
+    put_u64(out, parts.len() as u64);
+    for Part { name, value } in parts {
+        put_text(out, name);
+        put_text(out, value);
+    }
+    put_u64(out, actions.len() as u64);
+    for action in actions {
+        put_action(out, action);
+    }
+    put_option(out, template.as_ref(), |out, TemplateUse { name, version }| {
+        put_text(out, name.as_str());
+        out.extend_from_slice(version);
+    });
+    put_option(out, data.as_deref(), put_text);
+    put_pairs(out, metadata);
+    put_option(out, correlation_id.as_deref(), put_text);
+    put_option(out, group_key.as_deref(), put_text);
+    put_timestamp(out, *created_at);
+    put_option(out, *scheduled_at, put_timestamp);
+    put_option(out, *expires_at, put_timestamp);
+}
+
+pub(super) fn notification(id: NotificationId, bytes: &[u8]) -> Result<Notification, Damaged> {
+    let mut reader = open("notification", bytes)?;
+    let row = &mut reader;
+    let notification = Notification {
+        id,
+        kind: row.text()?,
+        priority: priority_of(row.u8()?)?,
+        content: Arc::new(Content {
+            title: row.option(Reader::text)?,
+            text: row.text()?,
+            html: row.option(Reader::text)?,
+            markdown: row.option(Reader::text)?,
+            parts: row.list(|row| Ok(Part { name: row.text()?, value: row.text()? }))?,
+        }),
+        actions: row.list(action)?,
+        template: row.option(template_use)?,
+        data: row.option(Reader::text)?,
+        metadata: row.pairs()?,
+        correlation_id: row.option(Reader::text)?,
+        group_key: row.option(Reader::text)?,
+        created_at: timestamp(row)?,
+        scheduled_at: row.option(timestamp)?,
+        expires_at: row.option(timestamp)?,
+    };
+    reader.end(notification)
+}
+
+fn put_action(out: &mut Vec<u8>, action: &Action) {
+    let Action { id, label, url, style } = action;
+    put_text(out, id);
+    put_text(out, label);
+    put_option(out, url.as_deref(), put_text);
+    out.push(match style {
+        ActionStyle::Plain => 0,
+        ActionStyle::Primary => 1,
+        ActionStyle::Danger => 2,
+    });
+}
+
+fn action(row: &mut Reader<'_>) -> Result<Action, Damaged> {
+    Ok(Action {
+        id: row.text()?,
+        label: row.text()?,
+        url: row.option(Reader::text)?,
+        style: match row.u8()? {
+            0 => ActionStyle::Plain,
+            1 => ActionStyle::Primary,
+            2 => ActionStyle::Danger,
+            _ => return Err(row.damaged()),
+        },
+    })
+}
+
+fn template_use(row: &mut Reader<'_>) -> Result<TemplateUse, Damaged> {
+    let name = TemplateName::new(&row.text()?).map_err(|_| row.damaged())?;
+    Ok(TemplateUse { name, version: row.array()? })
+}
+
+pub(super) fn put_recipient(out: &mut Vec<u8>, recipient: &Recipient) {
+    let Recipient { address, id, name, locale, time_zone, attributes } = recipient;
+    out.push(FORMAT);
+    put_text(out, address);
+    put_option(out, id.as_deref(), put_text);
+    put_option(out, name.as_deref(), put_text);
+    put_option(out, locale.as_deref(), put_text);
+    put_option(out, time_zone.as_deref(), put_text);
+    put_pairs(out, attributes);
+}
+
+pub(super) fn recipient(bytes: &[u8]) -> Result<Recipient, Damaged> {
+    let mut row = open("recipient", bytes)?;
+    let recipient = Recipient {
+        address: row.text()?,
+        id: row.option(Reader::text)?,
+        name: row.option(Reader::text)?,
+        locale: row.option(Reader::text)?,
+        time_zone: row.option(Reader::text)?,
+        attributes: row.pairs()?,
+    };
+    row.end(recipient)
+}
+
+pub(super) fn put_state(out: &mut Vec<u8>, state: &DeliveryState) {
+    out.push(FORMAT);
+    match state {
+        DeliveryState::Waiting(Waiting { due, attempts, retries_used, faults, interrupted }) => {
+            out.push(0);
+            put_timestamp(out, *due);
+            for count in [attempts, retries_used, faults, interrupted] {
+                put_u64(out, u64::from(*count));
+            }
+        }
+        DeliveryState::Sent { at, attempts, receipt: Receipt { provider_id, facts }, unconfirmed } => {
+            out.push(1);
+            put_timestamp(out, *at);
+            put_u64(out, u64::from(*attempts));
+            put_option(out, provider_id.as_deref(), put_text);
+            put_pairs(out, facts);
+            out.push(u8::from(*unconfirmed));
+        }
+        DeliveryState::Failed { at, attempts, reason } => {
+            out.push(2);
+            put_timestamp(out, *at);
+            put_u64(out, u64::from(*attempts));
+            put_fail_reason(out, reason);
+        }
+        DeliveryState::Cancelled { at, attempts } => {
+            out.push(3);
+            put_timestamp(out, *at);
+            put_u64(out, u64::from(*attempts));
+        }
+    }
+}
+
+pub(super) fn state(bytes: &[u8]) -> Result<DeliveryState, Damaged> {
+    let mut reader = open("delivery", bytes)?;
+    let row = &mut reader;
+    let state = match row.u8()? {
+        0 => DeliveryState::Waiting(Waiting {
+            due: timestamp(row)?,
+            attempts: row.u32()?,
+            retries_used: row.u32()?,
+            faults: row.u32()?,
+            interrupted: row.u32()?,
+        }),
+        1 => DeliveryState::Sent {
+            at: timestamp(row)?,
+            attempts: row.u32()?,
+            receipt: Receipt { provider_id: row.option(Reader::text)?, facts: row.pairs()? },
+            unconfirmed: row.bool()?,
+        },
+        2 => DeliveryState::Failed { at: timestamp(row)?, attempts: row.u32()?, reason: fail_reason(row)? },
+        3 => DeliveryState::Cancelled { at: timestamp(row)?, attempts: row.u32()? },
+        _ => return Err(row.damaged()),
+    };
+    reader.end(state)
+}
+
+fn put_fail_reason(out: &mut Vec<u8>, reason: &FailReason) {
+    match reason {
+        FailReason::Rejected { blame, code, reason } => {
+            out.push(0);
+            out.push(match blame {
+                Blame::Message => 0,
+                Blame::Channel => 1,
+            });
+            put_option(out, code.as_deref(), put_text);
+            put_text(out, reason);
+        }
+        FailReason::RecipientGone { code, reason } => {
+            out.push(1);
+            put_option(out, code.as_deref(), put_text);
+            put_text(out, reason);
+        }
+        FailReason::Exhausted { last } => {
+            out.push(2);
+            put_text(out, last);
+        }
+        FailReason::TooOld { last } => {
+            out.push(3);
+            put_text(out, last);
+        }
+        FailReason::Fault { fault, last } => {
+            out.push(4);
+            put_text(out, fault.as_str());
+            put_text(out, last);
+        }
+        FailReason::Expired => out.push(5),
+    }
+}
+
+fn fail_reason(row: &mut Reader<'_>) -> Result<FailReason, Damaged> {
+    Ok(match row.u8()? {
+        0 => FailReason::Rejected {
+            blame: match row.u8()? {
+                0 => Blame::Message,
+                1 => Blame::Channel,
+                _ => return Err(row.damaged()),
+            },
+            code: row.option(Reader::text)?,
+            reason: row.text()?,
+        },
+        1 => FailReason::RecipientGone { code: row.option(Reader::text)?, reason: row.text()? },
+        2 => FailReason::Exhausted { last: row.text()? },
+        3 => FailReason::TooOld { last: row.text()? },
+        4 => FailReason::Fault { fault: fault(row)?, last: row.text()? },
+        5 => FailReason::Expired,
+        _ => return Err(row.damaged()),
+    })
+}
+
+fn fault(row: &mut Reader<'_>) -> Result<Fault, Damaged> {
+    let word = row.text()?;
+    Fault::ALL.into_iter().find(|fault| fault.as_str() == word).ok_or_else(|| row.damaged())
+}
+
+pub(super) fn put_attempt(out: &mut Vec<u8>, attempt: &Attempt) {
+    // The number is part of the row's key.
+    let Attempt { number: _, started_at, duration, end, code, reason, provider_id, plugin, fuel, memory_bytes } =
+        attempt;
+    out.push(FORMAT);
+    put_timestamp(out, *started_at);
+    put_u64(out, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    put_text(out, end);
+    put_option(out, code.as_deref(), put_text);
+    put_option(out, reason.as_deref(), put_text);
+    put_option(out, provider_id.as_deref(), put_text);
+    put_text(out, plugin);
+    put_u64(out, *fuel);
+    put_u64(out, *memory_bytes);
+}
+
+pub(super) fn attempt(number: u32, bytes: &[u8]) -> Result<Attempt, Damaged> {
+    let mut row = open("attempt", bytes)?;
+    let attempt = Attempt {
+        number,
+        started_at: timestamp(&mut row)?,
+        duration: Duration::from_nanos(row.u64()?),
+        end: row.text()?,
+        code: row.option(Reader::text)?,
+        reason: row.option(Reader::text)?,
+        provider_id: row.option(Reader::text)?,
+        plugin: row.text()?,
+        fuel: row.u64()?,
+        memory_bytes: row.u64()?,
+    };
+    row.end(attempt)
+}
+
+pub(super) fn put_template(out: &mut Vec<u8>, source: &TemplateSource) {
+    // The version is the row's key.
+    let TemplateSource { version: _, engine, parts } = source;
+    out.push(FORMAT);
+    put_text(out, engine);
+    put_pairs(out, parts);
+}
+
+pub(super) fn template(version: [u8; 32], bytes: &[u8]) -> Result<TemplateSource, Damaged> {
+    let mut row = open("template", bytes)?;
+    let source = TemplateSource { version, engine: row.text()?, parts: row.pairs()? };
+    row.end(source)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! What this engine promises besides the conformance suite: about its file.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::conformance::{Ear, NOW, Place, claim_one, conformance, id, open, planned, sent, settle_one};
+
+struct Folder {
+    dir: TempDir,
+    durability: Durability,
+}
+
+impl Folder {
+    fn new(durability: Durability) -> Self {
+        Self { dir: TempDir::new().unwrap(), durability }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("data/campanile.db")
+    }
+
+    fn try_open(&self) -> Result<Arc<SqliteStore>, StoreError> {
+        let listener = Arc::new(Ear::default());
+        SqliteStore::open(SqliteOptions { path: self.file(), durability: self.durability, listener })
+    }
+}
+
+#[async_trait]
+impl Place for Folder {
+    async fn open(&self, listener: Arc<dyn CommitListener>) -> Arc<dyn Store> {
+        let (path, durability) = (self.file(), self.durability);
+        SqliteStore::open(SqliteOptions { path, durability, listener }).unwrap()
+    }
+}
+
+mod full {
+    use super::*;
+    conformance!(Folder::new(Durability::Full));
+}
+
+mod os {
+    use super::*;
+    conformance!(Folder::new(Durability::Os));
+}
+
+fn sql(folder: &Folder, statements: &str) {
+    std::fs::create_dir_all(folder.file().parent().unwrap()).unwrap();
+    Connection::open(folder.file()).unwrap().execute_batch(statements).unwrap();
+}
+
+fn refusal(folder: &Folder) -> String {
+    match folder.try_open() {
+        Err(error @ StoreError::Unusable { .. }) => error.to_string(),
+        other => panic!("it is refused as unusable, not {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_store_in_memory_serves_and_leaves_no_file() {
+    let folder = Folder::new(Durability::Memory);
+    let store = open(&folder).await;
+    store.accept(vec![planned(1, &["mail"])]).await.unwrap();
+    let claim = claim_one(&*store, id(1).delivery(0)).await;
+    settle_one(&*store, &claim, sent(1)).await;
+    assert_eq!(store.count().await.unwrap().sent, 1);
+    assert_eq!(store.outbox(0, 10).await.unwrap().len(), 4);
+    store.close().await;
+    assert!(matches!(store.count().await, Err(StoreError::Closed)));
+    assert_eq!(std::fs::read_dir(folder.dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_second_owner_is_refused_and_told_who_the_first_is() {
+    let folder = Folder::new(Durability::Full);
+    let first = folder.try_open().unwrap();
+    match folder.try_open() {
+        Err(StoreError::Locked { holder, .. }) => assert_eq!(holder, format!("process {}", std::process::id())),
+        other => panic!("it is refused as locked, not {other:?}"),
+    }
+    first.close().await;
+    folder.try_open().unwrap().close().await;
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_left_alone() {
+    let folder = Folder::new(Durability::Full);
+    folder.try_open().unwrap().close().await;
+    sql(&folder, "PRAGMA user_version = 99");
+    assert!(refusal(&folder).contains("it has version 99"));
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_left_alone() {
+    let folder = Folder::new(Durability::Full);
+    sql(&folder, "CREATE TABLE theirs (x)");
+    assert!(refusal(&folder).contains("another program"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_left_alone() {
+    let folder = Folder::new(Durability::Full);
+    std::fs::create_dir_all(folder.file().parent().unwrap()).unwrap();
+    std::fs::write(folder.file(), "hello ".repeat(1_000)).unwrap();
+    assert!(refusal(&folder).contains("restore a backup"));
+    assert_eq!(std::fs::read_to_string(folder.file()).unwrap(), "hello ".repeat(1_000));
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_said_and_does_not_stop_the_rest() {
+    let folder = Folder::new(Durability::Full);
+    let store = open(&folder).await;
+    store.accept(vec![planned(1, &["mail"]), planned(2, &["mail"])]).await.unwrap();
+    store.close().await;
+    sql(&folder, "UPDATE notifications SET payload = x'01ffff' WHERE id = (SELECT min(id) FROM notifications)");
+
+    let store = open(&folder).await;
+    let damaged = store.notification(id(1)).await;
+    assert!(matches!(damaged, Err(StoreError::Unusable { .. })), "{damaged:?}");
+    assert!(store.claim(&[id(1).delivery(0)], NOW).await.is_err());
+    claim_one(&*store, id(2).delivery(0)).await;
+}
+
+/// Lets the file have so many pages and no more: what a full disk is to SQLite.
+async fn limit_pages(store: &SqliteStore, pages: u32) {
+    let (job, answer) =
+        read_job(move |db| Ok(db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?));
+    store.commands.send(Command::Read(job)).await.unwrap();
+    answer.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_to_everybody_and_later_commands_work_again() {
+    let folder = Folder::new(Durability::Full);
+    let store = folder.try_open().unwrap();
+    store.accept(vec![planned(0, &["mail"])]).await.unwrap();
+    let claim = claim_one(&*store, id(0).delivery(0)).await;
+    // 1 is below what it has: from here no page can be added.
+    limit_pages(&store, 1).await;
+    let big = |n| store.accept((n..n + 100).map(|n| planned(n, &["mail"; 10])).collect());
+    let (one, other) = tokio::join!(big(1_000), big(2_000));
+    for refused in [one, other] {
+        let error = refused.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+    }
+    assert_eq!(store.count().await.unwrap().open, 1);
+    assert_eq!(store.claim(&[id(1_000).delivery(0)], NOW).await.unwrap().len(), 0);
+
+    limit_pages(&store, 1 << 30).await;
+    big(1_000).await.unwrap();
+    settle_one(&*store, &claim, sent(1)).await;
+    let numbers: Vec<_> = store.outbox(0, 1_000).await.unwrap().iter().map(|event| event.number).collect();
+    assert_eq!(numbers, (1..=104).collect::<Vec<_>>());
+}

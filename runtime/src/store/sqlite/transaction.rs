@@ -1,0 +1,435 @@
+//! The transitions, as statements inside one transaction.
+//!
+//! *Flow:* the writer hands over operations one by one; rows are written at once, everything else is collected in
+//! [`Effects`] and takes place after the commit, or never.
+//!
+//! *Invariants:* nothing in memory changes before the commit, except that deliveries about to be final are closed to
+//! claims. A delivery's events follow in the order attempted, new state, notification completed.
+//!
+//! *Not here:* deciding. The one judgement needed, an attempt that ends after a cancel, is `domain::settle_cancelled`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use super::failure::Failure;
+use super::live::{Change, Claimed, Live, OpenDelivery, notification_bytes};
+use super::{read, row};
+use crate::domain::{
+    ChannelName, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, Lane, Notification, NotificationId,
+    Position, Queued, Recipient, StatusCounts, Timestamp, Waiting, settle_cancelled,
+};
+use crate::store::{Cancelled, Planned, Settled, Settlement, TemplateSource};
+
+/// One thing to write.
+#[derive(Debug)]
+pub(super) enum Operation {
+    Accept(Vec<Accepting>),
+    Settle(Vec<Settlement>),
+    Release(Vec<u64>),
+    Cancel(NotificationId, Timestamp),
+    /// At open: what was cancelled in flight and never settled.
+    FinishCancel(NotificationId, Timestamp),
+    KeepTemplate(TemplateSource),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Done,
+    Settled(Vec<Settled>),
+    Cancelled(Cancelled),
+}
+
+/// A notification to accept, encoded by its caller: the writer has enough to do.
+#[derive(Debug)]
+pub(super) struct Accepting {
+    notification: Arc<Notification>,
+    payload: Vec<u8>,
+    deliveries: Vec<AcceptingDelivery>,
+}
+
+#[derive(Debug)]
+struct AcceptingDelivery {
+    channel: ChannelName,
+    recipient: Arc<Recipient>,
+    recipient_row: Vec<u8>,
+    due: Timestamp,
+}
+
+impl From<Planned> for Accepting {
+    fn from(planned: Planned) -> Self {
+        let mut payload = Vec::with_capacity(128 + notification_bytes(&planned.notification));
+        row::put_notification(&mut payload, &planned.notification);
+        let deliveries = planned
+            .deliveries
+            .into_iter()
+            .map(|delivery| {
+                let mut recipient_row = Vec::with_capacity(64);
+                row::put_recipient(&mut recipient_row, &delivery.recipient);
+                let recipient = Arc::new(delivery.recipient);
+                AcceptingDelivery { channel: delivery.channel, recipient, recipient_row, due: delivery.due }
+            })
+            .collect();
+        Self { notification: planned.notification, payload, deliveries }
+    }
+}
+
+impl Operation {
+    /// About what it adds to a transaction, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Accept(accepting) => accepting
+                .iter()
+                .map(|one| {
+                    one.payload.len() + one.deliveries.iter().map(|d| 160 + d.recipient_row.len()).sum::<usize>()
+                })
+                .sum(),
+            Self::Settle(settlements) => settlements.len() * 256,
+            Self::Release(_) | Self::Cancel(..) | Self::FinishCancel(..) => 256,
+            Self::KeepTemplate(source) => source.parts.iter().map(|(name, text)| name.len() + text.len()).sum(),
+        }
+    }
+}
+
+/// What takes place after the commit.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    pub(super) accepted: Vec<Queued>,
+    pub(super) events: Vec<Event>,
+    pub(super) changes: Vec<Change>,
+    /// Claims that end, by number.
+    pub(super) ended: HashSet<u64>,
+    /// Notifications whose cancel begins to wait for what is in flight, or has it all.
+    pub(super) cancelling: HashMap<NotificationId, Option<Timestamp>>,
+    pub(super) late: u64,
+}
+
+/// The numbers of lanes, as far as the writer has met them.
+pub(super) type LaneNumbers = HashMap<Lane, i64>;
+
+/// One transaction under way on the writer's connection.
+#[derive(Debug)]
+pub(super) struct Transaction<'w> {
+    pub(super) db: &'w Connection,
+    pub(super) live: &'w Live,
+    pub(super) lanes: &'w mut LaneNumbers,
+    pub(super) effects: Effects,
+    /// Tallies that the operation under way has changed.
+    tallies: HashMap<NotificationId, StatusCounts>,
+    scratch: Vec<u8>,
+}
+
+impl<'w> Transaction<'w> {
+    pub(super) fn new(db: &'w Connection, live: &'w Live, lanes: &'w mut LaneNumbers) -> Self {
+        Self { db, live, lanes, effects: Effects::default(), tallies: HashMap::new(), scratch: Vec::new() }
+    }
+
+    /// Writes what `operation` asks for.
+    pub(super) fn perform(&mut self, operation: &Operation) -> Result<Answer, Failure> {
+        let answer = match operation {
+            Operation::Accept(accepting) => {
+                for one in accepting {
+                    self.accept(one)?;
+                }
+                Answer::Done
+            }
+            Operation::Settle(settlements) => {
+                Answer::Settled(settlements.iter().map(|one| self.settle(one)).collect::<Result<_, _>>()?)
+            }
+            Operation::Release(numbers) => {
+                for number in numbers {
+                    self.release(*number)?;
+                }
+                Answer::Done
+            }
+            Operation::Cancel(id, at) => Answer::Cancelled(self.cancel(*id, *at)?),
+            Operation::FinishCancel(id, at) => {
+                self.withdraw(*id, *at)?;
+                Answer::Done
+            }
+            Operation::KeepTemplate(source) => {
+                self.keep_template(source)?;
+                Answer::Done
+            }
+        };
+        self.write_tallies()?;
+        Ok(answer)
+    }
+
+    fn accept(&mut self, one: &Accepting) -> Result<(), Failure> {
+        let Accepting { notification, payload, deliveries } = one;
+        let (id, count) = (notification.id, deliveries.len() as u32);
+        self.db
+            .prepare_cached("INSERT INTO notifications (id, deliveries, payload) VALUES (?1, ?2, ?3)")?
+            .execute(params![id.as_bytes(), count, payload])?;
+        for (index, delivery) in (0..).zip(deliveries) {
+            self.accept_delivery(notification, id.delivery(index), count, delivery)?;
+        }
+        if count > 1 {
+            self.db
+                .prepare_cached(
+                    "INSERT INTO tallies (notification, open, sent, failed, cancelled) VALUES (?1, ?2, 0, 0, 0)",
+                )?
+                .execute(params![id.as_bytes(), count])?;
+        }
+        self.event(
+            notification.created_at,
+            EventBody::NotificationAccepted { notification: id, priority: notification.priority, deliveries: count },
+        );
+        Ok(())
+    }
+
+    fn accept_delivery(
+        &mut self,
+        notification: &Arc<Notification>,
+        id: DeliveryId,
+        siblings: u32,
+        accepting: &AcceptingDelivery,
+    ) -> Result<(), Failure> {
+        let AcceptingDelivery { channel, recipient, recipient_row, due } = accepting;
+        let lane = Lane { priority: notification.priority, channel: channel.clone() };
+        let number = self.lane_number(&lane)?;
+        let progress = Waiting::fresh(*due);
+        self.scratch.clear();
+        row::put_state(&mut self.scratch, &DeliveryState::Waiting(progress));
+        self.db
+            .prepare_cached(
+                "INSERT INTO deliveries (notification, idx, lane, status, state, recipient)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                id.notification().as_bytes(),
+                id.index(),
+                number,
+                row::STATUS_OPEN,
+                self.scratch,
+                recipient_row
+            ])?;
+        self.insert_live(number, *due, id)?;
+        self.effects.accepted.push(Queued { lane, position: Position { due: *due, delivery: id } });
+        self.effects.changes.push(Change::Accepted(
+            id,
+            OpenDelivery {
+                lane: number,
+                siblings,
+                progress,
+                channel: channel.clone(),
+                recipient: Arc::clone(recipient),
+                notification: Arc::clone(notification),
+            },
+        ));
+        Ok(())
+    }
+
+    fn lane_number(&mut self, lane: &Lane) -> Result<i64, Failure> {
+        if let Some(number) = self.lanes.get(lane) {
+            return Ok(*number);
+        }
+        let number = match read::lane_number(self.db, lane)? {
+            Some(number) => number,
+            None => {
+                self.db
+                    .prepare_cached("INSERT INTO lanes (priority, channel) VALUES (?1, ?2)")?
+                    .execute(params![row::priority_number(lane.priority), lane.channel.as_str()])?;
+                self.db.last_insert_rowid()
+            }
+        };
+        self.lanes.insert(lane.clone(), number);
+        Ok(number)
+    }
+
+    fn settle(&mut self, settlement: &Settlement) -> Result<Settled, Failure> {
+        let Settlement { claim, delivery, attempt, state, at } = settlement;
+        let newest = self.live.claimed(*delivery, *claim).filter(|_| !self.effects.ended.contains(claim));
+        let Some(claimed) = newest else {
+            self.effects.late += 1;
+            return Ok(Settled::Late);
+        };
+        self.scratch.clear();
+        row::put_attempt(&mut self.scratch, attempt);
+        self.db
+            .prepare_cached("INSERT INTO attempts (notification, idx, number, attempt) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![delivery.notification().as_bytes(), delivery.index(), attempt.number, self.scratch])?;
+        self.event(
+            *at,
+            EventBody::DeliveryAttempted {
+                delivery: *delivery,
+                attempt: attempt.number,
+                end: attempt.end.clone(),
+                duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            },
+        );
+        let state = match self.cancelled_at(delivery.notification()) {
+            Some(_) => settle_cancelled(state.clone(), *at),
+            None => state.clone(),
+        };
+        self.change_state(*delivery, claimed, &state, *at)?;
+        self.effects.ended.insert(*claim);
+        Ok(Settled::Applied(state))
+    }
+
+    /// A claim given up ends without a trace, unless its delivery was cancelled meanwhile.
+    fn release(&mut self, number: u64) -> Result<(), Failure> {
+        let Some(id) = self.live.delivery_of(number) else { return Ok(()) };
+        if !self.effects.ended.insert(number) {
+            return Ok(());
+        }
+        let Some(at) = self.cancelled_at(id.notification()) else { return Ok(()) };
+        let open = read::open_deliveries(self.db, id.notification())?;
+        if let Some((_, claimed)) = open.into_iter().find(|(open, _)| *open == id) {
+            self.cancel_one(id, claimed, at)?;
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: NotificationId, at: Timestamp) -> Result<Cancelled, Failure> {
+        if read::siblings(self.db, id)?.is_none() {
+            return Ok(Cancelled::Unknown);
+        }
+        let open = read::open_deliveries(self.db, id)?;
+        if open.is_empty() {
+            return Ok(Cancelled::AlreadyFinal);
+        }
+        let (live, ended) = (self.live, &self.effects.ended);
+        let (in_flight, idle): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|(id, _)| live.close(*id, |number| ended.contains(&number)).is_some());
+        let (now, in_flight) = (idle.len() as u32, in_flight.len() as u32);
+        let again = self.cancelled_at(id).is_some();
+        if in_flight > 0 && !again {
+            self.db
+                .prepare_cached("INSERT INTO cancelling (notification, at) VALUES (?1, ?2)")?
+                .execute(params![id.as_bytes(), at.as_millis() as i64])?;
+            self.effects.cancelling.insert(id, Some(at));
+        }
+        if !again {
+            self.event(at, EventBody::NotificationCancelled { notification: id, deliveries: now });
+        }
+        for (delivery, claimed) in idle {
+            self.cancel_one(delivery, claimed, at)?;
+        }
+        Ok(Cancelled::Cancelled { now, in_flight })
+    }
+
+    /// Cancels whatever of `id` is open, without announcing it again.
+    fn withdraw(&mut self, id: NotificationId, at: Timestamp) -> Result<(), Failure> {
+        for (delivery, claimed) in read::open_deliveries(self.db, id)? {
+            self.cancel_one(delivery, claimed, at)?;
+        }
+        Ok(())
+    }
+
+    fn cancel_one(&mut self, id: DeliveryId, claimed: Claimed, at: Timestamp) -> Result<(), Failure> {
+        let state = DeliveryState::Cancelled { at, attempts: claimed.progress.attempts };
+        self.change_state(id, claimed, &state, at)
+    }
+
+    /// The row, its place in `live`, its event, and what follows for the notification.
+    fn change_state(
+        &mut self,
+        id: DeliveryId,
+        before: Claimed,
+        state: &DeliveryState,
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        let status = state.status();
+        self.scratch.clear();
+        row::put_state(&mut self.scratch, state);
+        let updated = self
+            .db
+            .prepare_cached("UPDATE deliveries SET status = ?3, state = ?4 WHERE notification = ?1 AND idx = ?2")?
+            .execute(params![id.notification().as_bytes(), id.index(), row::status_number(status), self.scratch])?;
+        let deleted = self
+            .db
+            .prepare_cached("DELETE FROM live WHERE lane = ?1 AND due = ?2 AND notification = ?3 AND idx = ?4")?
+            .execute(params![
+                before.lane,
+                before.progress.due.as_millis() as i64,
+                id.notification().as_bytes(),
+                id.index()
+            ])?;
+        if (updated, deleted) != (1, 1) {
+            return Err(Failure::Internal(format!("`{id}` is claimed but does not wait")));
+        }
+        self.event(at, EventBody::of_state(id, state));
+        match state {
+            DeliveryState::Waiting(progress) => {
+                self.insert_live(before.lane, progress.due, id)?;
+                self.effects.changes.push(Change::Waiting { delivery: id, progress: *progress, at });
+            }
+            DeliveryState::Sent { .. } | DeliveryState::Failed { .. } | DeliveryState::Cancelled { .. } => {
+                self.effects.changes.push(Change::Final(id));
+                self.count_final(id.notification(), before.siblings, status, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_live(&self, lane: i64, due: Timestamp, id: DeliveryId) -> Result<(), Failure> {
+        self.db
+            .prepare_cached("INSERT INTO live (lane, due, notification, idx) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![lane, due.as_millis() as i64, id.notification().as_bytes(), id.index()])?;
+        Ok(())
+    }
+
+    /// Counts a delivery as final; the last one completes its notification.
+    fn count_final(
+        &mut self,
+        id: NotificationId,
+        siblings: u32,
+        status: DeliveryStatus,
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        let mut counts = match self.tallies.get(&id) {
+            Some(counts) => *counts,
+            None if siblings == 1 => StatusCounts { open: 1, ..StatusCounts::default() },
+            None => read::tally(self.db, id)?,
+        };
+        counts.remove(DeliveryStatus::Pending);
+        counts.add(status);
+        if siblings > 1 {
+            self.tallies.insert(id, counts);
+        }
+        if counts.open == 0 {
+            self.event(at, EventBody::NotificationCompleted { notification: id, status: counts.status() });
+            if self.cancelled_at(id).is_some() {
+                self.db.prepare_cached("DELETE FROM cancelling WHERE notification = ?1")?.execute([id.as_bytes()])?;
+                self.effects.cancelling.insert(id, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Once for each operation, however many deliveries of a notification it settled.
+    fn write_tallies(&mut self) -> Result<(), Failure> {
+        for (id, counts) in self.tallies.drain() {
+            self.db
+                .prepare_cached(
+                    "UPDATE tallies SET open = ?2, sent = ?3, failed = ?4, cancelled = ?5 WHERE notification = ?1",
+                )?
+                .execute(params![id.as_bytes(), counts.open, counts.sent, counts.failed, counts.cancelled])?;
+        }
+        Ok(())
+    }
+
+    fn keep_template(&mut self, source: &TemplateSource) -> Result<(), Failure> {
+        self.scratch.clear();
+        row::put_template(&mut self.scratch, source);
+        self.db
+            .prepare_cached("INSERT OR IGNORE INTO templates (version, source) VALUES (?1, ?2)")?
+            .execute(params![source.version, self.scratch])?;
+        Ok(())
+    }
+
+    fn cancelled_at(&self, id: NotificationId) -> Option<Timestamp> {
+        match self.effects.cancelling.get(&id) {
+            Some(now) => *now,
+            None => self.live.cancelled_at(id),
+        }
+    }
+
+    fn event(&mut self, at: Timestamp, body: EventBody) {
+        self.effects.events.push(Event { at, body });
+    }
+}

@@ -1,0 +1,210 @@
+//! One thread that writes, many callers per commit.
+//!
+//! *Flow:* take a command, drain what has queued meanwhile, one transaction, one commit; then bring the memory up to
+//! date, tell the listener, wake the callers. There is no timer: while one commit is synced the next batch gathers.
+//!
+//! *Invariants:* nobody hears of a commit before it is durable. A batch with a command that cannot be done is rolled
+//! back and done again in halves, until that command stands alone: it fails, the others do not.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use rusqlite::{Connection, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::checkpoint::Checkpoints;
+use super::event;
+use super::failure::Failure;
+use super::live::Live;
+use super::readers::in_transaction;
+use super::transaction::{Answer, Effects, LaneNumbers, Operation, Transaction};
+use crate::domain::Event;
+use crate::store::{CommitListener, Committed, EventNumber, NumberedEvent, StoreStats};
+
+/// Commands in one commit: enough for the sync to cost each of them little, few enough to answer within some 20 ms.
+const BATCH_COMMANDS_MAX: usize = 4_096;
+
+/// Bytes in one commit, as far as they are counted. A single larger command is a commit of its own.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Events in a frame. A reader decodes whole frames, so a frame is about as long as a page of a reader.
+const FRAME_EVENTS_MAX: usize = 256;
+
+/// A read on the writer's own connection, where the database has no other.
+pub(super) type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
+
+/// What callers send.
+pub(super) enum Command {
+    Write { operation: Operation, reply: oneshot::Sender<Result<Answer, Failure>> },
+    Read(ReadJob),
+    Close,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write { operation, .. } => f.debug_tuple("Write").field(operation).finish(),
+            Self::Read(_) => f.write_str("Read"),
+            Self::Close => f.write_str("Close"),
+        }
+    }
+}
+
+type Write = (Operation, oneshot::Sender<Result<Answer, Failure>>);
+
+/// Owns the connection that writes.
+pub(super) struct Writer {
+    pub(super) db: Connection,
+    pub(super) live: Arc<Live>,
+    pub(super) listener: Arc<dyn CommitListener>,
+    pub(super) stats: Arc<Mutex<StoreStats>>,
+    /// None where the database has no file.
+    pub(super) checkpoints: Option<Checkpoints>,
+    pub(super) last_event: EventNumber,
+    /// Whether a commit is synced.
+    pub(super) is_synced: bool,
+    pub(super) lanes: LaneNumbers,
+}
+
+impl Writer {
+    /// Serves until it is told to close, or nobody is left to tell.
+    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(first) = commands.blocking_recv() {
+            if self.step(first, &mut commands).is_break() {
+                break;
+            }
+        }
+        // What comes from here on is refused; the log goes into the file, so that a backup of it is whole.
+        commands.close();
+        if let Err(error) = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::warn!(error = %error, "The store's log could not be emptied at close; it is replayed at the next start.");
+        }
+    }
+
+    /// One turn of the loop: `first` and what has queued behind it.
+    pub(super) fn step(&mut self, first: Command, commands: &mut mpsc::Receiver<Command>) -> std::ops::ControlFlow<()> {
+        let mut writes = Vec::new();
+        let mut reads = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        let mut flow = std::ops::ControlFlow::Continue(());
+        while let Some(command) = next {
+            match command {
+                Command::Write { operation, reply } => {
+                    bytes += operation.bytes();
+                    writes.push((operation, reply));
+                }
+                Command::Read(job) => reads.push(job),
+                Command::Close => {
+                    flow = std::ops::ControlFlow::Break(());
+                    break;
+                }
+            }
+            let is_full = writes.len() + reads.len() >= BATCH_COMMANDS_MAX || bytes >= BATCH_BYTES_MAX;
+            next = if is_full { None } else { commands.try_recv().ok() };
+        }
+        self.write(writes);
+        for job in reads {
+            job(&self.db);
+        }
+        flow
+    }
+
+    /// Commits `writes` together, and answers them.
+    pub(super) fn write(&mut self, mut writes: Vec<Write>) {
+        if writes.is_empty() {
+            return;
+        }
+        match self.transact(&writes) {
+            Ok(answers) => {
+                for ((_, reply), answer) in writes.into_iter().zip(answers) {
+                    // A caller that does not wait any more has what it asked for all the same.
+                    let _ = reply.send(Ok(answer));
+                }
+            }
+            Err(failure) if failure.is_of_one_command() && writes.len() > 1 => {
+                let second_half = writes.split_off(writes.len() / 2);
+                self.write(writes);
+                self.write(second_half);
+            }
+            Err(failure) => {
+                for (_, reply) in writes {
+                    let _ = reply.send(Err(failure.clone()));
+                }
+            }
+        }
+    }
+
+    fn transact(&mut self, writes: &[Write]) -> Result<Vec<Answer>, Failure> {
+        let result = self.try_transact(writes);
+        if result.is_err() {
+            // Numbers of lanes that were new in it are gone with it.
+            self.lanes.clear();
+            self.live.rolled_back();
+        }
+        result
+    }
+
+    fn try_transact(&mut self, writes: &[Write]) -> Result<Vec<Answer>, Failure> {
+        // Rolls back where it is dropped. Deferred: a batch of releases writes nothing and takes no lock.
+        let guard = self.db.unchecked_transaction()?;
+        let mut transaction = Transaction::new(&guard, &self.live, &mut self.lanes);
+        let answers =
+            writes.iter().map(|(operation, _)| transaction.perform(operation)).collect::<Result<Vec<_>, _>>()?;
+        let effects = transaction.effects;
+        write_outbox(&guard, self.last_event + 1, &effects.events)?;
+        let started = Instant::now();
+        guard.commit()?;
+        let commit_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.committed(effects, writes.len() as u64, commit_us);
+        Ok(answers)
+    }
+
+    fn committed(&mut self, effects: Effects, commands: u64, commit_us: u64) {
+        let Effects { accepted, events, changes, ended, cancelling, late } = effects;
+        self.live.committed(changes, ended, cancelling);
+        {
+            let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+            stats.commits += 1;
+            stats.commands += commands;
+            stats.late_settlements += late;
+            stats.commit_us += commit_us;
+            stats.syncs += u64::from(self.is_synced && !events.is_empty());
+        }
+        // Whatever else is written, a template or nothing at all, is no news.
+        if !events.is_empty() {
+            let first = self.last_event + 1;
+            self.last_event += events.len() as u64;
+            let events = (first..).zip(events).map(|(number, event)| NumberedEvent { number, event }).collect();
+            self.listener.committed(Committed { accepted, events });
+        }
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.tend(&self.db);
+        }
+    }
+}
+
+fn write_outbox(db: &Connection, first: EventNumber, events: &[Event]) -> Result<(), Failure> {
+    let mut statement = db.prepare_cached("INSERT INTO outbox (first, count, frame) VALUES (?1, ?2, ?3)")?;
+    let mut frame = Vec::new();
+    for (number, events) in (first..).step_by(FRAME_EVENTS_MAX).zip(events.chunks(FRAME_EVENTS_MAX)) {
+        frame.clear();
+        event::put_frame(&mut frame, events);
+        statement.execute(params![number as i64, events.len() as i64, frame])?;
+    }
+    Ok(())
+}
+
+/// A read for the writer's own connection, and where its answer comes.
+pub(super) fn read_job<T, F>(read: F) -> (ReadJob, oneshot::Receiver<Result<T, Failure>>)
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let job: ReadJob = Box::new(move |db| {
+        let _ = reply.send(in_transaction(db, read));
+    });
+    (job, answer)
+}
