@@ -3,6 +3,7 @@
 //!
 //! ARCHITECTURE.md in the repository is the map of the rooms below.
 
+pub mod bench;
 pub mod call;
 pub mod capability;
 pub mod clock;
