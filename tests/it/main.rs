@@ -1,3 +1,8 @@
 //! The behaviour of the whole, seen from outside.
 
+mod api;
+mod crash;
+mod delivery;
+mod intake;
+mod plugins;
 mod tidy;

@@ -1,0 +1,222 @@
+//! The composition root: makes the rooms, joins them, and stops them in order.
+//!
+//! *Flow:* [`Runtime::builder`] → [`RuntimeBuilder::build`] opens the store, loads the plugins and starts the workers →
+//! [`Runtime::notify`] … → [`Runtime::shutdown`].
+//!
+//! *Invariants:* on an error nothing has started. No state outside the value: two runtimes in one process do not meet.
+//!
+//! *Not here:* HTTP (`api`), the command line (`cli`).
+
+mod adapters;
+mod builder;
+mod draft;
+mod handle;
+mod outcomes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::dispatch::Dispatcher;
+use crate::domain::NotificationId;
+use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
+use crate::sandbox::{Registry, Watch};
+use crate::store::{Cancelled, Store, StoreError};
+use crate::telemetry::Metrics;
+
+pub use crate::sandbox::{ChannelStatus, ConsoleSink, PluginKind, PluginSource, PluginState, PluginStatus};
+pub use crate::store::{DeliveryRecord, NotificationRecord};
+pub use builder::{BuildError, RuntimeBuilder};
+pub use draft::Notification;
+pub use handle::{Handle, OutcomeError};
+
+use outcomes::Outcomes;
+
+/// A running Campanile. Clones share it.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use campanile::{Config, Notification, Runtime};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let runtime = Runtime::builder().config(Config::default()).build().await?;
+/// let handle = runtime.notify(Notification::new().channel("console").body("hello")).await?;
+/// let record = handle.outcome(Duration::from_secs(10)).await?;
+/// println!("{}", record.counts.status().as_str());
+/// runtime.shutdown(Duration::from_secs(30)).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Runtime {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    store: Arc<dyn Store>,
+    registry: Arc<Registry>,
+    watch: Mutex<Option<Watch>>,
+    intake: Intake,
+    outcomes: Arc<Outcomes>,
+    dispatcher: Dispatcher,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+/// One part of the runtime and whether it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentHealth {
+    /// `store`, `plugins`, `channel:<name>`, ….
+    pub name: String,
+    /// Whether it works.
+    pub ready: bool,
+    /// What is wrong, or a word on its state.
+    pub detail: Option<String>,
+}
+
+impl Runtime {
+    /// Starts with the default configuration; nothing runs before [`RuntimeBuilder::build`].
+    #[must_use]
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
+    }
+
+    /// Accepts a notification. It is durable when this returns; nobody has been told yet.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::Invalid`] names every problem. Nothing is stored then.
+    pub async fn notify(&self, notification: Notification) -> Result<Handle, SubmitError> {
+        let Acceptance { id, deliveries } = self.submit(notification.into()).await?;
+        Ok(Handle { runtime: self.clone(), id, deliveries })
+    }
+
+    /// Accepts what a caller asks for, as [`notify`](Self::notify) does.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::Invalid`] names every problem. Nothing is stored then.
+    pub async fn submit(&self, submission: Submission) -> Result<Acceptance, SubmitError> {
+        self.parts.intake.submit(submission).await
+    }
+
+    /// Accepts many in one commit. The answers are in order; a bad one does not keep the others out.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] where none was accepted: too many at once, or the store failed.
+    pub async fn submit_batch(
+        &self,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<Result<Acceptance, Problems>>, SubmitError> {
+        self.parts.intake.submit_batch(submissions).await
+    }
+
+    /// A notification with its deliveries and their attempts.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn notification(&self, id: NotificationId) -> Result<Option<NotificationRecord>, StoreError> {
+        self.parts.store.notification(id).await
+    }
+
+    /// The same once every delivery is final, or as it stands when `limit` has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn wait(&self, id: NotificationId, limit: Duration) -> Result<Option<NotificationRecord>, StoreError> {
+        // First registered, then read: a completion in between is seen by one of the two.
+        let mut waiter = self.parts.outcomes.register(id);
+        match self.notification(id).await? {
+            Some(record) if record.counts.open > 0 => {}
+            settled => return Ok(settled),
+        }
+        // Whether it was completed or the time is up, the record says how far it has come.
+        let _ = tokio::time::timeout(limit, waiter.completed()).await;
+        self.notification(id).await
+    }
+
+    /// Withdraws what has not left. What is in flight is withdrawn too, unless that attempt sends it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be changed.
+    pub async fn cancel(&self, id: NotificationId) -> Result<Cancelled, StoreError> {
+        self.parts.store.cancel(id, self.parts.clock.now()).await
+    }
+
+    /// Every plugin there is, and why those that do not serve were refused.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PluginStatus> {
+        self.parts.registry.plugins()
+    }
+
+    /// Every channel there is, and why those that cannot be used cannot.
+    #[must_use]
+    pub fn channels(&self) -> Vec<ChannelStatus> {
+        self.parts.registry.channels()
+    }
+
+    /// Whether each part works. All of them do where the runtime is ready for work.
+    pub async fn readiness(&self) -> Vec<ComponentHealth> {
+        let store = self.parts.store.lanes().await.err().map(|error| error.to_string());
+        let mut components = vec![
+            ComponentHealth { name: "store".to_owned(), ready: store.is_none(), detail: store },
+            ComponentHealth { name: "workers".to_owned(), ready: !self.parts.dispatcher.is_stopped(), detail: None },
+        ];
+        components.extend(self.channels().into_iter().map(|channel| ComponentHealth {
+            name: format!("channel:{}", channel.name),
+            ready: channel.problem.is_none(),
+            detail: channel.problem,
+        }));
+        components
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.parts.config
+    }
+
+    /// Everything counted and measured.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.parts.metrics
+    }
+
+    /// Stops: no new deliveries are begun, those in flight get `timeout` to end, and what is left stays in the store
+    /// for the next start. A second call finds nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// [`ShutdownError`] where something was still in flight when the time was up: it will be delivered again.
+    pub async fn shutdown(&self, timeout: Duration) -> Result<(), ShutdownError> {
+        if let Some(watch) = self.parts.watch.lock().await.take() {
+            watch.stop().await;
+        }
+        let left = self.parts.dispatcher.shutdown(timeout).await;
+        self.parts.store.close().await;
+        if left == 0 { Ok(()) } else { Err(ShutdownError { left, timeout }) }
+    }
+}
+
+/// Deliveries were still in flight when a stop had to end. They stay in the store and are delivered again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{left} deliveries were still in flight after {timeout:?}; the next start delivers them again")]
+pub struct ShutdownError {
+    /// How many.
+    pub left: usize,
+    /// How long the stop waited.
+    pub timeout: Duration,
+}

@@ -1,0 +1,191 @@
+//! Everything that a runtime is made of, checked before anything starts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::adapters::{Commits, Pins};
+use super::outcomes::Outcomes;
+use super::{Parts, Runtime};
+use crate::capability::http::SystemResolver;
+use crate::clock::{Clock, Entropy, SystemClock};
+use crate::config::{Config, ConfigError};
+use crate::dispatch::{Dispatcher, DispatcherParts};
+use crate::intake::Intake;
+use crate::queue::{QueueHandle, WindowLimits};
+use crate::render::{Renderer, TemplateRegistry};
+use crate::sandbox::{ConsoleSink, Registry, RegistrySettings, Sandbox, SandboxError, SandboxSettings, Stdout, Watch};
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
+
+/// Calls beside the deliveries in flight: plugins that describe themselves, templates that are checked.
+const CALLS_BESIDE: u32 = 8;
+
+/// Makes a [`Runtime`].
+#[must_use = "nothing runs before `build`"]
+pub struct RuntimeBuilder {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<Entropy>,
+    console: Arc<dyn ConsoleSink>,
+    metrics: Arc<Metrics>,
+}
+
+impl Default for RuntimeBuilder {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(Entropy::from_system()),
+            console: Arc::new(Stdout),
+            metrics: Metrics::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for RuntimeBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RuntimeBuilder").finish_non_exhaustive()
+    }
+}
+
+/// Why there is no runtime. Nothing has started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The configuration has problems; all of them are in it.
+    #[error("the configuration cannot be used")]
+    Config(#[from] ConfigError),
+    /// The store does not open.
+    #[error("the store does not open")]
+    Store(#[from] StoreError),
+    /// The sandbox does not start.
+    #[error("the sandbox does not start")]
+    Sandbox(#[from] SandboxError),
+}
+
+impl RuntimeBuilder {
+    /// Sets the configuration. Default: every section's own default.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets the folder of the operator's own plugins.
+    pub fn plugin_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.config.plugins.dir = dir.into();
+        self
+    }
+
+    /// Sets the clock that every due time is read from. Default: the machine's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets where ids and jitter come from. Default: seeded by the operating system.
+    pub fn entropy(mut self, entropy: Arc<Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Sets where lines go that plugins print, the `console` channel's among them. Default: standard output.
+    pub fn console(mut self, console: Arc<dyn ConsoleSink>) -> Self {
+        self.console = console;
+        self
+    }
+
+    /// Counts and measures nothing.
+    pub fn without_metrics(mut self) -> Self {
+        self.metrics = Metrics::off();
+        self
+    }
+
+    /// Checks the configuration, opens the store, loads the plugins, and starts to deliver what waits.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]; nothing has started then. A plugin or channel that cannot be used is not an error: the others
+    /// serve, and [`Runtime::plugins`] and [`Runtime::channels`] say why.
+    pub async fn build(self) -> Result<Runtime, BuildError> {
+        let Self { config, clock, entropy, console, metrics } = self;
+        config.check()?;
+        let registry = open_registry(&config, &clock, console).await?;
+        let queue = Arc::new(QueueHandle::new(WindowLimits::default(), Arc::clone(&clock)));
+        let outcomes = Arc::new(Outcomes::default());
+        let listener =
+            Arc::new(Commits { queue: Arc::clone(&queue), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) });
+        let store = open_store(&config, listener).await?;
+
+        let templates = Arc::new(TemplateRegistry::new(
+            &config.templates,
+            Arc::clone(&registry) as _,
+            Arc::clone(&store),
+            Arc::clone(&clock),
+        ));
+        let intake = Intake {
+            store: Arc::clone(&store),
+            channels: Arc::clone(&registry) as _,
+            templates: Arc::new(Pins(templates)),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            metrics: Arc::clone(&metrics),
+        };
+        let renderer = Renderer::new(&config.templates, Arc::clone(&registry) as _, Arc::clone(&store));
+        let dispatcher = Dispatcher::start(DispatcherParts {
+            config: &config,
+            queue,
+            store: Arc::clone(&store),
+            caller: Arc::clone(&registry) as _,
+            content: Arc::new(renderer),
+            clock: Arc::clone(&clock),
+            entropy,
+            metrics: Arc::clone(&metrics),
+        })
+        .await?;
+        let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
+        let parts = Parts {
+            config,
+            clock,
+            metrics,
+            store,
+            registry,
+            watch: Mutex::new(watch),
+            intake,
+            outcomes,
+            dispatcher,
+        };
+        Ok(Runtime { parts: Arc::new(parts) })
+    }
+}
+
+async fn open_registry(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    console: Arc<dyn ConsoleSink>,
+) -> Result<Arc<Registry>, SandboxError> {
+    let slots = config.workers.max.saturating_mul(config.workers.per_worker);
+    let memory = config.channels.values().map(|channel| channel.limits.memory);
+    let sandbox = Sandbox::new(SandboxSettings {
+        in_flight: slots.saturating_add(CALLS_BESIDE),
+        memory_max: memory.fold(config.plugins.defaults.memory, u64::max),
+        console,
+    })?;
+    let settings = RegistrySettings {
+        plugins: config.plugins.clone(),
+        channels: config.channels.clone(),
+        resolver: Arc::new(SystemResolver),
+    };
+    Ok(Registry::open(sandbox, settings, Arc::clone(clock)).await)
+}
+
+async fn open_store(config: &Config, listener: Arc<Commits>) -> Result<Arc<dyn Store>, StoreError> {
+    let options = SqliteOptions { path: config.store.path.clone(), durability: config.store.durability, listener };
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
+    match opened {
+        Ok(store) => Ok(store? as _),
+        Err(error) => Err(StoreError::Internal { reason: format!("opening was cut off: {error}") }),
+    }
+}

@@ -1,0 +1,68 @@
+//! The HTTP API as a client sees it.
+
+use std::time::Duration;
+
+use campanile_tests::Server;
+use serde_json::Value;
+
+/// An answer of the API.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) body: Value,
+}
+
+/// A client of one server.
+pub(crate) struct Api {
+    url: String,
+    client: reqwest::Client,
+}
+
+/// How long a delivery may take to become final before a test gives up.
+const FINAL_LIMIT: Duration = Duration::from_secs(60);
+
+impl Api {
+    pub(crate) fn of(server: &Server) -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
+        Self { url: server.url().to_owned(), client }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Self::answer(self.client.get(format!("{}{path}", self.url))).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_text(path, body.to_string()).await
+    }
+
+    pub(crate) async fn post_text(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.client.post(format!("{}{path}", self.url));
+        Self::answer(request.header("content-type", "application/json").body(body)).await
+    }
+
+    async fn answer(request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.expect("the server answers");
+        let status = response.status().as_u16();
+        let header = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        let content_type = header.unwrap_or_default().to_owned();
+        let text = response.text().await.expect("the answer has a body");
+        Answer { status, content_type, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    }
+
+    /// The record of a notification, once none of its deliveries is open.
+    pub(crate) async fn until_final(&self, id: &str) -> Value {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let path = format!("/v1/notifications/{id}");
+        let waited = tokio::time::timeout(FINAL_LIMIT, async {
+            loop {
+                ticks.tick().await;
+                let answer = self.get(&path).await;
+                if answer.status == 200 && answer.body["status"] != "pending" {
+                    return answer.body;
+                }
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("`{id}` was not final after {FINAL_LIMIT:?}"))
+    }
+}
