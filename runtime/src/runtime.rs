@@ -173,7 +173,7 @@ impl Runtime {
         let store = self.parts.store.lanes().await.err().map(|error| error.to_string());
         let mut components = vec![
             ComponentHealth { name: "store".to_owned(), ready: store.is_none(), detail: store },
-            ComponentHealth { name: "workers".to_owned(), ready: !self.parts.dispatcher.is_stopped(), detail: None },
+            ComponentHealth { name: "workers".to_owned(), ready: true, detail: Some(format!("{} in flight", self.parts.dispatcher.in_flight())) },
         ];
         components.extend(self.channels().into_iter().map(|channel| ComponentHealth {
             name: format!("channel:{}", channel.name),

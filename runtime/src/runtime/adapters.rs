@@ -8,13 +8,13 @@ use super::outcomes::Outcomes;
 use crate::domain::{TemplateName, TemplateUse};
 use crate::intake::{PinError, TemplatePins};
 use crate::queue::QueueHandle;
-use crate::render::{self, TemplateRegistry};
+use crate::render::{self, TemplateError, TemplateRegistry};
 use crate::store::{CommitListener, Committed};
 use crate::telemetry::Metrics;
 
 /// Hands each commit to those who wait for it.
 pub(super) struct Commits {
-    pub(super) queue: Arc<QueueHandle>,
+    pub(super) queue: QueueHandle,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -30,4 +30,20 @@ impl CommitListener for Commits {
 }
 
 /// Intake's view of the template registry.
-pub(super) struct Pins(pub(super) Arc<TemplateRegistry>);
+pub(super) struct Pins(pub(super) TemplateRegistry);
+
+#[async_trait]
+impl TemplatePins for Pins {
+    async fn pin(&self, name: &TemplateName, data: Option<&str>) -> Result<TemplateUse, PinError> {
+        self.0.pin(name, data).await.map_err(|error| match error {
+            render::PinError::Template(TemplateError::Unknown { name, nearest }) => PinError::Unknown { name, nearest },
+            render::PinError::Template(error) => PinError::Broken { name: name.clone(), reason: error.to_string() },
+            render::PinError::MissingData { name, variables } => PinError::MissingData { name, variables },
+            // Intake takes nothing else for data.
+            render::PinError::NotAnObject { name } => {
+                PinError::Broken { name, reason: "its data is not a JSON object".to_owned() }
+            }
+            render::PinError::Store(error) => PinError::Store(error),
+        })
+    }
+}

@@ -10,11 +10,13 @@ use super::outcomes::Outcomes;
 use super::{Parts, Runtime};
 use crate::capability::http::SystemResolver;
 use crate::clock::{Clock, Entropy, SystemClock};
-use crate::config::{Config, ConfigError};
-use crate::dispatch::{Dispatcher, DispatcherParts};
+use crate::call::TemplateCaller;
+use crate::config::{Config, ConfigError, TemplatesConfig};
+use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
+use crate::domain::RetryPolicy;
 use crate::intake::Intake;
 use crate::queue::{QueueHandle, WindowLimits};
-use crate::render::{Renderer, TemplateRegistry};
+use crate::render::{Renderer, TemplateOptions, TemplateRegistry};
 use crate::sandbox::{ConsoleSink, Registry, RegistrySettings, Sandbox, SandboxError, SandboxSettings, Stdout, Watch};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
@@ -113,18 +115,17 @@ impl RuntimeBuilder {
         let Self { config, clock, entropy, console, metrics } = self;
         config.check()?;
         let registry = open_registry(&config, &clock, console).await?;
-        let queue = Arc::new(QueueHandle::new(WindowLimits::default(), Arc::clone(&clock)));
+        let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
-        let listener =
-            Arc::new(Commits { queue: Arc::clone(&queue), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) });
-        let store = open_store(&config, listener).await?;
+        let commits =
+            Commits { queue: queue.clone(), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) };
+        let store = open_store(&config, Arc::new(commits)).await?;
 
-        let templates = Arc::new(TemplateRegistry::new(
-            &config.templates,
-            Arc::clone(&registry) as _,
-            Arc::clone(&store),
-            Arc::clone(&clock),
-        ));
+        let engines: Arc<dyn TemplateCaller> = Arc::clone(&registry) as _;
+        let TemplatesConfig { dir, strict } = config.templates.clone();
+        let options = TemplateOptions { dir, strict };
+        let templates =
+            TemplateRegistry::new(options, Arc::clone(&engines), Arc::clone(&store), Arc::clone(&clock));
         let intake = Intake {
             store: Arc::clone(&store),
             channels: Arc::clone(&registry) as _,
@@ -133,18 +134,18 @@ impl RuntimeBuilder {
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
         };
-        let renderer = Renderer::new(&config.templates, Arc::clone(&registry) as _, Arc::clone(&store));
-        let dispatcher = Dispatcher::start(DispatcherParts {
-            config: &config,
-            queue,
+        let renderer = Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), strict);
+        let neighbours = Neighbours {
             store: Arc::clone(&store),
+            queue,
             caller: Arc::clone(&registry) as _,
             content: Arc::new(renderer),
             clock: Arc::clone(&clock),
             entropy,
+            policies: policies(&config),
             metrics: Arc::clone(&metrics),
-        })
-        .await?;
+        };
+        let dispatcher = Dispatcher::start(&config.workers, neighbours).await?;
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
         let parts = Parts {
             config,
@@ -188,4 +189,13 @@ async fn open_store(config: &Config, listener: Arc<Commits>) -> Result<Arc<dyn S
         Ok(store) => Ok(store? as _),
         Err(error) => Err(StoreError::Internal { reason: format!("opening was cut off: {error}") }),
     }
+}
+
+/// Each channel's policy by the name that its configuration gives. `check` has seen that there is one.
+fn policies(config: &Config) -> RetryPolicies {
+    let named = |name: &str| config.retry.get(name).cloned().unwrap_or_default();
+    let default: Arc<RetryPolicy> = Arc::new(named("default"));
+    let own = config.channels.iter().filter(|(_, channel)| channel.retry != "default");
+    let by_channel = own.map(|(name, channel)| (name.clone(), Arc::new(named(&channel.retry)))).collect();
+    RetryPolicies { default, by_channel }
 }
