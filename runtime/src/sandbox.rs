@@ -10,22 +10,27 @@
 //! wasmtime and no generated type leaves this room.
 //!
 //! *Not here:* what an end means for a delivery (`domain::settle`), the abilities behind the host interfaces
-//! (`capability`), which plugins there are (the registry of this room).
+//! (`capability`), which plugins there are ([`Registry`]).
 
 mod bindings;
+mod cache;
 mod channel;
 mod convert;
 mod descriptor;
 mod ends;
 mod engine;
+mod folder;
 mod host;
 mod inspect;
 mod invoke;
 mod limits;
+mod loader;
 mod output;
 mod plugin;
+mod registry;
 mod state;
 mod template;
+mod watch;
 
 use std::sync::Arc;
 
@@ -40,8 +45,11 @@ pub use inspect::{
     CONTRACT_VERSION, FILE_BYTES_MAX, FileHash, InspectError, Inspected, PluginKind, inspect, inspect_file,
     name_of_file,
 };
+pub use loader::LoadError;
 pub use output::{ConsoleSink, Stdout};
 pub use plugin::{Plugin, PrepareError};
+pub use registry::{ChannelStatus, PluginSource, PluginState, PluginStatus, Registry, RegistrySettings};
+pub use watch::{RESCAN, Watch};
 
 use state::CallState;
 

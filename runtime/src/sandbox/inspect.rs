@@ -202,20 +202,19 @@ pub fn inspect_file(path: &Path) -> Result<Inspected, InspectError> {
     inspect(read(path)?)
 }
 
-/// The plugin's name that a file name suggests: `slack.wasm`, `campanile_plugin_slack.wasm`.
+/// The plugin's name that a file name suggests. What counts is the name in its descriptor.
 ///
 /// ```
 /// use campanile::sandbox::name_of_file;
 /// use std::path::Path;
 ///
-/// let name = name_of_file(Path::new("plugins/campanile_plugin_on_call.wasm"));
+/// let name = name_of_file(Path::new("plugins/on_call.wasm"));
 /// assert_eq!(name.map(|name| name.to_string()).as_deref(), Some("on-call"));
 /// assert_eq!(name_of_file(Path::new("My Plugin.wasm")), None);
 /// ```
 #[must_use]
 pub fn name_of_file(path: &Path) -> Option<PluginName> {
-    let stem = path.file_stem()?.to_str()?.replace('_', "-");
-    PluginName::new(stem.strip_prefix("campanile-plugin-").unwrap_or(&stem)).ok()
+    PluginName::new(&path.file_stem()?.to_str()?.replace('_', "-")).ok()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, InspectError> {

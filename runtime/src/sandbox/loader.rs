@@ -1,0 +1,148 @@
+//! From a file to a plugin that can be called.
+//!
+//! *Flow:* inspect → hash → compiled code from the cache, or compile and keep → link and describe.
+//!
+//! *Invariants:* nothing here runs on an executor thread but the last step, which is a call like any other; one file is
+//! compiled at a time, however many are waiting.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::cache::Cache;
+use super::inspect::{FileHash, InspectError, Inspected, inspect_file};
+use super::{Plugin, PrepareError, Sandbox};
+
+/// Wall clock for compiling one file. The largest known plugins (Python's, 35 MiB) take about 20 s on two cores.
+const COMPILE_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// Why a file did not become a plugin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// It is not a plugin for this program.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    /// The compiler refuses it.
+    #[error("it cannot be compiled: {reason}")]
+    Compile {
+        /// What the compiler says.
+        reason: String,
+    },
+    /// The compiler takes too long. It goes on and is waited for before the next file is compiled.
+    #[error("compiling it takes longer than {} s", .limit.as_secs())]
+    TooSlow {
+        /// What it may take.
+        limit: Duration,
+    },
+    /// It does not link, or does not describe itself.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// Our own code panicked.
+    #[error("the host failed while it looked at the file: this is a defect, please report it")]
+    Host,
+}
+
+/// An error with all that caused it, as one sentence.
+pub(super) fn sentence(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// Loads plugin files. One per registry.
+#[derive(Debug)]
+pub(super) struct Loader {
+    sandbox: Arc<Sandbox>,
+    cache: Option<Arc<Kept>>,
+    compiler: Arc<Semaphore>,
+}
+
+/// A cache that complains once.
+#[derive(Debug)]
+struct Kept {
+    cache: Cache,
+    complained: AtomicBool,
+}
+
+impl Loader {
+    /// A loader with its cache in `cache_dir`; without one, said once, where that cannot be had.
+    pub(super) async fn open(sandbox: Arc<Sandbox>, cache_dir: PathBuf) -> Self {
+        let engine = sandbox.engine().clone();
+        let opened =
+            tokio::task::spawn_blocking(move || Cache::open(&cache_dir, &engine).map_err(|error| sentence(&error)));
+        let cache = match opened.await.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(cache) => Some(Arc::new(Kept { cache, complained: AtomicBool::new(false) })),
+            Err(error) => {
+                tracing::warn!(error, "There is no cache of compiled plugins; every start compiles them.");
+                None
+            }
+        };
+        Self { sandbox, cache, compiler: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Reads, validates and hashes a file.
+    pub(super) async fn inspect(&self, path: &Path) -> Result<Inspected, LoadError> {
+        let path = path.to_owned();
+        let inspected = tokio::task::spawn_blocking(move || inspect_file(&path)).await;
+        Ok(inspected.map_err(|_| LoadError::Host)??)
+    }
+
+    /// Makes a plugin of an inspected file.
+    pub(super) async fn prepare(&self, inspected: Inspected) -> Result<Plugin, LoadError> {
+        let sha256 = inspected.sha256;
+        let component = self.component(inspected).await?;
+        Ok(self.sandbox.prepare(&component, sha256.0).await?)
+    }
+
+    async fn component(&self, inspected: Inspected) -> Result<Component, LoadError> {
+        // Closed never; without a permit nothing is compiled.
+        let permit = Arc::clone(&self.compiler).acquire_owned().await.map_err(|_| LoadError::Host)?;
+        let engine = self.sandbox.engine().clone();
+        let cache = self.cache.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let component = load_or_compile(&engine, cache.as_deref(), inspected.sha256, &inspected.bytes);
+            // Given back by the thread itself: a compiler that is too slow cannot be stopped, only waited for.
+            drop(permit);
+            component
+        });
+        match tokio::time::timeout(COMPILE_TIME_MAX, work).await {
+            Ok(Ok(Ok(component))) => Ok(component),
+            Ok(Ok(Err(error))) => Err(LoadError::Compile { reason: format!("{error:#}").chars().take(500).collect() }),
+            Ok(Err(_panic)) => Err(LoadError::Host),
+            Err(_elapsed) => Err(LoadError::TooSlow { limit: COMPILE_TIME_MAX }),
+        }
+    }
+}
+
+fn load_or_compile(
+    engine: &Engine,
+    kept: Option<&Kept>,
+    sha256: FileHash,
+    bytes: &[u8],
+) -> wasmtime::Result<Component> {
+    if let Some(component) = kept.and_then(|kept| kept.cache.load(engine, sha256)) {
+        return Ok(component);
+    }
+    let component = Component::from_binary(engine, bytes)?;
+    if let Some(kept) = kept {
+        let done = component.serialize().map_err(|error| error.to_string());
+        let done = done.and_then(|compiled| kept.cache.keep(sha256, &compiled).map_err(|error| sentence(&error)));
+        if let Err(error) = done
+            && !kept.complained.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(error, "A compiled plugin cannot be kept; the next start compiles it again.");
+        }
+    }
+    Ok(component)
+}

@@ -1,0 +1,107 @@
+//! The registry as the rest of the house sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Registry;
+use super::version::{ReadyChannel, Version};
+use crate::call::{
+    Call, Caller, ChannelDirectory, ChannelFacts, ChannelUnavailable, RenderCall, RenderFailure, Report,
+    TemplateCaller, TemplateCheckError, TemplateVariable,
+};
+use crate::domain::{AttemptEnd, ChannelName, Interruption, PluginName};
+
+#[async_trait]
+impl Caller for Registry {
+    async fn call(&self, call: Call) -> Report {
+        // The one look-up: whatever is swapped from here on, this call ends on the version it began with.
+        match self.ready(&call.channel).await {
+            Some(ready) => ready.version.plugin.send(&ready.prepared, &call).await,
+            None => no_plugin(self.channel(&call.channel).err()),
+        }
+    }
+}
+
+impl Registry {
+    async fn ready(&self, name: &ChannelName) -> Option<Arc<ReadyChannel>> {
+        let ready = self.current.load().ready(name).cloned();
+        if ready.is_some() {
+            return ready;
+        }
+        // After a restart the first to ask for a bundled plugin may be a delivery that was waiting.
+        self.make_ready(name.as_str()).await;
+        self.current.load().ready(name).cloned()
+    }
+
+    async fn engine(&self, name: &PluginName) -> Option<Arc<Version>> {
+        let engine = self.current.load().engines.get(name).cloned();
+        if engine.is_some() {
+            return engine;
+        }
+        self.make_ready(name.as_str()).await;
+        self.current.load().engines.get(name).cloned()
+    }
+}
+
+fn no_plugin(why: Option<ChannelUnavailable>) -> Report {
+    // A swap may have made the channel ready between the two looks; then the next attempt finds it.
+    let message = why.map_or_else(|| "the channel was not ready".to_owned(), |why| why.to_string());
+    Report {
+        end: AttemptEnd::Interrupted { interruption: Interruption::NoPlugin, message },
+        duration: Duration::ZERO,
+        plugin: None,
+        fuel: 0,
+        memory_bytes: 0,
+    }
+}
+
+#[async_trait]
+impl ChannelDirectory for Registry {
+    async fn make_ready(&self, name: &str) {
+        let wanted = {
+            let current = self.current.load();
+            current.available.get(name).cloned()
+        };
+        if let Some(plugin) = wanted {
+            self.ensure(&plugin).await;
+        }
+    }
+
+    fn channel(&self, name: &ChannelName) -> Result<Arc<ChannelFacts>, ChannelUnavailable> {
+        self.current.load().facts(name)
+    }
+}
+
+#[async_trait]
+impl TemplateCaller for Registry {
+    async fn check(&self, call: &RenderCall) -> Result<Vec<TemplateVariable>, TemplateCheckError> {
+        match self.engine(&call.engine).await {
+            Some(engine) => engine.plugin.check(call, &self.settings.plugins.defaults).await,
+            None => Err(TemplateCheckError::Engine { engine: call.engine.to_string(), reason: NO_ENGINE.to_owned() }),
+        }
+    }
+
+    async fn render(&self, call: &RenderCall) -> Result<Vec<(String, String)>, RenderFailure> {
+        match self.engine(&call.engine).await {
+            Some(engine) => engine.plugin.render(call, &self.settings.plugins.defaults).await,
+            None => {
+                let message = format!("template engine `{}`: {NO_ENGINE}", call.engine);
+                Err(RenderFailure::End(AttemptEnd::Interrupted { interruption: Interruption::NoPlugin, message }, None))
+            }
+        }
+    }
+
+    async fn engine_for(&self, extension: &str) -> Option<PluginName> {
+        let known = |registry: &Self| registry.current.load().extensions.get(extension).cloned();
+        let name = known(self);
+        if name.is_some() {
+            return name;
+        }
+        self.ensure_engines().await;
+        known(self)
+    }
+}
+
+const NO_ENGINE: &str = "no plugin of that name serves";

@@ -1,0 +1,146 @@
+//! The schema of a channel's config, as its plugin describes it.
+
+use jsonschema::{Draft, PatternOptions};
+use serde_json::{Map, Value};
+
+use super::super::ConfigProblem;
+
+/// A compiled pattern of a schema, in bytes. The `regex` engine takes linear time, but not always little memory.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Problems told of one config: more would help nobody.
+const PROBLEMS_MAX: usize = 50;
+
+/// A config schema (JSON Schema 2020-12) that is ready to judge.
+#[derive(Debug)]
+pub(super) struct ConfigSchema {
+    root: Value,
+    validator: jsonschema::Validator,
+}
+
+/// Why a plugin's schema cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("its config schema is not a JSON Schema: {0}")]
+pub(super) struct SchemaError(String);
+
+impl ConfigSchema {
+    /// Makes a schema ready. Nothing is fetched: a reference to elsewhere is an error.
+    pub(super) fn new(root: Value) -> Result<Self, SchemaError> {
+        let validator = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
+            .should_validate_formats(true)
+            .offline()
+            .build(&root)
+            .map_err(|error| SchemaError(error.to_string().chars().take(300).collect()))?;
+        Ok(Self { root, validator })
+    }
+
+    /// The config with defaults filled in, or everything that is wrong with it. No value of the config stands in a
+    /// problem: it may be a secret.
+    pub(super) fn complete(&self, config: &Map<String, Value>) -> Result<Map<String, Value>, Vec<ConfigProblem>> {
+        let mut config = config.clone();
+        fill_defaults(&self.root, &mut config);
+        let config = Value::Object(config);
+        let problems: Vec<_> = self
+            .validator
+            .iter_errors(&config)
+            .take(PROBLEMS_MAX)
+            .map(|error| ConfigProblem {
+                at: error.instance_path().to_string(),
+                message: error.masked().to_string().replace(['"', '\''], "`"),
+            })
+            .collect();
+        match config {
+            Value::Object(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems),
+        }
+    }
+
+    /// The keys that have to be set, with what the schema says of each.
+    pub(super) fn required(&self) -> Vec<(&str, Option<&Value>)> {
+        let keys = self.root.get("required").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        keys.iter()
+            .filter_map(Value::as_str)
+            .map(|key| (key, self.root.get("properties").and_then(|properties| properties.get(key))))
+            .collect()
+    }
+}
+
+/// Fills in `default`s at every level that the config has. What `$ref` and conditions would add is left to the plugin.
+fn fill_defaults(schema: &Value, config: &mut Map<String, Value>) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+    for (key, property) in properties {
+        match config.get_mut(key) {
+            Some(Value::Object(inner)) => fill_defaults(property, inner),
+            Some(_) => {}
+            None => {
+                if let Some(default) = property.get("default") {
+                    config.insert(key.clone(), default.clone());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema(value: Value) -> ConfigSchema {
+        ConfigSchema::new(value).expect("a schema")
+    }
+
+    fn object(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(map) => map,
+            _ => panic!("an object"),
+        }
+    }
+
+    fn slack() -> ConfigSchema {
+        schema(json!({
+            "type": "object",
+            "properties": {
+                "url": {"type": "string", "pattern": "^https?://"},
+                "username": {"type": "string", "maxLength": 5, "default": "bell"},
+                "retry": {"type": "object", "properties": {"times": {"type": "integer", "default": 3}}},
+            },
+            "required": ["url"],
+            "additionalProperties": false,
+        }))
+    }
+
+    #[test]
+    fn defaults_are_filled_in_where_nothing_is_set() {
+        let complete = slack().complete(&object(json!({"url": "https://x", "retry": {}}))).expect("good");
+        assert_eq!(Value::Object(complete), json!({"url": "https://x", "username": "bell", "retry": {"times": 3}}));
+        let complete = slack().complete(&object(json!({"url": "https://x", "username": "me"}))).expect("good");
+        assert_eq!(complete["username"], "me");
+    }
+
+    #[test]
+    fn every_problem_is_told_and_no_value_with_it() {
+        let config = object(json!({"username": "hunter22", "token": "hunter22", "retry": {"times": "hunter22"}}));
+        let problems = slack().complete(&config).expect_err("bad");
+        let mut text: Vec<_> = problems.iter().map(|problem| format!("{}: {}", problem.at, problem.message)).collect();
+        text.sort();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        /retry/times: value is not of type `integer`
+        /username: value is longer than 5 characters
+        : Additional properties are not allowed (`token` was unexpected)
+        : `url` is a required property
+        ");
+        assert!(!text.concat().contains("hunter22"));
+    }
+
+    #[test]
+    fn what_is_no_schema_or_lies_elsewhere_is_refused() {
+        assert!(ConfigSchema::new(json!({"type": 5})).is_err());
+        assert!(ConfigSchema::new(json!({"$ref": "https://example.com/schema.json"})).is_err());
+        // Would take exponential time in a backtracking engine.
+        assert!(ConfigSchema::new(json!({"pattern": "^(a+)+(?=b)$"})).is_err());
+    }
+}

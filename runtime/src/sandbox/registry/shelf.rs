@@ -1,0 +1,282 @@
+//! The registry's books: which files there are, which of them serves what. Changed by one hand at a time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use super::snapshot::Snapshot;
+use super::status::{ChannelStatus, PluginSource, PluginState, PluginStatus};
+use super::suggest;
+use super::version::{ReadyChannel, Version};
+use crate::config::ChannelConfig;
+use crate::domain::{ChannelName, PluginName, Timestamp};
+use crate::sandbox::folder::Fingerprint;
+use crate::sandbox::inspect::{FileHash, PluginKind, name_of_file};
+
+/// A file and what became of it.
+#[derive(Clone, Debug)]
+pub(super) struct FileRecord {
+    pub(super) source: PluginSource,
+    pub(super) fingerprint: Fingerprint,
+    /// What is known of it, also when it is not used.
+    pub(super) seen: Sight,
+    pub(super) state: FileState,
+    pub(super) since: Timestamp,
+}
+
+/// What a look at a file told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sight {
+    pub(super) name: Option<PluginName>,
+    pub(super) version: Option<semver::Version>,
+    pub(super) kind: Option<PluginKind>,
+    pub(super) sha256: Option<FileHash>,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FileState {
+    /// It comes with the program and nothing has used it.
+    Available,
+    /// A plugin on the shelf is made of it.
+    Used,
+    /// It is not used.
+    Refused(Refusal),
+}
+
+/// Why a file is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) reason: String,
+    /// Another file provides this plugin. When that one goes, this one gets its turn.
+    pub(super) behind: Option<PluginName>,
+}
+
+impl Refusal {
+    pub(super) fn of(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), behind: None }
+    }
+}
+
+/// A plugin that serves, and the file it was made of.
+#[derive(Debug)]
+pub(super) struct Shelved {
+    pub(super) version: Arc<Version>,
+    pub(super) path: PathBuf,
+    pub(super) source: PluginSource,
+    pub(super) kind: PluginKind,
+    pub(super) size: u64,
+    pub(super) since: Timestamp,
+}
+
+/// A channel of a plugin that serves.
+#[derive(Debug)]
+pub(super) struct ChannelEntry {
+    pub(super) plugin: PluginName,
+    pub(super) ready: Result<Arc<ReadyChannel>, String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    pub(super) files: BTreeMap<PathBuf, FileRecord>,
+    pub(super) serving: BTreeMap<PluginName, Shelved>,
+    pub(super) channels: BTreeMap<ChannelName, ChannelEntry>,
+    draining: Vec<(PluginStatus, Weak<Version>)>,
+}
+
+impl Shelf {
+    /// Whether a plugin made of `path` may stand where `old` stands: the same file, a file that is gone, or the
+    /// operator's own before one that came with the program.
+    pub(super) fn may_replace(&self, old: &Shelved, path: &Path, source: PluginSource) -> bool {
+        old.path == path
+            || !self.files.contains_key(&old.path)
+            || (old.source == PluginSource::Bundled && source == PluginSource::Own)
+    }
+
+    /// The bundled file of a plugin that nothing has used so far.
+    pub(super) fn available(&self, name: &str) -> Option<PathBuf> {
+        let is_it = |record: &FileRecord| {
+            record.state == FileState::Available && record.seen.name.as_ref().is_some_and(|hint| hint.as_str() == name)
+        };
+        self.files.iter().find(|(_, record)| is_it(record)).map(|(path, _)| path.clone())
+    }
+
+    /// Puts a plugin on the shelf with its channels. What stood there drains.
+    pub(super) fn put(&mut self, shelved: Shelved, channels: BTreeMap<ChannelName, ChannelEntry>) {
+        let name = shelved.version.name().clone();
+        let same_file: Vec<_> = self.serving.iter().filter(|(_, old)| old.path == shelved.path).collect();
+        let renamed: Vec<_> = same_file.into_iter().map(|(old, _)| old.clone()).filter(|old| *old != name).collect();
+        for old in renamed {
+            self.remove(&old, shelved.since);
+        }
+        self.remove(&name, shelved.since);
+        self.channels.extend(channels);
+        self.serving.insert(name, shelved);
+    }
+
+    /// Takes a plugin off the shelf. Calls in flight hold it for as long as they take.
+    pub(super) fn remove(&mut self, name: &PluginName, now: Timestamp) {
+        let Some(old) = self.serving.remove(name) else { return };
+        self.channels.retain(|_, entry| entry.plugin != *name);
+        // A bundled file that had to make room is there for the next time.
+        if let Some(record) = self.files.get_mut(&old.path)
+            && record.source == PluginSource::Bundled
+        {
+            record.state = FileState::Available;
+        }
+        let status = PluginStatus { since: now, ..self.serving_status(&old) };
+        self.draining.push((status, Arc::downgrade(&old.version)));
+    }
+
+    /// Plugins whose own file is gone.
+    pub(super) fn orphans(&self) -> Vec<PluginName> {
+        let gone = |shelved: &Shelved| shelved.source == PluginSource::Own && !self.files.contains_key(&shelved.path);
+        self.serving.iter().filter(|(_, shelved)| gone(shelved)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Files whose turn has come: what they stood behind is gone.
+    pub(super) fn next_in_line(&self) -> Vec<PathBuf> {
+        let turn = |state: &FileState| match state {
+            FileState::Refused(Refusal { behind: Some(name), .. }) => !self.serving.contains_key(name),
+            FileState::Refused(_) | FileState::Available | FileState::Used => false,
+        };
+        self.files.iter().filter(|(_, record)| turn(&record.state)).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Everything as it is now, for readers.
+    pub(super) fn snapshot(&mut self, configured: &BTreeMap<ChannelName, ChannelConfig>) -> Snapshot {
+        self.draining.retain(|(_, version)| version.strong_count() > 0);
+        let mut snapshot = Snapshot {
+            plugins: self.plugin_statuses(),
+            draining: self.draining.clone(),
+            refused: self.refusals(),
+            available: self.unused(),
+            ..Snapshot::default()
+        };
+        for (name, shelved) in &self.serving {
+            if shelved.kind == PluginKind::TemplateEngine {
+                snapshot.engines.insert(name.clone(), Arc::clone(&shelved.version));
+            }
+            for extension in shelved.version.extensions() {
+                snapshot.extensions.entry(extension.clone()).or_insert_with(|| name.clone());
+            }
+            let lends = self.channels.keys().any(|channel| channel.as_str() == name.as_str());
+            if let Some(section) = shelved.version.section().filter(|_| !lends) {
+                snapshot.sections.insert(name.clone(), section);
+            }
+        }
+        snapshot.channels = self.channels.iter().map(|(name, entry)| (name.clone(), entry.ready.clone())).collect();
+        for (name, config) in configured {
+            let missing = || Err(self.why_missing(&config.plugin));
+            snapshot.channels.entry(name.clone()).or_insert_with(missing);
+        }
+        snapshot.channel_statuses = self.channel_statuses(&snapshot.channels, configured);
+        snapshot
+    }
+
+    fn why_missing(&self, plugin: &PluginName) -> String {
+        if let Some(reason) = self.refusals().get(plugin) {
+            return format!("plugin `{plugin}` was refused: {reason}");
+        }
+        let known = self.serving.keys().map(PluginName::as_str).collect::<Vec<_>>();
+        let unused = self.unused();
+        let known = known.into_iter().chain(unused.iter().map(PluginName::as_str));
+        let hint = suggest::nearest(plugin.as_str(), known).map(|name| format!(", there is `{name}`"));
+        format!("there is no plugin `{plugin}`{}", hint.unwrap_or_default())
+    }
+
+    fn unused(&self) -> BTreeSet<PluginName> {
+        let unused = self.files.values().filter(|record| record.state == FileState::Available);
+        unused.filter_map(|record| record.seen.name.clone()).filter(|name| !self.serving.contains_key(name)).collect()
+    }
+
+    /// Reasons by name, of plugins of which no version serves.
+    fn refusals(&self) -> BTreeMap<PluginName, String> {
+        let refused = self.files.values().filter_map(|record| match &record.state {
+            FileState::Refused(refusal) => Some((record.seen.name.clone()?, refusal.reason.clone())),
+            FileState::Available | FileState::Used => None,
+        });
+        refused.filter(|(name, _)| !self.serving.contains_key(name)).collect()
+    }
+
+    fn plugin_statuses(&self) -> Vec<PluginStatus> {
+        let files = self.files.iter().filter_map(|(path, record)| {
+            let state = match &record.state {
+                FileState::Used => return None,
+                FileState::Available
+                    if record.seen.name.as_ref().is_some_and(|name| self.serving.contains_key(name)) =>
+                {
+                    return None;
+                }
+                FileState::Available => PluginState::Available,
+                FileState::Refused(refusal) => PluginState::Refused { reason: refusal.reason.clone() },
+            };
+            Some(PluginStatus {
+                name: record.seen.name.clone(),
+                version: record.seen.version.clone(),
+                kind: record.seen.kind,
+                source: record.source,
+                file: file_name(path),
+                sha256: record.seen.sha256,
+                size: record.fingerprint.size,
+                state,
+                channels: Vec::new(),
+                since: record.since,
+            })
+        });
+        self.serving.values().map(|shelved| self.serving_status(shelved)).chain(files).collect()
+    }
+
+    fn serving_status(&self, shelved: &Shelved) -> PluginStatus {
+        let name = shelved.version.name();
+        let channels = self.channels.iter().filter(|(_, entry)| entry.plugin == *name);
+        PluginStatus {
+            name: Some(name.clone()),
+            version: Some(shelved.version.number().clone()),
+            kind: Some(shelved.kind),
+            source: shelved.source,
+            file: file_name(&shelved.path),
+            sha256: Some(shelved.version.sha256()),
+            size: shelved.size,
+            state: PluginState::Serving,
+            channels: channels.map(|(name, _)| name.clone()).collect(),
+            since: shelved.since,
+        }
+    }
+
+    fn channel_statuses(
+        &self,
+        channels: &HashMap<ChannelName, Result<Arc<ReadyChannel>, String>>,
+        configured: &BTreeMap<ChannelName, ChannelConfig>,
+    ) -> Vec<ChannelStatus> {
+        let mut statuses: Vec<_> = channels
+            .iter()
+            .filter_map(|(name, state)| {
+                let written = configured.get(name);
+                let plugin = written.map(|config| &config.plugin).or_else(|| Some(&self.channels.get(name)?.plugin))?;
+                let version = state.as_ref().ok().map(|ready| ready.version.number().clone());
+                Some(ChannelStatus {
+                    name: name.clone(),
+                    plugin: plugin.clone(),
+                    version,
+                    configured: written.is_some(),
+                    problem: state.as_ref().err().cloned(),
+                })
+            })
+            .collect();
+        statuses.sort_by(|a, b| a.name.cmp(&b.name));
+        statuses
+    }
+}
+
+impl FileRecord {
+    /// A file that was not looked into.
+    pub(super) fn fresh(path: &Path, source: PluginSource, fingerprint: Fingerprint, since: Timestamp) -> Self {
+        let seen = Sight { name: name_of_file(path), ..Sight::default() };
+        Self { source, fingerprint, seen, state: FileState::Available, since }
+    }
+}
+
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,93 @@
+//! What there is, as plain data for people.
+
+use crate::domain::{ChannelName, PluginName, Timestamp};
+use crate::sandbox::inspect::{FileHash, PluginKind};
+
+/// Where a plugin file comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PluginSource {
+    /// The operator's folder.
+    Own,
+    /// The set that comes with the program.
+    Bundled,
+}
+
+impl PluginSource {
+    /// Its word in every interface.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Bundled => "bundled",
+        }
+    }
+}
+
+/// How a plugin file is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginState {
+    /// It is what calls of its name reach.
+    Serving,
+    /// It comes with the program and nothing uses it so far.
+    Available,
+    /// It was looked at and is not used.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// Another version has taken over, or its file is gone; calls that it had begun are still running.
+    Draining,
+}
+
+impl PluginState {
+    /// Its word in every interface.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Available => "available",
+            Self::Refused { .. } => "refused",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// A plugin file, or a version of it that is still running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginStatus {
+    /// As its descriptor has it; of a file that was never loaded, as its file name suggests.
+    pub name: Option<PluginName>,
+    /// Known once it has described itself.
+    pub version: Option<semver::Version>,
+    /// Known once it was inspected.
+    pub kind: Option<PluginKind>,
+    /// Where from.
+    pub source: PluginSource,
+    /// The file's name, without its folder.
+    pub file: String,
+    /// Known once it was inspected.
+    pub sha256: Option<FileHash>,
+    /// In bytes.
+    pub size: u64,
+    /// How it is doing.
+    pub state: PluginState,
+    /// Channels that use it, in order.
+    pub channels: Vec<ChannelName>,
+    /// Since when its state is what it is.
+    pub since: Timestamp,
+}
+
+/// A channel and whether it can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelStatus {
+    /// Its name.
+    pub name: ChannelName,
+    /// Its plugin.
+    pub plugin: PluginName,
+    /// The plugin's version; none where the channel cannot be used.
+    pub version: Option<semver::Version>,
+    /// It stands in the configuration; otherwise its plugin needs none, and lends it its name.
+    pub configured: bool,
+    /// Why it cannot be used.
+    pub problem: Option<String>,
+}

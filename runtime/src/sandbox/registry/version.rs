@@ -1,0 +1,156 @@
+//! One version of a plugin, and the channels made of it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::schema::{ConfigSchema, SchemaError};
+use super::suggest;
+use crate::call::ChannelFacts;
+use crate::capability::http::{Asked, HostResolver, HttpGrant};
+use crate::config::{CallLimits, ChannelConfig};
+use crate::domain::{ChannelName, PluginName};
+use crate::sandbox::inspect::FileHash;
+use crate::sandbox::{ConfigProblem, Need, Plugin, PreparedChannel, Role};
+
+/// The host interface that a channel is granted hosts for.
+const HTTP: &str = "http";
+
+/// A plugin that can serve. Lives as long as a channel or a call in flight holds it.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) plugin: Plugin,
+    schema: ConfigSchema,
+}
+
+impl Version {
+    pub(super) fn new(plugin: Plugin) -> Result<Self, SchemaError> {
+        let schema = ConfigSchema::new(plugin.descriptor().config_schema.clone())?;
+        Ok(Self { plugin, schema })
+    }
+
+    pub(super) fn name(&self) -> &PluginName {
+        &self.plugin.version().name
+    }
+
+    pub(super) fn number(&self) -> &semver::Version {
+        &self.plugin.version().version
+    }
+
+    pub(super) fn sha256(&self) -> FileHash {
+        FileHash(*self.plugin.sha256())
+    }
+
+    /// Extensions of the template files that it renders; none where it is a channel.
+    pub(super) fn extensions(&self) -> &[String] {
+        match &self.plugin.descriptor().role {
+            Role::TemplateEngine(engine) => &engine.extensions,
+            Role::Channel(_) => &[],
+        }
+    }
+
+    /// Whether it needs no config and no grant, and so is a channel without anybody writing one down.
+    pub(super) fn stands_alone(&self) -> bool {
+        let descriptor = self.plugin.descriptor();
+        matches!(descriptor.role, Role::Channel(_))
+            && !descriptor.needs.iter().any(|need| need.required)
+            && self.schema.complete(&Map::new()).is_ok()
+    }
+
+    /// The section that makes a channel of it; none where it is no channel.
+    pub(super) fn section(&self) -> Option<String> {
+        let descriptor = self.plugin.descriptor();
+        let scopes = descriptor.needs.iter().filter(|need| need.required && need.capability == HTTP);
+        // A host that stands in the config is granted by standing there.
+        let hosts: Vec<_> = scopes
+            .flat_map(|need| &need.scope)
+            .map(String::as_str)
+            .filter(|host| !host.starts_with("config:"))
+            .collect();
+        match descriptor.role {
+            Role::Channel(_) => Some(suggest::section(self.name(), &self.schema, &hosts)),
+            Role::TemplateEngine(_) => None,
+        }
+    }
+}
+
+impl Drop for Version {
+    fn drop(&mut self) {
+        tracing::debug!(plugin = %self.plugin.version(), sha256 = %self.sha256(), "A plugin version has drained.");
+    }
+}
+
+/// A channel whose plugin serves and has agreed to its config.
+#[derive(Debug)]
+pub(super) struct ReadyChannel {
+    pub(super) version: Arc<Version>,
+    pub(super) prepared: PreparedChannel,
+    pub(super) facts: Arc<ChannelFacts>,
+}
+
+impl ReadyChannel {
+    /// Makes a channel: its config against the schema, what it may reach, then the plugin's own judgement. The error is
+    /// a sentence with everything that is wrong at the first of these that fails.
+    pub(super) async fn prepare(
+        version: &Arc<Version>,
+        name: &ChannelName,
+        config: &ChannelConfig,
+        resolver: Arc<dyn HostResolver>,
+    ) -> Result<Arc<Self>, String> {
+        let descriptor = version.plugin.descriptor();
+        let Role::Channel(role) = &descriptor.role else {
+            return Err(format!("plugin `{}` is a template engine, not a channel", version.name()));
+        };
+        let complete = version.schema.complete(&config.config).map_err(|problems| listed(&problems))?;
+        let http = grant(&descriptor.needs, &complete, config, resolver)?;
+        let config_json = Value::Object(complete).to_string();
+        match version.plugin.configure(&config_json, &config.limits).await {
+            Ok(problems) if problems.is_empty() => {}
+            Ok(problems) => return Err(listed(&problems)),
+            Err(end) => return Err(format!("its plugin did not judge its config: {end}")),
+        }
+        let facts =
+            ChannelFacts { plugin: version.name().clone(), address: role.address.clone(), priority: config.priority };
+        let prepared = PreparedChannel { name: name.clone(), config_json, http: Arc::new(http), limits: config.limits };
+        Ok(Arc::new(Self { version: Arc::clone(version), prepared, facts: Arc::new(facts) }))
+    }
+}
+
+/// The config of a channel that nobody wrote down.
+pub(super) fn unwritten(plugin: &PluginName, limits: CallLimits) -> ChannelConfig {
+    ChannelConfig {
+        plugin: plugin.clone(),
+        config: Map::new(),
+        allow_hosts: Vec::new(),
+        allow_networks: Vec::new(),
+        retry: "default".to_owned(),
+        priority: None,
+        limits,
+    }
+}
+
+fn grant(
+    needs: &[Need],
+    complete: &Map<String, Value>,
+    config: &ChannelConfig,
+    resolver: Arc<dyn HostResolver>,
+) -> Result<HttpGrant, String> {
+    let asked: Vec<_> = needs
+        .iter()
+        .filter(|need| need.capability == HTTP)
+        .map(|need| Asked { scope: &need.scope, required: need.required })
+        .collect();
+    HttpGrant::check(&asked, complete, &config.allow_hosts, &config.allow_networks, resolver)
+        .map_err(|error| error.to_string())
+}
+
+fn listed(problems: &[ConfigProblem]) -> String {
+    let each: Vec<_> = problems
+        .iter()
+        .map(|problem| match problem.at.as_str() {
+            "" => format!("`config`: {}", problem.message),
+            at => format!("`config{}`: {}", at.replace('/', "."), problem.message),
+        })
+        .collect();
+    each.join("; ")
+}
