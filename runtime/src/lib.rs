@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod call;
 pub mod capability;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

@@ -1,0 +1,181 @@
+//! The command line: what people and scripts type.
+//!
+//! *Flow:* arguments → one command → an [`Answer`] on standard output, or a [`Failure`] on standard error; both carry
+//! the exit code.
+//!
+//! *Invariants:* data goes to standard output, talk to standard error. Text that came from elsewhere is printed with its
+//! control characters escaped. A command is in `--help` only if it works.
+//!
+//! *Not here:* what the server does. `send`, `status` and `plugins list` are clients of one over HTTP.
+
+mod client;
+mod completions;
+mod config;
+mod failure;
+mod plugins;
+mod send;
+mod status;
+mod table;
+mod terminal;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{ArgAction, Parser, Subcommand};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::{ConfigError, Loaded, Source};
+use failure::{Exit, Failure};
+use terminal::{ColorWhen, Paint};
+
+/// A notification runtime: durable queue, delivery at least once, channels as sandboxed plugins.
+#[derive(Debug, Parser)]
+#[command(name = "campanile", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct Globals {
+    /// Configuration file [default: the first that exists of ./campanile.toml,
+    /// $XDG_CONFIG_HOME/campanile/config.toml, /etc/campanile/config.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Server to talk to [default: where the configuration listens]
+    #[arg(long, global = true, value_name = "URL", env = "CAMPANILE_URL", hide_env_values = true)]
+    url: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Log more to standard error; may be repeated
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Log less; may be repeated
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    quiet: u8,
+    /// Colors in the output
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: ColorWhen,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send a notification
+    Send(Box<send::Args>),
+    /// Show a notification: deliveries and attempts
+    Status(status::Args),
+    /// Look at plugins
+    #[command(subcommand, arg_required_else_help = true)]
+    Plugins(plugins::Command),
+    /// Look at the configuration
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(config::Command),
+    /// Print completions for a shell
+    Completions(completions::Args),
+}
+
+/// What a command has to say, and how it ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    /// For standard output, with the newline at its end.
+    text: String,
+    exit: Exit,
+}
+
+impl Answer {
+    fn ok(text: impl Into<String>) -> Self {
+        Self { text: text.into(), exit: Exit::Ok }
+    }
+}
+
+impl Globals {
+    fn source(&self) -> Source {
+        Source::of_process(self.config.clone())
+    }
+
+    fn load(&self) -> Result<Loaded, ConfigError> {
+        self.source().load()
+    }
+
+    fn paint_stdout(&self) -> Paint {
+        self.color.for_stdout()
+    }
+
+    /// Logs to standard error. Of the libraries below only what went wrong: at finer levels they may name addresses.
+    fn log(&self) {
+        const LEVELS: [LevelFilter; 5] =
+            [LevelFilter::ERROR, LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE];
+        const USUAL: usize = 1;
+        let level = (USUAL + usize::from(self.verbose)).saturating_sub(usize::from(self.quiet)).min(LEVELS.len() - 1);
+        let level = LEVELS[level];
+        let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("campanile", level);
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_ansi(self.color.for_stderr() == Paint::On)
+            .with_target(false);
+        // Someone who calls `main` from a program of their own may have a subscriber already: then that one counts.
+        let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
+    }
+}
+
+/// Runs the program on these arguments, the first of which is its name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are errors to clap, and no errors to us. A closed pipe changes neither.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+    };
+    let paint = cli.globals.color.for_stderr();
+    cli.globals.log();
+    match run(cli).and_then(|answer| print(&answer)) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            let _ = io::stderr().write_all(failure.render(paint).as_bytes());
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Answer, Failure> {
+    let Cli { globals, command } = cli;
+    match command {
+        Command::Send(args) => block_on(send::run(&globals, *args)),
+        Command::Status(args) => block_on(status::run(&globals, &args)),
+        Command::Plugins(command) => block_on(plugins::run(&globals, command)),
+        Command::Config(command) => config::run(&globals, &command),
+        Command::Completions(args) => Ok(completions::run(&args)),
+    }
+}
+
+/// Runs what waits for one server: a single thread is enough.
+fn block_on(command: impl Future<Output = Result<Answer, Failure>>) -> Result<Answer, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime does not start")?
+        .block_on(command)
+}
+
+fn print(answer: &Answer) -> Result<Exit, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(answer.text.as_bytes()).and_then(|()| out.flush()) {
+        // `campanile … | head` has all that it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(answer.exit),
+        result => Ok(result.context("standard output cannot be written").map(|()| answer.exit)?),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The server's answers, as far as they are shown. What else there is, now or later, is passed over here and printed
+//! by `--json`.
+
+use serde::Deserialize;
+
+/// RFC 9457, with every problem that was found.
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Problem {
+    pub(in crate::cli) title: Option<String>,
+    pub(in crate::cli) detail: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) problems: Vec<Found>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Found {
+    pub(in crate::cli) at: Option<String>,
+    pub(in crate::cli) message: String,
+    pub(in crate::cli) hint: Option<String>,
+}
+
+/// What was accepted, and how it stands.
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Accepted {
+    pub(in crate::cli) id: String,
+    pub(in crate::cli) deliveries: Vec<Delivery>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Notification {
+    pub(in crate::cli) id: String,
+    pub(in crate::cli) status: String,
+    pub(in crate::cli) kind: String,
+    pub(in crate::cli) priority: String,
+    pub(in crate::cli) created_at: String,
+    pub(in crate::cli) title: Option<String>,
+    pub(in crate::cli) deliveries: Vec<Delivery>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Delivery {
+    pub(in crate::cli) id: String,
+    pub(in crate::cli) channel: String,
+    /// Empty where the channel needs no address.
+    pub(in crate::cli) recipient: Option<String>,
+    pub(in crate::cli) status: String,
+    pub(in crate::cli) detail: Option<String>,
+    pub(in crate::cli) reason: Option<String>,
+    /// When it is tried next.
+    pub(in crate::cli) due: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) attempts: Vec<Attempt>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Attempt {
+    pub(in crate::cli) number: u32,
+    pub(in crate::cli) started_at: String,
+    pub(in crate::cli) duration_ms: f64,
+    pub(in crate::cli) outcome: String,
+    pub(in crate::cli) code: Option<String>,
+    pub(in crate::cli) reason: Option<String>,
+    pub(in crate::cli) provider_id: Option<String>,
+    /// `name@version`; empty where none was reached.
+    pub(in crate::cli) plugin: String,
+    pub(in crate::cli) fuel: u64,
+    pub(in crate::cli) memory_bytes: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Plugins {
+    pub(in crate::cli) plugins: Vec<Plugin>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Plugin {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) version: Option<String>,
+    pub(in crate::cli) kind: Option<String>,
+    pub(in crate::cli) source: Option<String>,
+    pub(in crate::cli) size: Option<u64>,
+    pub(in crate::cli) state: String,
+    pub(in crate::cli) reason: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) channels: Vec<String>,
+}

@@ -1,0 +1,176 @@
+//! `campanile config`: what is set, and whether it can be.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::failure::{Exit, Failure};
+use super::{Answer, Globals};
+use crate::config::{Config, ConfigError, Loaded, Place, Secrets, format_duration};
+use crate::domain::RetryPolicy;
+
+/// Waits that are printed before a schedule is cut short.
+const WAITS_SHOWN: u32 = 10;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Check the configuration and show what its retry policies come to
+    Check,
+    /// Print the effective configuration as TOML, secrets masked
+    Print,
+}
+
+pub(super) fn run(globals: &Globals, command: &Command) -> Result<Answer, Failure> {
+    let loaded = globals.load();
+    match command {
+        Command::Check if globals.json => Ok(check_json(loaded)),
+        Command::Check => Ok(Answer::ok(check(&loaded?))),
+        Command::Print => Ok(Answer::ok(loaded?.config.to_toml(Secrets::Masked))),
+    }
+}
+
+fn check(loaded: &Loaded) -> String {
+    let mut text = match &loaded.file {
+        Some(file) => format!("{}: ok\n", file.display()),
+        None => "no configuration file, all defaults: ok\n".to_owned(),
+    };
+    for (name, policy) in &loaded.config.retry {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "\n{}", schedule(name, policy, &users(&loaded.config, name)));
+    }
+    text
+}
+
+/// The channels that follow a policy.
+fn users(config: &Config, policy: &str) -> Vec<String> {
+    let followers = config.channels.iter().filter(|(_, channel)| channel.retry == policy);
+    followers.map(|(name, _)| name.to_string()).collect()
+}
+
+/// What a policy comes to: each wait, and the window from the first attempt to the last.
+fn schedule(name: &str, policy: &RetryPolicy, users: &[String]) -> String {
+    let RetryPolicy { backoff: _, max_retries, jitter, max_age } = policy;
+    let mut text = format!("retry policy `{name}`");
+    if !users.is_empty() {
+        let _ = write!(text, ", used by {}", users.join(", "));
+    }
+    let wait = |retry: &u32| policy.wait(*retry, None, 0.0).unwrap_or_default();
+    let mut waits: Vec<String> =
+        (1..=(*max_retries).min(WAITS_SHOWN)).map(|retry| format_duration(wait(&retry))).collect();
+    if *max_retries > WAITS_SHOWN {
+        waits.push(format!("… up to {}", format_duration(wait(max_retries))));
+    }
+    let _ = writeln!(text, "\n  attempts  {} (1 and {max_retries} retries)", u64::from(*max_retries) + 1);
+    if waits.is_empty() {
+        return text;
+    }
+    let total = (1..=*max_retries).fold(Duration::ZERO, |total, retry| total.saturating_add(wait(&retry)));
+    let _ = writeln!(text, "  waits     {}", waits.join(", "));
+    let _ = write!(text, "  window    {}", format_duration(total));
+    if *jitter > 0.0 {
+        let _ = write!(text, ", with jitter of up to {} % at most {}", jitter * 100.0, stretched(total, *jitter));
+    }
+    let _ = writeln!(text, "\n  given up  {} after acceptance", format_duration(*max_age));
+    if total > *max_age {
+        let _ = writeln!(text, "  note      the window is longer than `max_age`: not all retries will be made");
+    }
+    text
+}
+
+/// In whole milliseconds, or seconds where it is long: a fraction of a share says nothing.
+fn stretched(total: Duration, jitter: f64) -> String {
+    let whole = total.mul_f64(1.0 + jitter);
+    let millis = whole.as_millis().try_into().unwrap_or(u64::MAX);
+    let rounded = if whole < Duration::from_mins(1) {
+        Duration::from_millis(millis)
+    } else {
+        Duration::from_secs(whole.as_secs())
+    };
+    format_duration(rounded)
+}
+
+fn check_json(loaded: Result<Loaded, ConfigError>) -> Answer {
+    let (value, exit) = match loaded {
+        Ok(Loaded { file, .. }) => (json!({ "ok": true, "file": file, "problems": [] }), Exit::Ok),
+        Err(error) => {
+            let problem = |problem: &crate::config::Problem| {
+                let line = match &problem.place {
+                    Place::File { line, .. } => Some(*line),
+                    _ => None,
+                };
+                json!({
+                    "place": problem.place.to_string(), "line": line, "key": problem.key,
+                    "message": problem.message, "hint": problem.hint,
+                })
+            };
+            let problems: Vec<_> = error.problems.iter().map(problem).collect();
+            (json!({ "ok": false, "problems": problems }), Exit::Usage)
+        }
+    };
+    Answer { text: format!("{value:#}\n"), exit }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+    use insta::assert_snapshot;
+
+    #[test]
+    fn a_check_shows_what_each_policy_comes_to() {
+        let text = "
+[retry.patient]
+initial = '30s'
+max_interval = '1h'
+max_retries = 20
+jitter = 0
+max_age = '10h'
+[retry.once]
+max_retries = 0
+[channels.ops]
+plugin = 'slack'
+retry = 'patient'
+";
+        let loaded = Source::new().text("campanile.toml", text).load().expect("good");
+        assert_snapshot!(check(&loaded), @r#"
+        campanile.toml: ok
+
+        retry policy `default`
+          attempts  6 (1 and 5 retries)
+          waits     1s, 2s, 4s, 8s, 16s
+          window    31s, with jitter of up to 10 % at most 34s100ms
+          given up  3d after acceptance
+
+        retry policy `once`
+          attempts  1 (1 and 0 retries)
+
+        retry policy `patient`, used by ops
+          attempts  21 (1 and 20 retries)
+          waits     30s, 1m, 2m, 4m, 8m, 16m, 32m, 1h, 1h, 1h, … up to 1h
+          window    14h3m30s
+          given up  10h after acceptance
+          note      the window is longer than `max_age`: not all retries will be made
+        "#);
+    }
+
+    #[test]
+    fn a_failed_check_is_json_too() {
+        let answer = check_json(Source::new().text("campanile.toml", "[workers]\nbach = 1").load());
+        assert_eq!(answer.exit, Exit::Usage);
+        assert_snapshot!(answer.text, @r#"
+        {
+          "ok": false,
+          "problems": [
+            {
+              "hint": "did you mean `batch`?",
+              "key": "workers.bach",
+              "line": 2,
+              "message": "is not a known key",
+              "place": "campanile.toml:2"
+            }
+          ]
+        }
+        "#);
+    }
+}

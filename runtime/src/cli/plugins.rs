@@ -1,0 +1,75 @@
+//! `campanile plugins`: what is loaded.
+
+use super::client::Client;
+use super::client::wire::{Plugin, Plugins};
+use super::failure::Failure;
+use super::table::{Cell, Table};
+use super::terminal::Paint;
+use super::{Answer, Globals};
+use crate::config::format_size;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List the plugins of a running server
+    List,
+}
+
+pub(super) async fn run(globals: &Globals, command: Command) -> Result<Answer, Failure> {
+    match command {
+        Command::List => list(globals).await,
+    }
+}
+
+async fn list(globals: &Globals) -> Result<Answer, Failure> {
+    let answered = Client::new(globals)?.get::<Plugins>(&["plugins"]).await?;
+    Ok(Answer::ok(if globals.json {
+        format!("{:#}\n", answered.json)
+    } else {
+        show(&answered.value.plugins, globals.paint_stdout())
+    }))
+}
+
+fn show(plugins: &[Plugin], paint: Paint) -> String {
+    if plugins.is_empty() {
+        return "no plugins\n".to_owned();
+    }
+    let mut table = Table::new(["NAME", "VERSION", "KIND", "SOURCE", "STATE", "SIZE", "CHANNELS", "REASON"]);
+    for plugin in plugins {
+        let Plugin { name, version, kind, source, size, state, reason, channels } = plugin;
+        table.row([
+            name.as_str().into(),
+            Cell::or_dash(version.as_deref()),
+            Cell::or_dash(kind.as_deref()),
+            Cell::or_dash(source.as_deref()),
+            Cell::status(state),
+            Cell::or_dash(size.map(format_size).as_deref()),
+            Cell::or_dash(Some(&channels.join(", "))),
+            Cell::or_dash(reason.as_deref()),
+        ]);
+    }
+    table.render(paint, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    #[test]
+    fn plugins_are_a_table_and_a_refused_one_says_why() {
+        let answer = json!({ "plugins": [
+            { "name": "slack", "version": "0.1.0", "kind": "channel", "source": "own", "file": "slack.wasm",
+              "sha256": "00", "size": 81920, "state": "active", "channels": ["ops", "dev"], "since": "x" },
+            { "name": "odd", "kind": null, "source": "own", "size": 12, "state": "refused",
+              "reason": "it is text, not WebAssembly", "channels": [] },
+        ]});
+        let plugins: Plugins = serde_json::from_value(answer).expect("the shape of `GET /v1/plugins`");
+        assert_snapshot!(show(&plugins.plugins, Paint::Off), @r#"
+        NAME   VERSION  KIND     SOURCE  STATE    SIZE   CHANNELS  REASON
+        slack  0.1.0    channel  own     active   80KiB  ops, dev  -
+        odd    -        -        own     refused  12B    -         it is text, not WebAssembly
+        "#);
+        assert_eq!(show(&[], Paint::Off), "no plugins\n");
+    }
+}

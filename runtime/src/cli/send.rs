@@ -1,0 +1,200 @@
+//! `campanile send`: hands a notification to the server, and waits for its outcome if asked to.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::{Map, Value, json};
+
+use super::client::wire::{Accepted, Delivery, Notification};
+use super::client::{Answered, Client};
+use super::failure::{Exit, Failure};
+use super::table::{Cell, Table};
+use super::terminal::{Paint, escaped};
+use super::{Answer, Globals};
+use crate::config::{ParseUnitError, parse_duration};
+use crate::domain::Priority;
+
+/// The largest text and data that are read from standard input or a file, in bytes: the server's own default limit.
+const INPUT_MAX: u64 = 4 << 20;
+/// How often a server is asked again where it gave its answer before the time to wait was over.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 accepted, or with --wait sent; 1 a delivery failed; 2 refused; 4 no outcome in time.
+
+Examples:
+  campanile send -c console -b 'Backup done'
+  df -h | campanile send -c ops --title 'Disks' --priority high --wait
+  campanile send -c mail -t ada@example.com --template welcome -d name=Ada")]
+pub(super) struct Args {
+    /// Channel to send through; may be repeated
+    #[arg(short, long = "channel", value_name = "CHANNEL", required = true)]
+    channels: Vec<String>,
+    /// Recipient; may be repeated
+    #[arg(short, long, value_name = "ADDRESS")]
+    to: Vec<String>,
+    /// A line above the text
+    #[arg(long)]
+    title: Option<String>,
+    /// The text [default: standard input]
+    #[arg(short, long, value_name = "TEXT")]
+    body: Option<String>,
+    /// The text as an HTML fragment, for channels that can show it
+    #[arg(long)]
+    html: Option<String>,
+    /// Template that writes the content
+    #[arg(long, value_name = "NAME")]
+    template: Option<String>,
+    /// A text for the template; may be repeated, and goes over --data-file
+    #[arg(short, long = "data", value_name = "KEY=VALUE", value_parser = pair)]
+    data: Vec<(String, String)>,
+    /// A JSON object for the template
+    #[arg(long, value_name = "FILE")]
+    data_file: Option<PathBuf>,
+    /// low, normal, high or critical [default: the channel's, else normal]
+    #[arg(long)]
+    priority: Option<Priority>,
+    /// info, success, warning, error or a word of your own [default: info]
+    #[arg(long)]
+    kind: Option<String>,
+    /// Wait for the outcome, at most this long
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "60s", value_parser = wait)]
+    wait: Option<Duration>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected `KEY=VALUE`".to_owned()),
+    }
+}
+
+fn wait(text: &str) -> Result<Duration, ParseUnitError> {
+    parse_duration(text)
+}
+
+pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure> {
+    let client = Client::new(globals)?;
+    let stdin = io::stdin();
+    let piped = (!stdin.is_terminal()).then(|| stdin.lock());
+    let wait = args.wait;
+    let body = body(args, piped)?;
+    let started = Instant::now();
+    let accepted: Answered<Accepted> = client.post(&["notifications"], &body, wait).await?;
+    let Some(wait) = wait else { return Ok(show_accepted(&accepted, globals)) };
+    // The answer says how each delivery stands; only the notification itself says why.
+    let mut outcome: Answered<Notification> = client.get(&["notifications", &accepted.value.id]).await?;
+    loop {
+        let left = wait.saturating_sub(started.elapsed());
+        if left.is_zero() || outcome.value.deliveries.iter().all(is_final) {
+            return Ok(show_outcome(&outcome, globals));
+        }
+        tokio::time::sleep(ASK_AGAIN.min(left)).await;
+        outcome = client.get(&["notifications", &accepted.value.id]).await?;
+    }
+}
+
+/// The notification as the server takes it. What was not given is left out: the server has the defaults.
+fn body(args: Args, piped: Option<impl Read>) -> Result<Value, Failure> {
+    let Args { channels, to, title, body, html, template, data, data_file, priority, kind, wait: _ } = args;
+    let body = match (body, piped) {
+        (Some(body), _) => Some(body),
+        (None, _) if template.is_some() || html.is_some() => None,
+        (None, Some(piped)) => {
+            let text = read_bounded(piped).context("standard input cannot be read")?;
+            Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty())
+        }
+        (None, None) => None,
+    };
+    if body.is_none() && html.is_none() && template.is_none() {
+        let hint = "give a text with `--body`, through a pipe, or from a template with `--template`";
+        return Err(Failure::usage("there is nothing to send").hint(hint));
+    }
+    let mut variables = data_file.as_deref().map(read_data).transpose()?.unwrap_or_default();
+    let has_data = data_file.is_some() || !data.is_empty();
+    variables.extend(data.into_iter().map(|(key, value)| (key, Value::String(value))));
+    let fields = [
+        ("to", (!to.is_empty()).then(|| json!(to))),
+        ("channels", Some(json!(channels))),
+        ("kind", kind.map(Value::String)),
+        ("priority", priority.map(|priority| json!(priority.as_str()))),
+        ("title", title.map(Value::String)),
+        ("body", body.map(Value::String)),
+        ("html", html.map(Value::String)),
+        ("template", template.map(Value::String)),
+        ("data", has_data.then_some(Value::Object(variables))),
+    ];
+    Ok(Value::Object(fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()))
+}
+
+fn read_data(path: &Path) -> Result<Map<String, Value>, Failure> {
+    let text = File::open(path).and_then(read_bounded);
+    let wrong = |error: anyhow::Error| Failure::new(Exit::Usage, error);
+    let text = text.with_context(|| format!("`{}` cannot be read", path.display())).map_err(wrong)?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("`{}` does not hold a JSON object", path.display()))
+        .map_err(wrong)
+}
+
+fn read_bounded(from: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    if from.take(INPUT_MAX + 1).read_to_string(&mut text)? as u64 > INPUT_MAX {
+        return Err(io::Error::other(format!("it has more than the limit of {INPUT_MAX} bytes")));
+    }
+    Ok(text)
+}
+
+fn is_final(delivery: &Delivery) -> bool {
+    matches!(delivery.status.as_str(), "sent" | "failed" | "cancelled")
+}
+
+fn show_accepted(accepted: &Answered<Accepted>, globals: &Globals) -> Answer {
+    if globals.json {
+        return Answer::ok(format!("{:#}\n", accepted.json));
+    }
+    let Accepted { id, deliveries } = &accepted.value;
+    Answer::ok(show(id, "accepted", deliveries, globals.paint_stdout()))
+}
+
+fn show_outcome(outcome: &Answered<Notification>, globals: &Globals) -> Answer {
+    let Notification { id, status, deliveries, .. } = &outcome.value;
+    let exit = if deliveries.iter().any(|delivery| is_final(delivery) && delivery.status != "sent") {
+        Exit::No
+    } else if deliveries.iter().all(is_final) {
+        Exit::Ok
+    } else {
+        Exit::TimedOut
+    };
+    let text = if globals.json {
+        format!("{:#}\n", outcome.json)
+    } else {
+        show(id, status, deliveries, globals.paint_stdout())
+    };
+    Answer { text, exit }
+}
+
+fn show(id: &str, status: &str, deliveries: &[Delivery], paint: Paint) -> String {
+    let mut table = Table::new(["CHANNEL", "RECIPIENT", "STATUS", "ATTEMPTS", "REASON"]);
+    for delivery in deliveries {
+        let attempts = match delivery.attempts.len() {
+            0 => "-".to_owned(),
+            count => count.to_string(),
+        };
+        let last = delivery.attempts.last().and_then(|attempt| attempt.reason.as_deref());
+        table.row([
+            delivery.channel.as_str().into(),
+            Cell::or_dash(delivery.recipient.as_deref()),
+            Cell::status(&delivery.status),
+            attempts.into(),
+            Cell::or_dash(delivery.reason.as_deref().or(last.filter(|_| delivery.status != "sent"))),
+        ]);
+    }
+    format!("{} {}\n{}", escaped(id), escaped(status), table.render(paint, 2))
+}
+
+#[cfg(test)]
+mod tests;

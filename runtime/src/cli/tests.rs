@@ -1,0 +1,102 @@
+//! What `--help` says, and how wrong usage ends.
+
+use clap::CommandFactory as _;
+use insta::assert_snapshot;
+
+use super::*;
+
+fn help(path: &[&str]) -> String {
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let command = path
+        .iter()
+        .fold(&mut command, |command, name| command.find_subcommand_mut(name).expect("a command of this name"));
+    command.render_help().to_string()
+}
+
+#[test]
+fn the_definition_of_the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn help_lists_what_works() {
+    assert_snapshot!(help(&[]), @r#"
+    A notification runtime: durable queue, delivery at least once, channels as sandboxed plugins
+
+    Usage: campanile [OPTIONS] <COMMAND>
+
+    Commands:
+      send         Send a notification
+      status       Show a notification: deliveries and attempts
+      plugins      Look at plugins
+      config       Look at the configuration
+      completions  Print completions for a shell
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
+
+    Global options:
+          --config <FILE>  Configuration file [default: the first that exists of ./campanile.toml,
+                           $XDG_CONFIG_HOME/campanile/config.toml, /etc/campanile/config.toml]
+          --url <URL>      Server to talk to [default: where the configuration listens] [env:
+                           CAMPANILE_URL]
+          --json           Print JSON
+      -v, --verbose...     Log more to standard error; may be repeated
+      -q, --quiet...       Log less; may be repeated
+          --color <WHEN>   Colors in the output [default: auto] [possible values: auto, always, never]
+    "#);
+}
+
+#[test]
+fn help_of_send_names_every_option() {
+    assert_snapshot!(help(&["send"]), @r#"
+    Send a notification
+
+    Usage: campanile send [OPTIONS] --channel <CHANNEL>
+
+    Options:
+      -c, --channel <CHANNEL>    Channel to send through; may be repeated
+      -t, --to <ADDRESS>         Recipient; may be repeated
+          --title <TITLE>        A line above the text
+      -b, --body <TEXT>          The text [default: standard input]
+          --html <HTML>          The text as an HTML fragment, for channels that can show it
+          --template <NAME>      Template that writes the content
+      -d, --data <KEY=VALUE>     A text for the template; may be repeated, and goes over --data-file
+          --data-file <FILE>     A JSON object for the template
+          --priority <PRIORITY>  low, normal, high or critical [default: the channel's, else normal]
+          --kind <KIND>          info, success, warning, error or a word of your own [default: info]
+          --wait [<DURATION>]    Wait for the outcome, at most this long
+      -h, --help                 Print help (see more with '--help')
+
+    Global options:
+          --config <FILE>  Configuration file [default: the first that exists of ./campanile.toml,
+                           $XDG_CONFIG_HOME/campanile/config.toml, /etc/campanile/config.toml]
+          --url <URL>      Server to talk to [default: where the configuration listens] [env:
+                           CAMPANILE_URL]
+          --json           Print JSON
+      -v, --verbose...     Log more to standard error; may be repeated
+      -q, --quiet...       Log less; may be repeated
+          --color <WHEN>   Colors in the output [default: auto] [possible values: auto, always, never]
+
+    Exit codes: 0 accepted, or with --wait sent; 1 a delivery failed; 2 refused; 4 no outcome in time.
+
+    Examples:
+      campanile send -c console -b 'Backup done'
+      df -h | campanile send -c ops --title 'Disks' --priority high --wait
+      campanile send -c mail -t ada@example.com --template welcome -d name=Ada
+    "#);
+}
+
+#[test]
+fn wrong_usage_ends_with_two_and_help_with_zero() {
+    let code = |arguments: &[&str]| Cli::try_parse_from(arguments).err().map(|error| error.use_stderr());
+    assert_eq!(code(&["campanile", "send"]), Some(true));
+    assert_eq!(code(&["campanile", "send", "-c", "x", "--priority", "urgent"]), Some(true));
+    assert_eq!(code(&["campanile", "send", "-c", "x", "-d", "novalue"]), Some(true));
+    assert_eq!(code(&["campanile", "status", "../x"]), Some(true));
+    assert_eq!(code(&["campanile", "--help"]), Some(false));
+    assert_eq!(code(&["campanile", "--version"]), Some(false));
+}
