@@ -221,6 +221,15 @@ impl Intake {
         Ok(answers)
     }
 
+    /// Every problem of a submission, without accepting it. For one that is refused in any case, since a part of it
+    /// could not even be read.
+    pub async fn examine(&self, submission: Submission) -> Problems {
+        match self.plan(submission, self.clock.now()).await {
+            Err(SubmitError::Invalid(problems)) => problems,
+            Ok(_) | Err(SubmitError::Unavailable { .. } | SubmitError::Internal(_)) => Problems::default(),
+        }
+    }
+
     async fn plan(&self, submission: Submission, now: Timestamp) -> Result<Planned, SubmitError> {
         let mut problems = Problems::default();
         check::check(&submission, now, &mut problems);
@@ -386,3 +395,6 @@ fn add_route_problem(problem: &RouteProblem, problems: &mut Problems) {
     };
     problems.add(at, code, problem.to_string());
 }
+
+#[cfg(test)]
+mod tests;
