@@ -13,6 +13,8 @@ pub mod sqlite;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod model;
 
 use std::sync::Arc;
 

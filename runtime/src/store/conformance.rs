@@ -14,6 +14,7 @@ use crate::domain::{Attempt, Content, EventBody, FailReason, NotificationStatus,
 pub(crate) mod cancelling;
 pub(crate) mod claiming;
 pub(crate) mod keeping;
+pub(crate) mod modelled;
 pub(crate) mod telling;
 
 /// A place where a store can be opened, closed and opened again.
@@ -26,6 +27,11 @@ pub(crate) trait Place: Send + Sync {
 /// Runs the suite against the engine whose [`Place`] the expression makes.
 macro_rules! conformance {
     ($place:expr) => {
+        #[test]
+        fn any_sequence_of_steps_ends_as_in_the_model() {
+            $crate::store::conformance::modelled::any_sequence_of_steps_ends_as_in_the_model(|| $place);
+        }
+
         $crate::store::conformance::each! { $place =>
             keeping: an_accepted_notification_is_found_again_after_a_restart,
             keeping: an_accept_that_fails_keeps_nothing_and_spoils_nothing_beside_it,

@@ -1,0 +1,181 @@
+//! Any sequence of steps leaves an engine where it leaves the model.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::*;
+use crate::store::model::Model;
+
+const CHANNELS: [&str; 2] = ["mail", "chat"];
+
+/// One step of a test. Picks are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Accept {
+        deliveries: Vec<usize>,
+        due: u64,
+    },
+    /// The same notification again, beside a new one: neither is kept.
+    AcceptAgain(usize),
+    Claim {
+        picks: Vec<usize>,
+        now: u64,
+    },
+    Release(usize),
+    Settle {
+        picks: Vec<usize>,
+        end: usize,
+    },
+    Cancel(usize),
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let pick = 0_usize..100;
+    let picks = proptest::collection::vec(pick.clone(), 1..6);
+    let step = prop_oneof![
+        3 => (proptest::collection::vec(0..CHANNELS.len(), 1..4), 0_u64..3)
+            .prop_map(|(deliveries, due)| Step::Accept { deliveries, due }),
+        1 => pick.clone().prop_map(Step::AcceptAgain),
+        6 => (picks.clone(), 0_u64..4).prop_map(|(picks, now)| Step::Claim { picks, now }),
+        1 => pick.clone().prop_map(Step::Release),
+        6 => (picks, 0_usize..5).prop_map(|(picks, end)| Step::Settle { picks, end }),
+        2 => pick.prop_map(Step::Cancel),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// Runs random sequences, each at a place of its own.
+pub(crate) fn any_sequence_of_steps_ends_as_in_the_model<P: Place>(place: impl Fn() -> P) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // A case is some 60 commits and 300 reads.
+    let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
+    let checked = TestRunner::new(config).run(&steps(), |steps| {
+        let place = place();
+        runtime.block_on(follow(&place, steps));
+        Ok(())
+    });
+    if let Err(error) = checked {
+        panic!("{error}");
+    }
+}
+
+async fn follow(place: &dyn Place, steps: Vec<Step>) {
+    let mut pair = Pair { store: open(place).await, model: Model::default(), claims: Vec::new(), accepted: 0 };
+    for step in steps {
+        if let Step::Reopen = step {
+            pair.store.close().await;
+            pair.store = open(place).await;
+            // Numbers of claims may come again; whoever held one has gone with the process.
+            pair.claims.clear();
+            pair.model.reopen();
+        } else {
+            pair.take(step).await;
+        }
+        pair.compare().await;
+    }
+    pair.store.close().await;
+}
+
+struct Pair {
+    store: Arc<dyn Store>,
+    model: Model,
+    /// Every claim handed out, also those that ended.
+    claims: Vec<Claim>,
+    accepted: u32,
+}
+
+impl Pair {
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::Accept { deliveries, due } => {
+                let channels: Vec<_> = deliveries.into_iter().map(|channel| CHANNELS[channel]).collect();
+                let planned = planned_at(self.accepted, at(due), &channels);
+                self.accepted += 1;
+                self.store.accept(vec![planned.clone()]).await.unwrap();
+                self.model.accept(&planned);
+            }
+            Step::AcceptAgain(pick) => {
+                if let Some(known) = pick.checked_rem(self.accepted as usize) {
+                    let both = vec![planned(self.accepted, &["mail"]), planned(known as u32, &["mail"])];
+                    assert!(self.store.accept(both).await.is_err());
+                }
+            }
+            Step::Claim { picks, now } => self.claim(&picks, at(now)).await,
+            Step::Release(pick) => {
+                if let Some(index) = pick.checked_rem(self.claims.len()) {
+                    let number = self.claims[index].number;
+                    self.store.release(&[number]).await.unwrap();
+                    self.model.release(number);
+                }
+            }
+            Step::Settle { picks, end } => self.settle(&picks, end).await,
+            Step::Cancel(pick) => {
+                // One more than there are: sometimes it is unknown.
+                let id = id(pick as u32 % (self.accepted + 1));
+                let cancelled = self.store.cancel(id, at(7)).await.unwrap();
+                assert_eq!(cancelled, self.model.cancel(id, at(7)));
+            }
+            Step::Reopen => {}
+        }
+    }
+
+    async fn claim(&mut self, picks: &[usize], now: Timestamp) {
+        let known: Vec<_> = self.model.deliveries.keys().copied().collect();
+        let mut ids: Vec<_> =
+            picks.iter().filter_map(|pick| known.get(pick.checked_rem(known.len())?).copied()).collect();
+        ids.sort();
+        ids.dedup();
+        let mut claims = self.store.claim(&ids, now).await.unwrap();
+        claims.sort_by_key(|claim| claim.delivery);
+        let claimed: Vec<_> = claims.iter().map(|claim| claim.delivery).collect();
+        assert_eq!(claimed, self.model.claimable(&ids, now));
+        for claim in claims {
+            let state = &self.model.deliveries[&claim.delivery].state;
+            assert_eq!(&DeliveryState::Waiting(claim.progress), state);
+            self.model.claims.insert(claim.delivery, claim.number);
+            self.claims.push(claim);
+        }
+    }
+
+    async fn settle(&mut self, picks: &[usize], end: usize) {
+        let picked = picks.iter().filter_map(|pick| self.claims.get(pick.checked_rem(self.claims.len())?));
+        let settlements: Vec<_> = picked
+            .map(|claim| {
+                let attempts = claim.progress.attempts + 1;
+                let ends = [sent(attempts), failed(attempts), waiting(at(0), attempts), waiting(at(3), attempts)];
+                settlement(claim, ends[end % ends.len()].clone())
+            })
+            .collect();
+        let expected: Vec<_> = settlements.iter().map(|one| self.model.settle(one)).collect();
+        assert_eq!(self.store.settle(settlements).await.unwrap(), expected);
+    }
+
+    async fn compare(&self) {
+        let Self { store, model, .. } = self;
+        let mut waiting = 0;
+        for name in CHANNELS {
+            let lane = lane(Priority::Normal, name);
+            let page = store.page(&lane, None, 1_000).await.unwrap();
+            assert_eq!(page, model.page(&lane));
+            waiting += page.len() as u64;
+        }
+        let lanes = store.lanes().await.unwrap();
+        assert_eq!(lanes.iter().map(|depth| depth.waiting).sum::<u64>(), waiting);
+        assert_eq!(store.count().await.unwrap().open, waiting);
+
+        let outbox = store.outbox(0, 10_000).await.unwrap();
+        assert!(outbox.iter().zip(1..).all(|(event, number)| event.number == number));
+        let events: Vec<_> = outbox.into_iter().map(|numbered| numbered.event).collect();
+        assert_eq!(events, model.events);
+
+        for n in 0..self.accepted {
+            let record = store.notification(id(n)).await.unwrap().expect("it was accepted");
+            for delivery in record.deliveries {
+                let kept = &model.deliveries[&delivery.id];
+                assert_eq!((&delivery.state, &delivery.attempts), (&kept.state, &kept.attempts));
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The store in as few lines as say what it means: no disk, no batches, no cache. Engines are compared with it.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::{EventBody, settle_cancelled};
+
+/// What a store knows, as plain collections.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) deliveries: BTreeMap<DeliveryId, Kept>,
+    pub(crate) claims: BTreeMap<DeliveryId, u64>,
+    pub(crate) events: Vec<Event>,
+    cancelling: BTreeMap<NotificationId, Timestamp>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) lane: Lane,
+    pub(crate) state: DeliveryState,
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+impl Model {
+    pub(crate) fn accept(&mut self, planned: &Planned) {
+        let Planned { notification, deliveries } = planned;
+        let (id, priority) = (notification.id, notification.priority);
+        for (index, delivery) in (0..).zip(deliveries) {
+            let lane = Lane { priority, channel: delivery.channel.clone() };
+            let state = DeliveryState::Waiting(Waiting::fresh(delivery.due));
+            self.deliveries.insert(id.delivery(index), Kept { lane, state, attempts: Vec::new() });
+        }
+        let deliveries = deliveries.len() as u32;
+        let body = EventBody::NotificationAccepted { notification: id, priority, deliveries };
+        self.events.push(Event { at: notification.created_at, body });
+    }
+
+    pub(crate) fn claimable(&self, ids: &[DeliveryId], now: Timestamp) -> Vec<DeliveryId> {
+        let is_free =
+            |id: &DeliveryId| !self.claims.contains_key(id) && !self.cancelling.contains_key(&id.notification());
+        let is_due =
+            |id: &DeliveryId| matches!(self.deliveries.get(id), Some(kept) if kept.due().is_some_and(|due| due <= now));
+        ids.iter().copied().filter(|id| is_free(id) && is_due(id)).collect()
+    }
+
+    pub(crate) fn release(&mut self, number: u64) {
+        let Some(id) = self.claims.iter().find(|(_, claim)| **claim == number).map(|(id, _)| *id) else { return };
+        self.claims.remove(&id);
+        if let Some(at) = self.cancelling.get(&id.notification()) {
+            self.cancel_one(id, *at);
+        }
+    }
+
+    pub(crate) fn settle(&mut self, settlement: &Settlement) -> Settled {
+        let Settlement { claim, delivery, attempt, state, at } = settlement;
+        if self.claims.get(delivery) != Some(claim) {
+            return Settled::Late;
+        }
+        self.claims.remove(delivery);
+        let kept = self.deliveries.get_mut(delivery).expect("what is claimed was accepted");
+        kept.attempts.push(attempt.clone());
+        let duration_us = attempt.duration.as_micros() as u64;
+        let (attempt, end) = (attempt.number, attempt.end.clone());
+        let body = EventBody::DeliveryAttempted { delivery: *delivery, attempt, end, duration_us };
+        self.events.push(Event { at: *at, body });
+        let is_cancelled = self.cancelling.contains_key(&delivery.notification());
+        let state = if is_cancelled { settle_cancelled(state.clone(), *at) } else { state.clone() };
+        self.change(*delivery, state.clone(), *at);
+        Settled::Applied(state)
+    }
+
+    pub(crate) fn cancel(&mut self, id: NotificationId, at: Timestamp) -> Cancelled {
+        if !self.deliveries.contains_key(&id.delivery(0)) {
+            return Cancelled::Unknown;
+        }
+        let (in_flight, idle): (Vec<_>, Vec<_>) =
+            self.open_of(id).into_iter().partition(|id| self.claims.contains_key(id));
+        let (now, in_flight) = (idle.len() as u32, in_flight.len() as u32);
+        if (now, in_flight) == (0, 0) {
+            return Cancelled::AlreadyFinal;
+        }
+        if !self.cancelling.contains_key(&id) {
+            let body = EventBody::NotificationCancelled { notification: id, deliveries: now };
+            self.events.push(Event { at, body });
+            if in_flight > 0 {
+                self.cancelling.insert(id, at);
+            }
+        }
+        idle.into_iter().for_each(|id| self.cancel_one(id, at));
+        Cancelled::Cancelled { now, in_flight }
+    }
+
+    /// Claims are forgotten; cancels that waited for them are finished.
+    pub(crate) fn reopen(&mut self) {
+        self.claims.clear();
+        for (id, at) in self.cancelling.clone() {
+            self.open_of(id).into_iter().for_each(|id| self.cancel_one(id, at));
+        }
+    }
+
+    pub(crate) fn page(&self, lane: &Lane) -> Vec<Queued> {
+        let here = self.deliveries.iter().filter(|(_, kept)| kept.lane == *lane);
+        let positions = here.filter_map(|(id, kept)| kept.due().map(|due| Position { due, delivery: *id }));
+        let mut page: Vec<_> = positions.map(|position| Queued { lane: lane.clone(), position }).collect();
+        page.sort_by_key(|queued| queued.position);
+        page
+    }
+
+    fn open_of(&self, id: NotificationId) -> Vec<DeliveryId> {
+        let all = self.deliveries.range(id.delivery(0)..=id.delivery(u32::MAX));
+        all.filter(|(_, kept)| kept.due().is_some()).map(|(id, _)| *id).collect()
+    }
+
+    fn cancel_one(&mut self, id: DeliveryId, at: Timestamp) {
+        let attempts = self.deliveries[&id].state.attempts();
+        self.change(id, DeliveryState::Cancelled { at, attempts }, at);
+    }
+
+    fn change(&mut self, id: DeliveryId, state: DeliveryState, at: Timestamp) {
+        self.events.push(Event { at, body: EventBody::of_state(id, &state) });
+        self.deliveries.get_mut(&id).expect("what changes was accepted").state = state;
+        let notification = id.notification();
+        if self.open_of(notification).is_empty() {
+            let mut counts = StatusCounts::default();
+            let all = self.deliveries.range(notification.delivery(0)..=notification.delivery(u32::MAX));
+            all.for_each(|(_, kept)| counts.add(kept.state.status()));
+            let body = EventBody::NotificationCompleted { notification, status: counts.status() };
+            self.events.push(Event { at, body });
+            self.cancelling.remove(&notification);
+        }
+    }
+}
+
+impl Kept {
+    /// None where it is final.
+    fn due(&self) -> Option<Timestamp> {
+        match &self.state {
+            DeliveryState::Waiting(waiting) => Some(waiting.due),
+            DeliveryState::Sent { .. } | DeliveryState::Failed { .. } | DeliveryState::Cancelled { .. } => None,
+        }
+    }
+}
