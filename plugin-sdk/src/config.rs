@@ -342,3 +342,6 @@ pub mod derived {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

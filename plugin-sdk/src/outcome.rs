@@ -281,3 +281,6 @@ fn reason(reply: &Reply) -> String {
     let quote: String = line.chars().filter(|c| !c.is_control()).take(QUOTE_CHARS_MAX).collect();
     format!("provider answered {status}: {quote}")
 }
+
+#[cfg(test)]
+mod tests;

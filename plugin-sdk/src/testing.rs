@@ -248,3 +248,6 @@ pub fn configure<C: Channel>(config: &Value) -> Vec<ConfigProblem> {
         Err(problem) => vec![problem],
     }
 }
+
+#[cfg(test)]
+mod tests;
