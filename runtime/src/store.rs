@@ -71,8 +71,8 @@ pub struct Settlement {
     pub claim: u64,
     /// Which delivery.
     pub delivery: DeliveryId,
-    /// The attempt's row.
-    pub attempt: Attempt,
+    /// The attempt's row; none where the delivery ends without a call, as when it expired.
+    pub attempt: Option<Attempt>,
     /// The next state, by [`domain::settle`](crate::domain::settle).
     pub state: DeliveryState,
     /// When.

@@ -193,7 +193,7 @@ pub(crate) fn waiting(due: Timestamp, attempts: u32) -> DeliveryState {
 
 pub(crate) fn settlement(claim: &Claim, state: DeliveryState) -> Settlement {
     let attempt = attempt(claim.progress.attempts + 1);
-    Settlement { claim: claim.number, delivery: claim.delivery, attempt, state, at: NOW }
+    Settlement { claim: claim.number, delivery: claim.delivery, attempt: Some(attempt), state, at: NOW }
 }
 
 pub(crate) async fn claim_one(store: &dyn Store, delivery: DeliveryId) -> Claim {

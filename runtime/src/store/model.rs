@@ -58,11 +58,13 @@ impl Model {
         }
         self.claims.remove(delivery);
         let kept = self.deliveries.get_mut(delivery).expect("what is claimed was accepted");
-        kept.attempts.push(attempt.clone());
-        let duration_us = attempt.duration.as_micros() as u64;
-        let (attempt, end) = (attempt.number, attempt.end.clone());
-        let body = EventBody::DeliveryAttempted { delivery: *delivery, attempt, end, duration_us };
-        self.events.push(Event { at: *at, body });
+        if let Some(attempt) = attempt {
+            kept.attempts.push(attempt.clone());
+            let duration_us = attempt.duration.as_micros() as u64;
+            let (attempt, end) = (attempt.number, attempt.end.clone());
+            let body = EventBody::DeliveryAttempted { delivery: *delivery, attempt, end, duration_us };
+            self.events.push(Event { at: *at, body });
+        }
         let is_cancelled = self.cancelling.contains_key(&delivery.notification());
         let state = if is_cancelled { settle_cancelled(state.clone(), *at) } else { state.clone() };
         self.change(*delivery, state.clone(), *at);

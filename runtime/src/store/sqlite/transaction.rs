@@ -247,20 +247,22 @@ impl<'w> Transaction<'w> {
             self.effects.late += 1;
             return Ok(Settled::Late);
         };
-        self.scratch.clear();
-        row::put_attempt(&mut self.scratch, attempt);
-        self.db
-            .prepare_cached("INSERT INTO attempts (notification, idx, number, attempt) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![delivery.notification().as_bytes(), delivery.index(), attempt.number, self.scratch])?;
-        self.event(
-            *at,
-            EventBody::DeliveryAttempted {
-                delivery: *delivery,
-                attempt: attempt.number,
-                end: attempt.end.clone(),
-                duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
-            },
-        );
+        if let Some(attempt) = attempt {
+            self.scratch.clear();
+            row::put_attempt(&mut self.scratch, attempt);
+            self.db
+                .prepare_cached("INSERT INTO attempts (notification, idx, number, attempt) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![delivery.notification().as_bytes(), delivery.index(), attempt.number, self.scratch])?;
+            self.event(
+                *at,
+                EventBody::DeliveryAttempted {
+                    delivery: *delivery,
+                    attempt: attempt.number,
+                    end: attempt.end.clone(),
+                    duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+                },
+            );
+        }
         let state = match self.cancelled_at(delivery.notification()) {
             Some(_) => settle_cancelled(state.clone(), *at),
             None => state.clone(),
