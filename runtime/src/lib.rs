@@ -9,6 +9,7 @@ pub mod capability;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dispatch;
 pub mod domain;
 pub mod intake;
 pub mod queue;

@@ -1,0 +1,176 @@
+//! One attempt: from a claim to how it ended, whatever happens on the way.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tracing::Instrument;
+
+use super::Shared;
+use crate::call::{Call, Report};
+use crate::domain::{
+    self, Attempt, AttemptEnd, DeliveryState, FailReason, Interruption, Lifetime, Moment, Outcome, Receipt, Timestamp,
+};
+use crate::queue::Slot;
+use crate::store::{Claim, Settlement};
+
+/// The longest part of a panic's message that is kept, in bytes.
+const PANIC_MESSAGE_MAX: usize = 512;
+
+/// A claim that holds a slot.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) claim: Claim,
+    pub(super) slot: Slot,
+    pub(super) started_at: Timestamp,
+}
+
+impl Held {
+    /// Whether no attempt may start any more.
+    pub(super) fn is_expired(&self) -> bool {
+        self.claim.notification.expires_at.is_some_and(|expires_at| expires_at <= self.started_at)
+    }
+}
+
+/// How a claim ends.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) held: Held,
+    /// None where it expired before a call.
+    pub(super) report: Option<Report>,
+}
+
+/// An attempt under way. A future of its own, so that a panic inside it, or its end from outside, leaves the claim.
+pub(super) struct Underway {
+    /// Taken when it ends.
+    held: Option<Held>,
+    call: Pin<Box<dyn Future<Output = Report> + Send>>,
+}
+
+impl Underway {
+    pub(super) fn begin(shared: &Arc<Shared>, held: Held) -> Self {
+        let span = tracing::debug_span!(
+            "delivery.attempt",
+            delivery.id = %held.claim.delivery,
+            attempt.number = held.claim.progress.attempts + 1,
+            channel = %held.claim.channel,
+        );
+        let call = perform(Arc::clone(shared), held.claim.clone(), held.started_at).instrument(span);
+        Self { held: Some(held), call: Box::pin(call) }
+    }
+
+    /// Ends it here and now. The call is dropped.
+    pub(super) fn interrupt(self, now: Timestamp) -> Option<Finished> {
+        let held = self.held?;
+        let message = "the runtime stopped while the call was under way".to_owned();
+        let report = interrupted(Interruption::Shutdown, message, now.since(held.started_at));
+        Some(Finished { held, report: Some(report) })
+    }
+}
+
+impl Future for Underway {
+    type Output = Finished;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Finished> {
+        let this = &mut *self;
+        let report = match catch_unwind(AssertUnwindSafe(|| this.call.as_mut().poll(context))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(report)) => report,
+            Err(panic) => {
+                let message = panic_message(panic.as_ref());
+                tracing::error!(message, "A call panicked.");
+                interrupted(Interruption::HostBug, message, Duration::ZERO)
+            }
+        };
+        let held = this.held.take().expect("a future is not polled after it is ready");
+        Poll::Ready(Finished { held, report: Some(report) })
+    }
+}
+
+async fn perform(shared: Arc<Shared>, claim: Claim, started_at: Timestamp) -> Report {
+    let with = &shared.with;
+    let content = match with.content.content(&claim.notification, &claim.recipient).await {
+        Ok(content) => content,
+        Err(failure) => {
+            let (end, plugin) = failure.into_end();
+            let duration = with.clock.now().since(started_at);
+            return Report { end, duration, plugin, fuel: 0, memory_bytes: 0 };
+        }
+    };
+    let call = Call {
+        channel: claim.channel,
+        delivery: claim.delivery,
+        attempt: claim.progress.attempts.saturating_add(1),
+        recipient: claim.recipient,
+        notification: claim.notification,
+        content,
+        now: with.clock.now(),
+    };
+    with.caller.call(call).await
+}
+
+fn interrupted(interruption: Interruption, message: String, duration: Duration) -> Report {
+    let end = AttemptEnd::Interrupted { interruption, message };
+    Report { end, duration, plugin: None, fuel: 0, memory_bytes: 0 }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message");
+    let end = text.floor_char_boundary(PANIC_MESSAGE_MAX.min(text.len()));
+    text[..end].to_owned()
+}
+
+impl Finished {
+    /// What is to be written of it.
+    pub(super) fn settlement(&self, shared: &Shared) -> Settlement {
+        let with = &shared.with;
+        let Claim { number, delivery, progress, channel, notification, .. } = &self.held.claim;
+        let now = with.clock.now();
+        let Some(report) = &self.report else {
+            let state = DeliveryState::Failed { at: now, attempts: progress.attempts, reason: FailReason::Expired };
+            return Settlement { claim: *number, delivery: *delivery, attempt: None, state, at: now };
+        };
+        let lifetime = Lifetime {
+            began: notification.scheduled_at.map_or(notification.created_at, |at| at.max(notification.created_at)),
+            expires_at: notification.expires_at,
+        };
+        let moment = Moment { now, roll: with.entropy.roll() };
+        let state = domain::settle(progress, &report.end, with.policies.of(channel), lifetime, moment);
+        let attempt = Attempt {
+            number: state.attempts(),
+            started_at: self.held.started_at,
+            duration: report.duration,
+            end: report.end.as_str().to_owned(),
+            code: report.end.code().map(str::to_owned),
+            reason: report.end.reason().map(str::to_owned),
+            provider_id: receipt(&report.end).and_then(|receipt| receipt.provider_id.clone()),
+            plugin: report.plugin.as_ref().map(ToString::to_string).unwrap_or_default(),
+            fuel: report.fuel,
+            memory_bytes: report.memory_bytes,
+        };
+        Settlement { claim: *number, delivery: *delivery, attempt: Some(attempt), state, at: now }
+    }
+}
+
+const fn receipt(end: &AttemptEnd) -> Option<&Receipt> {
+    match end {
+        AttemptEnd::Outcome(Outcome::Sent(receipt) | Outcome::Accepted { receipt, .. }) => Some(receipt),
+        AttemptEnd::Outcome(
+            Outcome::Retry { .. }
+            | Outcome::RateLimited { .. }
+            | Outcome::Rejected { .. }
+            | Outcome::RecipientGone { .. },
+        )
+        | AttemptEnd::HostDeadline
+        | AttemptEnd::Fault { .. }
+        | AttemptEnd::Interrupted { .. } => None,
+    }
+}

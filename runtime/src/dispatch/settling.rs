@@ -1,0 +1,105 @@
+//! Makes what came of attempts durable, however long the store takes.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::attempt::Finished;
+use super::{Mode, Shared, store_wait};
+use crate::domain::{DeliveryState, Lane, Position, Queued, Timestamp};
+use crate::queue::Slot;
+use crate::store::{Settled, Settlement, StoreError};
+use crate::telemetry::PluginUse;
+
+/// Writes settlements, trying again until the store takes them. Gives up where the store is closed, and while the
+/// dispatcher is ending: then the deliveries wait as before, and are called again after the next start.
+///
+/// Answers the slots that are free now.
+pub(super) async fn settle_durably(
+    shared: Arc<Shared>,
+    mut mode: watch::Receiver<Mode>,
+    mut finished: Vec<Finished>,
+) -> Vec<Slot> {
+    let mut settlements: Vec<Settlement> = finished.iter().map(|finished| finished.settlement(&shared)).collect();
+    let mut failures = 0;
+    let mut together = true;
+    let mut done = 0;
+    while done < finished.len() {
+        let end = if together { finished.len() } else { done + 1 };
+        match shared.with.store.settle(settlements[done..end].to_vec()).await {
+            Ok(answers) => {
+                failures = 0;
+                settled(&shared, &finished[done..end], &answers);
+                done = end;
+            }
+            Err(StoreError::Closed) => break,
+            Err(error) => {
+                failures += 1;
+                if !error.is_transient() {
+                    // One that the store can never take must not keep those it came with from being taken.
+                    together = false;
+                    settlements[done..].rotate_left(1);
+                    finished[done..].rotate_left(1);
+                }
+                tracing::error!(error = %error, failures, "Could not keep what came of an attempt; trying again.");
+                if !wait_unless_ending(&shared, &mut mode, failures).await {
+                    break;
+                }
+            }
+        }
+    }
+    finished.iter().map(|finished| finished.held.slot).collect()
+}
+
+async fn wait_unless_ending(shared: &Shared, mode: &mut watch::Receiver<Mode>, failures: u32) -> bool {
+    let clock = &shared.with.clock;
+    tokio::select! {
+        biased;
+        _ = mode.wait_for(|mode| *mode == Mode::Ending) => false,
+        () = clock.wait_until(clock.now().after(store_wait(failures))) => true,
+    }
+}
+
+fn settled(shared: &Shared, finished: &[Finished], answers: &[Settled]) {
+    let with = &shared.with;
+    let now = with.clock.now();
+    let mut waiting = Vec::new();
+    for (finished, answer) in finished.iter().zip(answers) {
+        let claim = &finished.held.claim;
+        if let Some(report) = &finished.report {
+            with.metrics.attempt_ended(&claim.channel, &report.end);
+            if let Some(plugin) = &report.plugin {
+                let used =
+                    PluginUse { duration: report.duration, fuel: report.fuel, memory_bytes: report.memory_bytes };
+                with.metrics.plugin_called(&plugin.name, &plugin.version, &report.end, used);
+            }
+        }
+        match answer {
+            Settled::Late => {
+                tracing::warn!(delivery.id = %claim.delivery, claim = claim.number, "A settlement came too late.");
+            }
+            Settled::Applied(state) => {
+                with.metrics.delivery_settled(&claim.channel, &claim.progress, state, age(finished, now));
+                tracing::debug!(
+                    delivery.id = %claim.delivery,
+                    attempts = state.attempts(),
+                    status = state.status().as_str(),
+                    "Settled a delivery."
+                );
+                if let DeliveryState::Waiting(next) = state {
+                    let lane = Lane { priority: claim.notification.priority, channel: claim.channel.clone() };
+                    let position = Position { due: next.due, delivery: claim.delivery };
+                    waiting.push(Queued { lane, position });
+                }
+            }
+        }
+    }
+    with.queue.offer_all(&waiting);
+}
+
+/// How long ago the delivery could first be tried.
+fn age(finished: &Finished, now: Timestamp) -> std::time::Duration {
+    let notification = &finished.held.claim.notification;
+    let began = notification.scheduled_at.map_or(notification.created_at, |at| at.max(notification.created_at));
+    now.since(began)
+}

@@ -1,0 +1,98 @@
+//! The real store, behind a disk that is full for a while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+
+use crate::domain::{DeliveryId, Lane, NotificationId, Position, Queued, Timestamp};
+use crate::store::{
+    Cancelled, Claim, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, Planned, Settled, Settlement,
+    StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
+};
+
+pub(super) struct Refusing {
+    store: Arc<dyn Store>,
+    settlements: AtomicU32,
+    claims: AtomicU32,
+}
+
+impl Refusing {
+    /// Refuses the first `count` settlements.
+    pub(super) fn settlements(store: Arc<dyn Store>, count: u32) -> Self {
+        Self { store, settlements: count.into(), claims: 0.into() }
+    }
+
+    /// Refuses the first `count` claims.
+    pub(super) fn claims(store: Arc<dyn Store>, count: u32) -> Self {
+        Self { store, settlements: 0.into(), claims: count.into() }
+    }
+}
+
+fn refuse(left: &AtomicU32) -> Result<(), StoreError> {
+    match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+        Ok(_) => Err(StoreError::Unavailable { reason: "the disk is full".to_owned() }),
+        Err(_) => Ok(()),
+    }
+}
+
+#[async_trait]
+impl Store for Refusing {
+    async fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Result<Vec<Claim>, StoreError> {
+        refuse(&self.claims)?;
+        self.store.claim(ids, now).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        refuse(&self.settlements)?;
+        self.store.settle(settlements).await
+    }
+
+    async fn accept(&self, planned: Vec<Planned>) -> Result<(), StoreError> {
+        self.store.accept(planned).await
+    }
+
+    async fn release(&self, claims: &[u64]) -> Result<(), StoreError> {
+        self.store.release(claims).await
+    }
+
+    async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError> {
+        self.store.cancel(id, at).await
+    }
+
+    async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError> {
+        self.store.page(lane, after, limit).await
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneDepth>, StoreError> {
+        self.store.lanes().await
+    }
+
+    async fn notification(&self, id: NotificationId) -> Result<Option<NotificationRecord>, StoreError> {
+        self.store.notification(id).await
+    }
+
+    async fn outbox(&self, after: EventNumber, limit: usize) -> Result<Vec<NumberedEvent>, StoreError> {
+        self.store.outbox(after, limit).await
+    }
+
+    async fn count(&self) -> Result<StatusCounts64, StoreError> {
+        self.store.count().await
+    }
+
+    async fn keep_template(&self, source: TemplateSource) -> Result<(), StoreError> {
+        self.store.keep_template(source).await
+    }
+
+    async fn template(&self, version: [u8; 32]) -> Result<Option<TemplateSource>, StoreError> {
+        self.store.template(version).await
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.store.stats()
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}

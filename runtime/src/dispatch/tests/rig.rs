@@ -1,0 +1,249 @@
+//! A dispatcher on the real store, with a caller that follows a script and a clock that is moved by hand.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, watch};
+
+use super::super::{Dispatcher, Neighbours, RetryPolicies};
+use crate::call::{Call, Caller, ContentSource, RenderFailure, Report};
+use crate::clock::{Clock, Entropy, ManualClock};
+use crate::config::WorkersConfig;
+use crate::domain::{
+    AttemptEnd, ChannelName, Content, DeliveryId, DeliveryState, EventBody, Notification, Outcome, Priority, Receipt,
+    Recipient, Timestamp, Trouble,
+};
+use crate::queue::{QueueHandle, WindowLimits};
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{CommitListener, Committed, DeliveryRecord, Durability, Planned, PlannedDelivery, Store};
+use crate::telemetry::Metrics;
+
+pub(super) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// How a scripted call goes.
+pub(super) enum Reply {
+    Ends(AttemptEnd),
+    Panics,
+    Hangs,
+    /// Is sent once this is true.
+    After(Arc<watch::Receiver<bool>>),
+}
+
+fn sent_end() -> AttemptEnd {
+    let receipt = Receipt { provider_id: Some("p-1".to_owned()), ..Receipt::default() };
+    AttemptEnd::Outcome(Outcome::Sent(receipt))
+}
+
+pub(super) fn sent() -> Reply {
+    Reply::Ends(sent_end())
+}
+
+pub(super) fn retry() -> Reply {
+    Reply::Ends(AttemptEnd::Outcome(Outcome::Retry {
+        after: None,
+        trouble: Trouble::Server,
+        code: Some("503".to_owned()),
+        reason: "the provider is down".to_owned(),
+    }))
+}
+
+type Script = dyn Fn(&Call) -> Reply + Send + Sync;
+
+struct ScriptedCaller {
+    script: Box<Script>,
+    calls: Mutex<Vec<Call>>,
+    begun: mpsc::Sender<DeliveryId>,
+}
+
+#[async_trait]
+impl Caller for ScriptedCaller {
+    async fn call(&self, call: Call) -> Report {
+        self.calls.lock().unwrap().push(call.clone());
+        self.begun.try_send(call.delivery).expect("a test makes few calls");
+        let end = match (self.script)(&call) {
+            Reply::Ends(end) => end,
+            Reply::Panics => panic!("the script says so"),
+            Reply::Hangs => std::future::pending().await,
+            Reply::After(gate) => {
+                let mut gate = gate.as_ref().clone();
+                gate.wait_for(|open| *open).await.expect("the test lives");
+                sent_end()
+            }
+        };
+        Report { end, duration: call.now.since(START), plugin: None, fuel: 7, memory_bytes: 8 }
+    }
+}
+
+struct OwnContent;
+
+#[async_trait]
+impl ContentSource for OwnContent {
+    async fn content(
+        &self,
+        notification: &Arc<Notification>,
+        _recipient: &Arc<Recipient>,
+    ) -> Result<Arc<Content>, RenderFailure> {
+        Ok(Arc::clone(&notification.content))
+    }
+}
+
+/// Feeds the queue and lets the test see every event.
+struct Tee {
+    queue: QueueHandle,
+    events: mpsc::Sender<EventBody>,
+}
+
+impl CommitListener for Tee {
+    fn committed(&self, committed: Committed) {
+        for numbered in &committed.events {
+            self.events.try_send(numbered.event.body.clone()).expect("a test makes few events");
+        }
+        self.queue.committed(committed);
+    }
+}
+
+pub(super) struct Setup {
+    pub(super) workers: WorkersConfig,
+    pub(super) paused: bool,
+    /// A file, for what is to be found again.
+    pub(super) path: Option<PathBuf>,
+    /// Puts something between the dispatcher and the store.
+    pub(super) between: fn(Arc<dyn Store>) -> Arc<dyn Store>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let workers = WorkersConfig { max: 2, per_worker: 8, batch: 4 };
+        Self { workers, paused: false, path: None, between: |store| store }
+    }
+}
+
+pub(super) struct Rig {
+    pub(super) clock: ManualClock,
+    pub(super) store: Arc<SqliteStore>,
+    pub(super) dispatcher: Dispatcher,
+    caller: Arc<ScriptedCaller>,
+    begun: mpsc::Receiver<DeliveryId>,
+    events: mpsc::Receiver<EventBody>,
+    entropy: Arc<Entropy>,
+}
+
+impl Rig {
+    pub(super) async fn start(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(Setup::default(), ManualClock::at(START), script).await
+    }
+
+    pub(super) async fn start_with(
+        setup: Setup,
+        clock: ManualClock,
+        script: impl Fn(&Call) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let queue = QueueHandle::new(WindowLimits::default(), Arc::new(clock.clone()));
+        let (tell, events) = mpsc::channel(10_000);
+        let (begin, begun) = mpsc::channel(10_000);
+        let store = SqliteStore::open(SqliteOptions {
+            durability: if setup.path.is_some() { Durability::Os } else { Durability::Memory },
+            path: setup.path.unwrap_or_else(|| PathBuf::from("memory")),
+            listener: Arc::new(Tee { queue: queue.clone(), events: tell }),
+        })
+        .unwrap();
+        let caller = Arc::new(ScriptedCaller { script: Box::new(script), calls: Mutex::new(Vec::new()), begun: begin });
+        let entropy = Arc::new(Entropy::fixed(clock.now().as_millis()));
+        let with = Neighbours {
+            store: (setup.between)(Arc::clone(&store) as Arc<dyn Store>),
+            queue,
+            caller: Arc::clone(&caller) as Arc<dyn Caller>,
+            content: Arc::new(OwnContent),
+            clock: Arc::new(clock.clone()),
+            entropy: Arc::clone(&entropy),
+            policies: RetryPolicies::default(),
+            metrics: Metrics::new(),
+        };
+        let dispatcher = if setup.paused {
+            Dispatcher::start_paused(&setup.workers, with).await.unwrap()
+        } else {
+            Dispatcher::start(&setup.workers, with).await.unwrap()
+        };
+        Self { clock, store, dispatcher, caller, begun, events, entropy }
+    }
+
+    /// A notification to one recipient through the channel `ops`, as `change` makes it.
+    pub(super) async fn accept(&self, change: impl FnOnce(&mut Notification)) -> DeliveryId {
+        let now = self.clock.now();
+        let id = self.entropy.notification_id(now);
+        let mut notification = Notification {
+            id,
+            kind: "info".to_owned(),
+            priority: Priority::Normal,
+            content: Arc::new(Content { text: "hi".to_owned(), ..Content::default() }),
+            actions: Vec::new(),
+            template: None,
+            data: None,
+            metadata: Vec::new(),
+            correlation_id: None,
+            group_key: None,
+            created_at: now,
+            scheduled_at: None,
+            expires_at: None,
+        };
+        change(&mut notification);
+        let due = notification.scheduled_at.unwrap_or(now);
+        let channel = ChannelName::new("ops").unwrap();
+        let delivery = PlannedDelivery { channel, recipient: Recipient::default(), due };
+        let planned = Planned { notification: Arc::new(notification), deliveries: vec![delivery] };
+        self.store.accept(vec![planned]).await.unwrap();
+        id.delivery(0)
+    }
+
+    /// The next call that begins.
+    pub(super) async fn begun(&mut self) -> DeliveryId {
+        self.begun.recv().await.expect("the caller lives")
+    }
+
+    /// The next event that `pick` wants.
+    pub(super) async fn event<T>(&mut self, pick: impl Fn(&EventBody) -> Option<T>) -> T {
+        loop {
+            let event = self.events.recv().await.expect("the store lives");
+            if let Some(wanted) = pick(&event) {
+                return wanted;
+            }
+        }
+    }
+
+    /// Waits until every one of `deliveries` is sent.
+    pub(super) async fn all_sent(&mut self, deliveries: &[DeliveryId]) {
+        let mut open: HashSet<DeliveryId> = deliveries.iter().copied().collect();
+        while !open.is_empty() {
+            let sent = self
+                .event(|event| match event {
+                    EventBody::DeliverySent { delivery, .. } => Some(*delivery),
+                    _ => None,
+                })
+                .await;
+            open.remove(&sent);
+        }
+    }
+
+    /// The calls made so far.
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.caller.calls.lock().unwrap().clone()
+    }
+
+    pub(super) async fn record(&self, delivery: DeliveryId) -> DeliveryRecord {
+        let record = self.store.notification(delivery.notification()).await.unwrap().expect("it was accepted");
+        record.deliveries[delivery.index() as usize].clone()
+    }
+
+    pub(super) async fn state(&self, delivery: DeliveryId) -> DeliveryState {
+        self.record(delivery).await.state
+    }
+
+    /// Waits until somebody waits for `at`.
+    pub(super) async fn waits_for(&self, at: Timestamp) {
+        while self.clock.next_wait() != Some(at) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
