@@ -24,11 +24,11 @@ use crate::dispatch::Dispatcher;
 use crate::domain::NotificationId;
 use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
 use crate::sandbox::{Registry, Watch};
-use crate::store::{Cancelled, Store, StoreError};
+use crate::store::{Cancelled, Store};
 use crate::telemetry::Metrics;
 
 pub use crate::sandbox::{ChannelStatus, ConsoleSink, PluginKind, PluginSource, PluginState, PluginStatus};
-pub use crate::store::{DeliveryRecord, NotificationRecord};
+pub use crate::store::{DeliveryRecord, NotificationRecord, StoreError};
 pub use builder::{BuildError, RuntimeBuilder};
 pub use draft::Notification;
 pub use handle::{Handle, OutcomeError};
@@ -119,6 +119,11 @@ impl Runtime {
         submissions: Vec<Submission>,
     ) -> Result<Vec<Result<Acceptance, Problems>>, SubmitError> {
         self.parts.intake.submit_batch(submissions).await
+    }
+
+    /// Every problem of a submission, without accepting it.
+    pub async fn examine(&self, submission: Submission) -> Problems {
+        self.parts.intake.examine(submission).await
     }
 
     /// A notification with its deliveries and their attempts.

@@ -1,0 +1,102 @@
+//! The HTTP interface: `/v1`, JSON in and out, problems by RFC 9457.
+//!
+//! *Flow:* request → `guard` (who may ask) → `body` (type, size, time) → `submission` (JSON, with all its problems) →
+//! [`Runtime`] → `wire` (what is answered).
+//!
+//! *Invariants:* a 202 is sent after the commit and never before. What is refused leaves nothing behind. No body, no
+//! address and no path is logged or counted: routes are named by their template.
+//!
+//! *Not here:* deciding anything. Every handler is one call of the runtime.
+
+mod body;
+mod decode;
+mod failure;
+mod guard;
+mod notifications;
+mod operations;
+mod submission;
+mod wire;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+
+use crate::config::ServerConfig;
+use crate::runtime::Runtime;
+use failure::Failure;
+
+/// Every route, as it is counted.
+const ROUTES: [&str; 7] = [
+    "/v1/notifications",
+    "/v1/notifications/batch",
+    "/v1/notifications/{id}",
+    "/v1/plugins",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+];
+
+/// What requests for anything else are counted as.
+const NO_ROUTE: &str = "none";
+
+/// What the handlers share.
+struct Api {
+    runtime: Runtime,
+    /// The address that is listened on: a name for this server besides the loopback ones.
+    listen: IpAddr,
+    /// In bytes.
+    body_max: u64,
+    /// In bytes.
+    batch_body_max: u64,
+}
+
+/// The routes over `runtime`.
+pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
+    let ServerConfig { listen, body_max, batch_body_max, .. } = *server;
+    let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
+    let [notifications, batch, notification, plugins, healthz, readyz, metrics] = ROUTES;
+    Router::new()
+        .route(notifications, post(notifications::submit))
+        .route(batch, post(notifications::submit_batch))
+        .route(notification, get(notifications::show))
+        .route(plugins, get(operations::plugins))
+        .route(healthz, get(operations::healthz))
+        .route(readyz, get(operations::readyz))
+        .route(metrics, get(operations::metrics))
+        .fallback(async || Failure::NotFound("no such path"))
+        .method_not_allowed_fallback(async || Failure::Method)
+        .layer(from_fn_with_state(Arc::clone(&api), watch_over))
+        .with_state(api)
+}
+
+/// Answers requests on `listener` until `stop` completes, then those under way.
+///
+/// # Errors
+///
+/// None as of now: a connection that fails is its own problem. The signature is axum's.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
+/// Refuses what is not for us, and counts every answer.
+async fn watch_over(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = ROUTES.into_iter().find(|route| matched == Some(*route)).unwrap_or(NO_ROUTE);
+    let response = if guard::is_ours(request.headers(), request.uri(), api.listen) {
+        next.run(request).await
+    } else {
+        Failure::WrongHost.into_response()
+    };
+    api.runtime.metrics().http_request(route, response.status().as_u16());
+    response
+}

@@ -1,0 +1,133 @@
+//! Everything but success, as `application/problem+json` (RFC 9457) with a stable code.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderName, StatusCode};
+
+use super::wire::{ProblemDocument, ProblemItem};
+use crate::intake::{Problems, SubmitError};
+
+/// Why a request is not answered with what it asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum Failure {
+    #[error("the body is not JSON: {message}")]
+    Malformed { message: String },
+    #[error("the notification has {} problem(s), and nothing of it is kept", .0.as_slice().len())]
+    Invalid(Problems),
+    #[error("the query has a problem: {0}")]
+    Query(String),
+    #[error("the body is over the limit of {limit} bytes")]
+    TooLarge { limit: u64 },
+    #[error("the body must be {expected}")]
+    MediaType { expected: &'static str },
+    #[error("the body did not arrive within {} s", .0.as_secs())]
+    TooSlow(Duration),
+    #[error("the body did not arrive whole")]
+    Broken,
+    #[error(
+        "requests are taken for a loopback address or `localhost` only, since no API key is configured: this one is \
+         for another host"
+    )]
+    WrongHost,
+    #[error("there is nothing here: {0}")]
+    NotFound(&'static str),
+    #[error("this path does not take that method")]
+    Method,
+    #[error("not now; ask again later")]
+    Unavailable { retry_after: Duration },
+    #[error("the request met a defect of this program, which is in its log")]
+    Internal,
+}
+
+impl Failure {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed { .. } | Self::Query(_) | Self::Broken => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed-json",
+            Self::Invalid(_) => "invalid-notification",
+            Self::Query(_) => "invalid-query",
+            Self::TooLarge { .. } => "body-too-large",
+            Self::MediaType { .. } => "unsupported-media-type",
+            Self::TooSlow(_) => "body-too-slow",
+            Self::Broken => "body-incomplete",
+            Self::WrongHost => "wrong-host",
+            Self::NotFound(_) => "not-found",
+            Self::Method => "method-not-allowed",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What the caller is told.
+    pub(super) fn document(&self) -> ProblemDocument {
+        let problems = match self {
+            Self::Invalid(problems) => problems.as_slice().iter().map(ProblemItem::from).collect(),
+            _ => Vec::new(),
+        };
+        ProblemDocument {
+            kind: "about:blank".to_owned(),
+            title: self.status().canonical_reason().unwrap_or_default().to_owned(),
+            status: self.status().as_u16(),
+            code: self.code().to_owned(),
+            detail: self.to_string(),
+            problems,
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = json(self.status(), "application/problem+json", &self.document());
+        if let Self::Unavailable { retry_after } = self {
+            let seconds = retry_after.as_secs().max(1);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<SubmitError> for Failure {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Invalid(problems) => Self::Invalid(problems),
+            SubmitError::Unavailable { retry_after, source } => {
+                tracing::warn!(error = %source, "The store does not take notifications.");
+                Self::Unavailable { retry_after }
+            }
+            SubmitError::Internal(source) => {
+                tracing::error!(error = %source, "A notification could not be stored.");
+                Self::Internal
+            }
+        }
+    }
+}
+
+/// A body of this type, never cached: what it says may be old a moment later.
+pub(super) fn json<T: serde::Serialize>(status: StatusCode, media_type: &'static str, body: &T) -> Response {
+    const NO_STORE: (HeaderName, HeaderValue) = (http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    match serde_json::to_vec(body) {
+        Ok(body) => {
+            let media_type = (CONTENT_TYPE, HeaderValue::from_static(media_type));
+            (status, [media_type, NO_STORE], body).into_response()
+        }
+        // Our own shapes have string keys and finite numbers: they do serialise.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

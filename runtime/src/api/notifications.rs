@@ -1,0 +1,201 @@
+//! `/v1/notifications`: one, many, and how they are doing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+
+use super::body::{self, Format};
+use super::decode::{self, Object, Raw};
+use super::failure::{Failure, json};
+use super::wire::{Accepted, BatchAnswer, BatchResult, NotificationView};
+use super::{Api, submission};
+use crate::config::parse_duration;
+use crate::domain::NotificationId;
+use crate::intake::{Problems, Submission, check_batch, limits::BATCH_MAX};
+use crate::runtime::{NotificationRecord, StoreError};
+
+/// A longer `wait` is answered after this all the same, with what is known then: many proxies drop a connection that
+/// is silent for longer.
+const WAIT_MAX: Duration = Duration::from_mins(5);
+
+/// Other requests get a turn after so many notifications of a batch were read.
+const BATCH_SLICE: usize = 128;
+
+const JSON: &str = "application/json";
+
+/// `POST /v1/notifications`
+pub(super) async fn submit(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let wait = wait_of(query.as_deref())?;
+    body::format_of(&headers, false)?;
+    let bytes = body::read(&headers, body, api.body_max).await?;
+    let raw = body::parse(body::text(&bytes)?).map_err(|message| Failure::Malformed { message })?;
+    let submission = examined(&api, raw).await.map_err(Failure::Invalid)?;
+    let acceptance = api.runtime.submit(submission).await?;
+    if let Some(wait) = wait {
+        // It is accepted, so nothing that goes wrong from here on may look as if it were not.
+        if let Ok(Some(record)) = api.runtime.wait(acceptance.id, wait).await {
+            return Ok(record_answer(&record));
+        }
+    }
+    Ok(json(StatusCode::ACCEPTED, JSON, &Accepted::from(&acceptance)))
+}
+
+/// `POST /v1/notifications/batch`
+pub(super) async fn submit_batch(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    refuse_unknown(query.as_deref(), &[])?;
+    let format = body::format_of(&headers, true)?;
+    let bytes = body::read(&headers, body, api.batch_body_max).await?;
+    let text = body::text(&bytes)?;
+    let items = match format {
+        Format::Json => array_items(text)?,
+        Format::Lines => line_items(text)?,
+    };
+    let mut good = Vec::with_capacity(items.len());
+    let mut refused = Vec::new();
+    for (place, item) in items.into_iter().enumerate() {
+        if place % BATCH_SLICE == BATCH_SLICE - 1 {
+            tokio::task::yield_now().await;
+        }
+        let read = match item {
+            Ok(raw) => examined(&api, raw).await.map_err(Failure::Invalid),
+            Err(message) => Err(Failure::Malformed { message }),
+        };
+        match read {
+            Ok(submission) => good.push(submission),
+            Err(failure) => refused.push((place, failure)),
+        }
+    }
+    let answers = api.runtime.submit_batch(good).await?;
+    Ok(json(StatusCode::ACCEPTED, JSON, &BatchAnswer { results: in_order(answers, refused) }))
+}
+
+/// Puts the answers of those that were handed on and the refusals of the others back in the order of the request.
+fn in_order(
+    answers: Vec<Result<crate::intake::Acceptance, Problems>>,
+    refused: Vec<(usize, Failure)>,
+) -> Vec<BatchResult> {
+    let refusal = |failure: &Failure| BatchResult::Refused { problem: failure.document() };
+    let total = answers.len() + refused.len();
+    let mut answers = answers.into_iter().map(|answer| match answer {
+        Ok(acceptance) => BatchResult::Accepted(Accepted::from(&acceptance)),
+        Err(problems) => refusal(&Failure::Invalid(problems)),
+    });
+    let mut refused = refused.into_iter().peekable();
+    (0..total)
+        .filter_map(|place| match refused.next_if(|(refused, _)| *refused == place) {
+            Some((_, failure)) => Some(refusal(&failure)),
+            None => answers.next(),
+        })
+        .collect()
+}
+
+/// `GET /v1/notifications/{id}`
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    const UNKNOWN: Failure = Failure::NotFound("no notification has this id");
+    let wait = wait_of(query.as_deref())?;
+    let id: NotificationId = id.parse().map_err(|_| UNKNOWN)?;
+    let record = match wait {
+        Some(wait) => api.runtime.wait(id, wait).await,
+        None => api.runtime.notification(id).await,
+    };
+    let record = record.map_err(|error| unreadable(&error))?.ok_or(UNKNOWN)?;
+    Ok(json(StatusCode::OK, JSON, &NotificationView::from(&record)))
+}
+
+fn unreadable(error: &StoreError) -> Failure {
+    tracing::error!(error = %error, "A notification could not be read.");
+    if error.is_transient() { Failure::Unavailable { retry_after: Duration::from_secs(5) } } else { Failure::Internal }
+}
+
+/// 200 where it has ended, 202 where time was up first.
+fn record_answer(record: &NotificationRecord) -> Response {
+    let status = if record.counts.open == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
+    json(status, JSON, &NotificationView::from(record))
+}
+
+/// One notification that could be read, or all of its problems: those of reading it and, as far as it could be read,
+/// those of checking it.
+async fn examined(api: &Api, raw: Raw<'_>) -> Result<Submission, Problems> {
+    let mut problems = Problems::default();
+    let submission = submission::read(raw, &mut problems);
+    if problems.is_empty() {
+        return Ok(submission);
+    }
+    let checked = api.runtime.examine(submission).await;
+    Err(submission::merged(problems, &checked))
+}
+
+type Items<'a> = Vec<Result<Raw<'a>, String>>;
+
+/// The notifications in an array, or in the field `notifications` of an object.
+fn array_items(text: &str) -> Result<Items<'_>, Failure> {
+    let raw = body::parse(text).map_err(|message| Failure::Malformed { message })?;
+    let mut problems = Problems::default();
+    let list = if raw.get().starts_with('{') {
+        let object = Object::read(String::new(), raw, &mut problems);
+        object.and_then(|mut object| {
+            let list = object.take("notifications", &mut problems);
+            object.finish(&["notifications"], &[], &mut problems);
+            list
+        })
+    } else {
+        Some(raw)
+    };
+    let entries = list.and_then(|list| decode::entries(list, BATCH_MAX));
+    match entries {
+        Some((_, count)) if count > BATCH_MAX => check_batch(count).map_err(Failure::Invalid)?,
+        Some(_) => {}
+        None => decode::wrong_type("", "an array, or an object with an array `notifications`,", raw, &mut problems),
+    }
+    if !problems.is_empty() {
+        return Err(Failure::Invalid(problems));
+    }
+    Ok(entries.map(|(list, _)| list.into_iter().map(Ok).collect()).unwrap_or_default())
+}
+
+/// The notifications in lines; an empty line is none.
+fn line_items(text: &str) -> Result<Items<'_>, Failure> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let items: Items<'_> = lines.take(BATCH_MAX + 1).map(body::parse).collect();
+    check_batch(items.len()).map_err(Failure::Invalid)?;
+    Ok(items)
+}
+
+/// `wait=10s`
+fn wait_of(query: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let Some(value) = refuse_unknown(query, &["wait"])?.pop() else { return Ok(None) };
+    let wait = parse_duration(&value).map_err(|error| Failure::Query(error.to_string()))?;
+    Ok(Some(wait.min(WAIT_MAX)))
+}
+
+/// The values of the parameters, which must be among `known`.
+fn refuse_unknown(query: Option<&str>, known: &[&str]) -> Result<Vec<String>, Failure> {
+    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    pairs
+        .map(|(name, value)| match known.contains(&&*name) {
+            true => Ok(value.into_owned()),
+            false => {
+                let name: String = name.chars().take(64).collect();
+                Err(Failure::Query(format!("there is no parameter `{name}`")))
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,347 @@
+//! The published shapes of HTTP answers, and nothing else. They change only by additions.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::domain::{Attempt, DeliveryState, DeliveryStatus, FailReason};
+use crate::intake::{Acceptance, AcceptedDelivery, Problem};
+use crate::runtime::{DeliveryRecord, NotificationRecord, PluginState, PluginStatus};
+
+/// The answer to a notification that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Accepted {
+    /// `ntf_…`
+    pub(super) id: String,
+    /// By index.
+    pub(super) deliveries: Vec<AcceptedItem>,
+}
+
+/// One delivery of a notification that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct AcceptedItem {
+    /// `dlv_…`
+    pub(super) id: String,
+    /// Through which channel.
+    pub(super) channel: String,
+    /// To which address; null where the channel needs none.
+    pub(super) recipient: Option<String>,
+    /// `pending`.
+    pub(super) status: String,
+}
+
+/// The answer to a batch: one result for each notification, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct BatchAnswer {
+    /// One for each.
+    pub(super) results: Vec<BatchResult>,
+}
+
+/// What became of one notification of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum BatchResult {
+    /// It was accepted.
+    Accepted(Accepted),
+    /// It was not.
+    Refused {
+        /// Why.
+        problem: ProblemDocument,
+    },
+}
+
+/// `application/problem+json`, RFC 9457.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct ProblemDocument {
+    /// `about:blank`: the title says what the status does.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// The status in words.
+    pub(super) title: String,
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// For programs; does not change.
+    pub(super) code: String,
+    /// For people.
+    pub(super) detail: String,
+    /// Everything that is wrong with what was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) problems: Vec<ProblemItem>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct ProblemItem {
+    /// A JSON Pointer (RFC 6901); empty for the whole.
+    pub(super) at: String,
+    /// For programs; does not change.
+    pub(super) code: String,
+    /// For people.
+    pub(super) message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
+}
+
+/// One notification with its deliveries.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct NotificationView {
+    /// `ntf_…`
+    pub(super) id: String,
+    /// `pending`, `sent`, `failed`, `partial` or `cancelled`.
+    pub(super) status: String,
+    /// As asked for, or `info`.
+    pub(super) kind: String,
+    /// `low`, `normal`, `high` or `critical`.
+    pub(super) priority: String,
+    /// RFC 3339.
+    pub(super) created_at: String,
+    /// RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scheduled_at: Option<String>,
+    /// RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at: Option<String>,
+    /// As asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) correlation_id: Option<String>,
+    /// As asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) title: Option<String>,
+    /// By index.
+    pub(super) deliveries: Vec<DeliveryView>,
+}
+
+/// One delivery with its attempts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct DeliveryView {
+    /// `dlv_…`
+    pub(super) id: String,
+    /// Through which channel.
+    pub(super) channel: String,
+    /// To which address; null where the channel needs none.
+    pub(super) recipient: Option<String>,
+    /// `pending`, `retrying`, `sent`, `failed` or `cancelled`.
+    pub(super) status: String,
+    /// Of `sent`: `accepted` where the provider took it and nobody will tell its final word. Of `failed`: a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<String>,
+    /// Of `failed`: `rejected`, `recipient-gone`, `exhausted`, `too-old`, `fault` or `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    /// Not called before this; RFC 3339. Where it is not final.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) due: Option<String>,
+    /// The first one first.
+    pub(super) attempts: Vec<AttemptView>,
+}
+
+/// One call of a plugin.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct AttemptView {
+    /// From 1.
+    pub(super) number: u32,
+    /// RFC 3339.
+    pub(super) started_at: String,
+    /// Milliseconds, to the microsecond.
+    pub(super) duration_ms: f64,
+    /// `sent`, `accepted`, `retry`, `rate-limited`, `rejected`, `recipient-gone`, `timeout`, or how the call failed.
+    pub(super) outcome: String,
+    /// The provider's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<String>,
+    /// A sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    /// The provider's id of the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) provider_id: Option<String>,
+    /// `name@version`; empty where no plugin was reached.
+    pub(super) plugin: String,
+    /// Units of the engine.
+    pub(super) fuel: u64,
+    /// Linear memory at the end.
+    pub(super) memory_bytes: u64,
+}
+
+/// Every plugin file there is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Plugins {
+    /// By name.
+    pub(super) plugins: Vec<PluginView>,
+}
+
+/// A plugin file, or a version of it that is still running.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct PluginView {
+    /// As it calls itself; where it could not be asked, its file's name.
+    pub(super) name: String,
+    /// Of the plugin; null where it could not be asked.
+    pub(super) version: Option<String>,
+    /// `channel` or `template-engine`; null where it is neither.
+    pub(super) kind: Option<String>,
+    /// `own` or `bundled`.
+    pub(super) source: String,
+    /// The file's name, without its folder.
+    pub(super) file: String,
+    /// Lower-case hex; null where the file was not read.
+    pub sha256: Option<String>,
+    /// In bytes.
+    pub(super) size: u64,
+    /// `serving`, `available`, `refused` or `draining`.
+    pub(super) state: String,
+    /// Of `refused`: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    /// Channels that use it.
+    pub(super) channels: Vec<String>,
+    /// Since when its state is what it is; RFC 3339.
+    pub(super) since: String,
+}
+
+/// Whether the process can do its work, part by part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Readiness {
+    /// `ready` or `not-ready`.
+    pub(super) status: String,
+    /// One for each part.
+    pub(super) components: Vec<ComponentView>,
+}
+
+/// One part of the program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct ComponentView {
+    /// `store`, `plugins`, ….
+    pub(super) name: String,
+    /// `ready` or `not-ready`.
+    pub(super) status: String,
+    /// What is wrong, or a word on its state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<String>,
+}
+
+fn filled(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+impl From<&Acceptance> for Accepted {
+    fn from(acceptance: &Acceptance) -> Self {
+        Self { id: acceptance.id.to_string(), deliveries: acceptance.deliveries.iter().map(Into::into).collect() }
+    }
+}
+
+impl From<&AcceptedDelivery> for AcceptedItem {
+    fn from(delivery: &AcceptedDelivery) -> Self {
+        Self {
+            id: delivery.id.to_string(),
+            channel: delivery.channel.to_string(),
+            recipient: filled(&delivery.address),
+            status: DeliveryStatus::Pending.as_str().to_owned(),
+        }
+    }
+}
+
+impl From<&Problem> for ProblemItem {
+    fn from(problem: &Problem) -> Self {
+        Self {
+            at: problem.at.clone(),
+            code: problem.code.as_str().to_owned(),
+            message: problem.message.clone(),
+            hint: problem.hint.clone(),
+        }
+    }
+}
+
+impl From<&NotificationRecord> for NotificationView {
+    fn from(record: &NotificationRecord) -> Self {
+        let notification = &record.notification;
+        Self {
+            id: notification.id.to_string(),
+            status: record.counts.status().as_str().to_owned(),
+            kind: notification.kind.clone(),
+            priority: notification.priority.to_string(),
+            created_at: notification.created_at.to_string(),
+            scheduled_at: notification.scheduled_at.map(|at| at.to_string()),
+            expires_at: notification.expires_at.map(|at| at.to_string()),
+            correlation_id: notification.correlation_id.clone(),
+            title: notification.content.title.clone(),
+            deliveries: record.deliveries.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&DeliveryRecord> for DeliveryView {
+    fn from(record: &DeliveryRecord) -> Self {
+        let (mut detail, mut reason, mut due) = (None, None, None);
+        match &record.state {
+            DeliveryState::Waiting(waiting) => due = Some(waiting.due.to_string()),
+            DeliveryState::Sent { unconfirmed: true, .. } => detail = Some("accepted".to_owned()),
+            DeliveryState::Sent { unconfirmed: false, .. } | DeliveryState::Cancelled { .. } => {}
+            DeliveryState::Failed { reason: why, .. } => {
+                reason = Some(why.as_str().to_owned());
+                detail = sentence_of(why);
+            }
+        }
+        Self {
+            id: record.id.to_string(),
+            channel: record.channel.to_string(),
+            recipient: filled(&record.recipient.address),
+            status: record.state.status().as_str().to_owned(),
+            detail,
+            reason,
+            due,
+            attempts: record.attempts.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+fn sentence_of(reason: &FailReason) -> Option<String> {
+    match reason {
+        FailReason::Rejected { reason, .. } | FailReason::RecipientGone { reason, .. } => filled(reason),
+        FailReason::Exhausted { last } | FailReason::TooOld { last } | FailReason::Fault { last, .. } => filled(last),
+        FailReason::Expired => None,
+    }
+}
+
+impl From<&Attempt> for AttemptView {
+    fn from(attempt: &Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            started_at: attempt.started_at.to_string(),
+            duration_ms: milliseconds(attempt.duration),
+            outcome: attempt.end.clone(),
+            code: attempt.code.clone(),
+            reason: attempt.reason.clone(),
+            provider_id: attempt.provider_id.clone(),
+            plugin: attempt.plugin.clone(),
+            fuel: attempt.fuel,
+            memory_bytes: attempt.memory_bytes,
+        }
+    }
+}
+
+impl From<&PluginStatus> for PluginView {
+    fn from(plugin: &PluginStatus) -> Self {
+        let reason = match &plugin.state {
+            PluginState::Refused { reason } => Some(reason.clone()),
+            PluginState::Serving | PluginState::Available | PluginState::Draining => None,
+        };
+        Self {
+            name: plugin.name.as_ref().map_or_else(|| plugin.file.clone(), ToString::to_string),
+            version: plugin.version.as_ref().map(ToString::to_string),
+            kind: plugin.kind.map(|kind| kind.as_str().to_owned()),
+            source: plugin.source.as_str().to_owned(),
+            file: plugin.file.clone(),
+            sha256: plugin.sha256.map(|hash| hash.to_string()),
+            size: plugin.size,
+            state: plugin.state.as_str().to_owned(),
+            reason,
+            channels: plugin.channels.iter().map(ToString::to_string).collect(),
+            since: plugin.since.to_string(),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1_000.0
+}
