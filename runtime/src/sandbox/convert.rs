@@ -241,3 +241,36 @@ pub(super) fn template_problem(problem: &template_engine::Problem) -> TemplatePr
         message: bounded(&problem.message, REASON_MAX),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_bounded_text_keeps_to_its_bound_and_holds_no_control_character(text in "\\PC{0,40}|.{0,40}", max in 3_usize..60) {
+            let kept = bounded(&text, max);
+            prop_assert!(kept.len() <= max, "{} > {max}", kept.len());
+            prop_assert!(!kept.contains(char::is_control));
+            prop_assert_eq!(text.len() > max, kept != text.replace(char::is_control, " "));
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_whole_or_left_out() {
+        assert_eq!(identifier(Some("m-1".to_owned())).as_deref(), Some("m-1"));
+        assert_eq!(identifier(Some("x".repeat(ID_MAX + 1))), None);
+        assert_eq!(identifier(Some("a\nb".to_owned())), None);
+        assert_eq!(identifier(Some(String::new())), None);
+    }
+
+    #[test]
+    fn a_receipt_keeps_a_few_short_facts() {
+        let long = ("long".to_owned(), "x".repeat(FACT_VALUE_MAX + 1));
+        let facts = [long].into_iter().chain((0..40).map(|n| (n.to_string(), String::new()))).collect();
+        let kept = receipt(wit::Receipt { provider_id: None, facts }).facts;
+        assert_eq!(kept.len(), FACTS_MAX);
+        assert_eq!(kept[0].0, "0");
+    }
+}

@@ -317,3 +317,6 @@ fn to_needs(needs: Vec<wit::Need>, problems: &mut Problems) -> Vec<Need> {
     };
     needs.into_iter().map(keep).collect()
 }
+
+#[cfg(test)]
+mod tests;

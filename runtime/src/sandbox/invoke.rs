@@ -15,6 +15,7 @@ use crate::config::CallLimits;
 use crate::domain::Interruption;
 
 use super::Sandbox;
+use super::convert::bounded;
 use super::ends::CallEnd;
 use super::limits::{FUEL_SLICE, HANDLES_MAX, HOSTCALL_BYTES_MAX};
 use super::state::{CallState, Subject};
@@ -122,7 +123,8 @@ impl Sandbox {
         drop(captured);
         let channel = state.subject.channel.as_ref();
         for line in String::from_utf8_lossy(&stdout).lines() {
-            self.console.line(channel, line);
+            // Without control characters: it may end up on an operator's terminal. Its length is bounded already.
+            self.console.line(channel, &bounded(line, usize::MAX));
         }
         if !stderr.is_empty() || dropped > 0 {
             tracing::debug!(

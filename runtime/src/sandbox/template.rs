@@ -41,9 +41,9 @@ impl Export for Check<'_> {
     type Answer = Result<Vec<TemplateVariable>, Vec<TemplateProblem>>;
 
     async fn call(self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Self::Answer> {
-        let parts = parts(self.call);
+        let source = Source::new(self.call);
         let guest = self.exports.0.load(&mut *store, instance)?;
-        Ok(match guest.call_check(store, template(self.call, &parts)).await? {
+        Ok(match guest.call_check(store, source.template()).await? {
             Ok(info) => Ok(info.variables.into_iter().map(convert::variable).collect()),
             Err(problems) => Err(problems.iter().map(convert::template_problem).collect()),
         })
@@ -60,7 +60,7 @@ impl Export for Render<'_> {
     type Answer = Result<Vec<(String, String)>, TemplateProblem>;
 
     async fn call(self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Self::Answer> {
-        let parts = parts(self.call);
+        let source = Source::new(self.call);
         let options = Options {
             locale: self.call.locale.as_deref(),
             time_zone: self.call.time_zone.as_deref(),
@@ -69,7 +69,7 @@ impl Export for Render<'_> {
             extra: &[],
         };
         let guest = self.exports.0.load(&mut *store, instance)?;
-        let rendered = guest.call_render(store, template(self.call, &parts), &self.call.data, options).await?;
+        let rendered = guest.call_render(store, source.template(), &self.call.data, options).await?;
         Ok(match rendered {
             Ok(parts) => Ok(parts.into_iter().map(|part| (part.name, part.value)).collect()),
             Err(problem) => Err(convert::template_problem(&problem)),
@@ -77,10 +77,23 @@ impl Export for Render<'_> {
     }
 }
 
-fn parts(call: &RenderCall) -> Vec<PartParam<'_>> {
-    call.parts.iter().map(|(name, value)| PartParam { name, value }).collect()
+/// A template as the contract has it.
+struct Source<'a> {
+    name: &'a str,
+    parts: Vec<PartParam<'a>>,
+    includes: Vec<PartParam<'a>>,
 }
 
-fn template<'a>(call: &'a RenderCall, parts: &'a [PartParam<'a>]) -> Template<'a> {
-    Template { name: &call.template, parts, includes: &[] }
+impl<'a> Source<'a> {
+    fn new(call: &'a RenderCall) -> Self {
+        Self { name: &call.template, parts: named(&call.parts), includes: named(&call.includes) }
+    }
+
+    fn template(&self) -> Template<'_> {
+        Template { name: self.name, parts: &self.parts, includes: &self.includes }
+    }
+}
+
+fn named(sources: &[(String, String)]) -> Vec<PartParam<'_>> {
+    sources.iter().map(|(name, value)| PartParam { name, value }).collect()
 }

@@ -1,0 +1,7 @@
+//! The sandbox with real guests in it. They are built by `make guests`.
+
+mod ends;
+mod exports;
+mod isolation;
+mod output;
+mod rig;
