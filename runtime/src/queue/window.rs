@@ -16,6 +16,17 @@ pub(super) enum Frontier {
     Everything,
 }
 
+/// Where an offer went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// Only counted.
+    Beyond,
+    /// Into memory, behind another: the head is as before.
+    Behind,
+    /// Into memory, perhaps as the head.
+    Anywhere,
+}
+
 /// Room that an empty lane keeps, in entries, so that a lane with one delivery at a time never allocates.
 const KEPT_CAPACITY: usize = 64;
 
@@ -87,19 +98,28 @@ impl Window {
         Some(head)
     }
 
-    /// A delivery waits here. Tells whether it entered memory; beyond the frontier it is only counted.
-    pub(super) fn offer(&mut self, position: Position, now: Timestamp) -> bool {
-        if self.loading.is_none() && !self.covers(position) {
+    /// A delivery waits here.
+    pub(super) fn offer(&mut self, position: Position, now: Timestamp) -> Offered {
+        if !self.covers(position) && self.loading.is_none() {
             self.beyond += 1;
-            return false;
+            return Offered::Beyond;
         }
         // One far-off schedule in the line would send all that follows to the heap.
-        if position.due <= now && self.line.back().is_none_or(|last| *last <= position) {
-            self.line.push_back(position);
-        } else {
-            self.rest.push(Reverse(position));
+        if position.due <= now {
+            match self.line.back() {
+                None => {
+                    self.line.push_back(position);
+                    return Offered::Anywhere;
+                }
+                Some(last) if *last <= position => {
+                    self.line.push_back(position);
+                    return Offered::Behind;
+                }
+                Some(_) => {}
+            }
         }
-        true
+        self.rest.push(Reverse(position));
+        Offered::Anywhere
     }
 
     /// Keeps the `keep` smallest entries and forgets the others, which the store still has. Tells how many.
