@@ -13,6 +13,7 @@ pub mod dispatch;
 pub mod domain;
 pub mod intake;
 pub mod queue;
+pub mod render;
 pub mod route;
 pub mod sandbox;
 pub mod store;
