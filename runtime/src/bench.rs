@@ -6,4 +6,5 @@
 //!
 //! *Not here:* printing. The command line does that.
 
+pub mod sandbox;
 pub mod store;

@@ -1,5 +1,7 @@
 //! A plugin ready to be called: linked once, described once.
 
+mod measure;
+
 use std::sync::Arc;
 use std::time::Duration;
 
