@@ -18,6 +18,7 @@ mod read;
 mod readers;
 mod row;
 mod schema;
+mod statements;
 mod transaction;
 mod wire;
 mod writer;
@@ -142,14 +143,17 @@ impl SqliteStore {
     }
 }
 
-/// Makes the folder and takes the lock.
+/// Makes the folder, takes the lock and makes the file.
 fn own(path: &Path) -> Result<OwnerLock, StoreError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| StoreError::Unavailable {
             reason: format!("cannot make the folder `{}`: {error}", folder.display()),
         })?;
     }
-    OwnerLock::take(path)
+    let lock = OwnerLock::take(path)?;
+    lock::open_private(path)
+        .map_err(|error| StoreError::Unavailable { reason: format!("cannot open `{}`: {error}", path.display()) })?;
+    Ok(lock)
 }
 
 /// Nothing is in flight any more, so what a cancel waited for can be cancelled.

@@ -20,13 +20,7 @@ impl OwnerLock {
         let unavailable = |error: std::io::Error| StoreError::Unavailable {
             reason: format!("cannot lock `{}`: {error}", beside.display()),
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&beside)
-            .map_err(unavailable)?;
+        let mut file = open_private(&beside).map_err(unavailable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -37,6 +31,16 @@ impl OwnerLock {
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unavailable)?;
         Ok(Self { _file: file })
     }
+}
+
+/// Opens a file, or makes it, for its owner alone: a store holds addresses and content. SQLite gives the files beside
+/// the database the same mode.
+pub(super) fn open_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn lock_path(path: &Path) -> PathBuf {

@@ -15,6 +15,7 @@ use rusqlite::{Connection, params};
 
 use super::failure::Failure;
 use super::live::{Change, Claimed, Live, OpenDelivery, notification_bytes};
+use super::statements::Statements;
 use super::{read, row};
 use crate::domain::{
     ChannelName, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, Lane, Notification, NotificationId,
@@ -110,20 +111,26 @@ pub(super) struct Effects {
 pub(super) type LaneNumbers = HashMap<Lane, i64>;
 
 /// One transaction under way on the writer's connection.
-#[derive(Debug)]
 pub(super) struct Transaction<'w> {
-    pub(super) db: &'w Connection,
-    pub(super) live: &'w Live,
-    pub(super) lanes: &'w mut LaneNumbers,
-    pub(super) effects: Effects,
+    db: &'w Connection,
+    statements: Statements<'w>,
+    live: &'w Live,
+    lanes: &'w mut LaneNumbers,
+    effects: Effects,
     /// Tallies that the operation under way has changed.
     tallies: HashMap<NotificationId, StatusCounts>,
     scratch: Vec<u8>,
 }
 
 impl<'w> Transaction<'w> {
-    pub(super) fn new(db: &'w Connection, live: &'w Live, lanes: &'w mut LaneNumbers) -> Self {
-        Self { db, live, lanes, effects: Effects::default(), tallies: HashMap::new(), scratch: Vec::new() }
+    pub(super) fn begin(db: &'w Connection, live: &'w Live, lanes: &'w mut LaneNumbers) -> Result<Self, Failure> {
+        let (effects, tallies, scratch) = (Effects::default(), HashMap::new(), Vec::new());
+        Ok(Self { db, statements: Statements::prepare(db)?, live, lanes, effects, tallies, scratch })
+    }
+
+    /// What is to take place after the commit.
+    pub(super) fn effects(self) -> Effects {
+        self.effects
     }
 
     /// Writes what `operation` asks for.
@@ -161,9 +168,7 @@ impl<'w> Transaction<'w> {
     fn accept(&mut self, one: &Accepting) -> Result<(), Failure> {
         let Accepting { notification, payload, deliveries } = one;
         let (id, count) = (notification.id, deliveries.len() as u32);
-        self.db
-            .prepare_cached("INSERT INTO notifications (id, deliveries, payload) VALUES (?1, ?2, ?3)")?
-            .execute(params![id.as_bytes(), count, payload])?;
+        self.statements.insert_notification(id, count, payload)?;
         for (index, delivery) in (0..).zip(deliveries) {
             self.accept_delivery(notification, id.delivery(index), count, delivery)?;
         }
@@ -194,20 +199,8 @@ impl<'w> Transaction<'w> {
         let progress = Waiting::fresh(*due);
         self.scratch.clear();
         row::put_state(&mut self.scratch, &DeliveryState::Waiting(progress));
-        self.db
-            .prepare_cached(
-                "INSERT INTO deliveries (notification, idx, lane, status, state, recipient)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                id.notification().as_bytes(),
-                id.index(),
-                number,
-                row::STATUS_OPEN,
-                self.scratch,
-                recipient_row
-            ])?;
-        self.insert_live(number, *due, id)?;
+        self.statements.insert_delivery(id, number, row::STATUS_OPEN, &self.scratch, recipient_row)?;
+        self.statements.insert_live(number, *due, id)?;
         self.effects.accepted.push(Queued { lane, position: Position { due: *due, delivery: id } });
         self.effects.changes.push(Change::Accepted(
             id,
@@ -250,9 +243,7 @@ impl<'w> Transaction<'w> {
         if let Some(attempt) = attempt {
             self.scratch.clear();
             row::put_attempt(&mut self.scratch, attempt);
-            self.db
-                .prepare_cached("INSERT INTO attempts (notification, idx, number, attempt) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![delivery.notification().as_bytes(), delivery.index(), attempt.number, self.scratch])?;
+            self.statements.insert_attempt(*delivery, attempt.number, &self.scratch)?;
             self.event(
                 *at,
                 EventBody::DeliveryAttempted {
@@ -338,26 +329,15 @@ impl<'w> Transaction<'w> {
         let status = state.status();
         self.scratch.clear();
         row::put_state(&mut self.scratch, state);
-        let updated = self
-            .db
-            .prepare_cached("UPDATE deliveries SET status = ?3, state = ?4 WHERE notification = ?1 AND idx = ?2")?
-            .execute(params![id.notification().as_bytes(), id.index(), row::status_number(status), self.scratch])?;
-        let deleted = self
-            .db
-            .prepare_cached("DELETE FROM live WHERE lane = ?1 AND due = ?2 AND notification = ?3 AND idx = ?4")?
-            .execute(params![
-                before.lane,
-                before.progress.due.as_millis() as i64,
-                id.notification().as_bytes(),
-                id.index()
-            ])?;
+        let updated = self.statements.update_delivery(id, row::status_number(status), &self.scratch)?;
+        let deleted = self.statements.delete_live(before.lane, before.progress.due, id)?;
         if (updated, deleted) != (1, 1) {
             return Err(Failure::Internal(format!("`{id}` is claimed but does not wait")));
         }
         self.event(at, EventBody::of_state(id, state));
         match state {
             DeliveryState::Waiting(progress) => {
-                self.insert_live(before.lane, progress.due, id)?;
+                self.statements.insert_live(before.lane, progress.due, id)?;
                 self.effects.changes.push(Change::Waiting { delivery: id, progress: *progress, at });
             }
             DeliveryState::Sent { .. } | DeliveryState::Failed { .. } | DeliveryState::Cancelled { .. } => {
@@ -365,13 +345,6 @@ impl<'w> Transaction<'w> {
                 self.count_final(id.notification(), before.siblings, status, at)?;
             }
         }
-        Ok(())
-    }
-
-    fn insert_live(&self, lane: i64, due: Timestamp, id: DeliveryId) -> Result<(), Failure> {
-        self.db
-            .prepare_cached("INSERT INTO live (lane, due, notification, idx) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![lane, due.as_millis() as i64, id.notification().as_bytes(), id.index()])?;
         Ok(())
     }
 

@@ -149,11 +149,11 @@ impl Writer {
     fn try_transact(&mut self, writes: &[Write]) -> Result<Vec<Answer>, Failure> {
         // Rolls back where it is dropped. Deferred: a batch of releases writes nothing and takes no lock.
         let guard = self.db.unchecked_transaction()?;
-        let mut transaction = Transaction::new(&guard, &self.live, &mut self.lanes);
+        let mut transaction = Transaction::begin(&self.db, &self.live, &mut self.lanes)?;
         let answers =
             writes.iter().map(|(operation, _)| transaction.perform(operation)).collect::<Result<Vec<_>, _>>()?;
-        let effects = transaction.effects;
-        write_outbox(&guard, self.last_event + 1, &effects.events)?;
+        let effects = transaction.effects();
+        write_outbox(&self.db, self.last_event + 1, &effects.events)?;
         let started = Instant::now();
         guard.commit()?;
         let commit_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
