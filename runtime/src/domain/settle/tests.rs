@@ -165,3 +165,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_cancel_during_the_attempt_holds_unless_it_was_sent() {
+    let sent = DeliveryState::Sent { at: NOW, attempts: 1, receipt: Receipt::default(), unconfirmed: true };
+    assert_eq!(settle_cancelled(sent.clone(), NOW), sent);
+    let cancelled = DeliveryState::Cancelled { at: NOW, attempts: 2 };
+    let failed = DeliveryState::Failed { at: NOW, attempts: 2, reason: FailReason::Expired };
+    let waiting = DeliveryState::Waiting(Waiting { attempts: 2, ..Waiting::fresh(NOW) });
+    for state in [failed, waiting, cancelled.clone()] {
+        assert_eq!(settle_cancelled(state, NOW), cancelled);
+    }
+}

@@ -145,7 +145,11 @@ impl Pair {
             .map(|claim| {
                 let attempts = claim.progress.attempts + 1;
                 let ends = [sent(attempts), failed(attempts), waiting(at(0), attempts), waiting(at(3), attempts)];
-                settlement(claim, ends[end % ends.len()].clone())
+                match ends.get(end) {
+                    Some(state) => settlement(claim, state.clone()),
+                    // Without a call, as when it expired.
+                    None => Settlement { attempt: None, ..settlement(claim, failed(attempts - 1)) },
+                }
             })
             .collect();
         let expected: Vec<_> = settlements.iter().map(|one| self.model.settle(one)).collect();

@@ -35,6 +35,8 @@ pub(super) struct Checkpoints {
     done: Arc<AtomicBool>,
     under_way: bool,
     frame_bytes: u64,
+    /// See [`LOG_BYTES`].
+    log_bytes: u64,
     next_at: u64,
     warned: bool,
 }
@@ -42,6 +44,10 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     /// Starts the thread; it ends when this is dropped.
     pub(super) fn start(path: &Path) -> Result<Self, Failure> {
+        Self::start_at(path, LOG_BYTES)
+    }
+
+    fn start_at(path: &Path, log_bytes: u64) -> Result<Self, Failure> {
         let connection = schema::open_reader(path)?;
         let page_bytes: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let (wake, asked) = sync_channel(1);
@@ -59,7 +65,7 @@ impl Checkpoints {
             })
             .map_err(|error| Failure::Disk(format!("cannot start a thread: {error}")))?;
         let frame_bytes = u64::from(page_bytes) + FRAME_HEADER_BYTES;
-        Ok(Self { wake, done, under_way: false, frame_bytes, next_at: LOG_BYTES, warned: false })
+        Ok(Self { wake, done, under_way: false, frame_bytes, log_bytes, next_at: log_bytes, warned: false })
     }
 
     /// Called by the writer after each commit.
@@ -78,8 +84,8 @@ impl Checkpoints {
                 checkpoint(writer, mode)?;
                 self.next_at = log_bytes + STEP_BYTES;
             }
-        } else if log_bytes < LOG_BYTES {
-            self.next_at = LOG_BYTES;
+        } else if log_bytes < self.log_bytes {
+            self.next_at = self.log_bytes;
             self.warned = false;
         } else if log_bytes >= self.next_at {
             match self.wake.try_send(()) {
@@ -101,4 +107,30 @@ fn checkpoint(connection: &Connection, mode: &str) -> Result<u64, rusqlite::Erro
     // Not cached: some pragmas take effect when they are prepared.
     let frames: i64 = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(1))?;
     Ok(u64::try_from(frames).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Durability;
+
+    #[test]
+    fn the_log_starts_afresh_while_the_writer_goes_on() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("log.db");
+        let writer = schema::open_writer(&path, Durability::Os).unwrap();
+        let mut checkpoints = Checkpoints::start_at(&path, 1 << 20).unwrap();
+        let mut longest = 0;
+        // Ends with the first commit whose log is shorter than the one before. The thread gets its turn in the end.
+        loop {
+            writer.execute("INSERT INTO outbox (count, frame) VALUES (0, zeroblob(100000))", []).unwrap();
+            let frames = checkpoint(&writer, "NOOP").unwrap();
+            if frames < longest {
+                break;
+            }
+            longest = frames;
+            checkpoints.tend(&writer);
+        }
+        assert!(longest * checkpoints.frame_bytes >= 1 << 20);
+    }
 }

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 pub(super) enum Failure {
     /// The disk: the whole batch did not happen.
     Disk(String),
-    /// The file.
+    /// A row, or the whole file.
     Damaged(String),
     /// A command that cannot be, or a defect of ours.
     Internal(String),
@@ -21,7 +21,10 @@ pub(super) enum Failure {
 impl Failure {
     /// Whether it may be the fault of one command, so that the others deserve another try.
     pub(super) const fn is_of_one_command(&self) -> bool {
-        matches!(self, Self::Internal(_))
+        match self {
+            Self::Disk(_) => false,
+            Self::Damaged(_) | Self::Internal(_) => true,
+        }
     }
 
     pub(super) fn at(self, path: &Path) -> StoreError {

@@ -281,3 +281,87 @@ pub(super) fn notification_bytes(notification: &Notification) -> usize {
         + content.parts.iter().map(|part| part.name.len() + part.value.len()).sum::<usize>()
         + notification.metadata.iter().map(pair_bytes).sum::<usize>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Content;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn accepted(n: u32, priority: Priority, due: Timestamp) -> Change {
+        let id = NotificationId::from_bytes(u128::from(n).to_be_bytes());
+        let notification = Notification {
+            id,
+            kind: "info".to_owned(),
+            priority,
+            content: Arc::new(Content { text: "x".repeat(1 << 20), ..Content::default() }),
+            actions: Vec::new(),
+            template: None,
+            data: None,
+            metadata: Vec::new(),
+            correlation_id: None,
+            group_key: None,
+            created_at: NOW,
+            scheduled_at: None,
+            expires_at: None,
+        };
+        let open = OpenDelivery {
+            lane: 1,
+            siblings: 1,
+            progress: Waiting::fresh(due),
+            channel: ChannelName::new("mail").unwrap(),
+            recipient: Arc::default(),
+            notification: Arc::new(notification),
+        };
+        Change::Accepted(id.delivery(0), open)
+    }
+
+    fn delivery(n: u32) -> DeliveryId {
+        NotificationId::from_bytes(u128::from(n).to_be_bytes()).delivery(0)
+    }
+
+    fn commit(live: &Live, changes: impl IntoIterator<Item = Change>) {
+        live.committed(changes.into_iter().collect(), [], []);
+    }
+
+    fn cached(live: &Live) -> usize {
+        live.lock().hot.len()
+    }
+
+    #[test]
+    fn the_cache_has_a_limit_and_keeps_room_for_what_goes_first() {
+        let live = Live::default();
+        commit(&live, (0..100).map(|n| accepted(n, Priority::Normal, NOW)));
+        assert_eq!(cached(&live), 47, "of 1 MiB each in 48 MiB");
+        commit(&live, (100..200).map(|n| accepted(n, Priority::Critical, NOW)));
+        assert_eq!(cached(&live), 63, "of 1 MiB each in 64 MiB");
+        assert!(live.lock().hot_bytes <= HOT_BYTES_MAX);
+
+        commit(&live, (0..200).map(|n| Change::Final(delivery(n))));
+        assert_eq!((cached(&live), live.lock().hot_bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_is_far_off_is_not_cached() {
+        let live = Live::default();
+        let later = NOW.after(HOT_HORIZON + Duration::from_millis(1));
+        commit(&live, [accepted(1, Priority::Normal, later), accepted(2, Priority::Normal, NOW)]);
+        assert_eq!(cached(&live), 1);
+        let progress = Waiting { attempts: 1, ..Waiting::fresh(later) };
+        commit(&live, [Change::Waiting { delivery: delivery(2), progress, at: NOW }]);
+        assert_eq!(cached(&live), 0);
+    }
+
+    #[test]
+    fn what_is_about_to_be_final_is_not_claimed_until_the_commit_has_ended() {
+        let live = Live::default();
+        commit(&live, [accepted(1, Priority::Normal, NOW)]);
+        assert_eq!(live.close(delivery(1), |_| false), None);
+        let during = live.claim(&[delivery(1)], NOW);
+        assert_eq!((during.claims.len(), during.unread.len()), (0, 0));
+        live.rolled_back();
+        assert_eq!(live.claim(&[delivery(1)], NOW).claims.len(), 1);
+        assert_eq!(live.close(delivery(1), |_| false), Some(1), "now its claim stands in the way");
+    }
+}

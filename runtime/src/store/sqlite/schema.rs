@@ -35,7 +35,10 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
     }
     let connection = match durability {
         Durability::Memory => Connection::open_in_memory(),
-        Durability::Full | Durability::Os => Connection::open_with_flags(path, OpenFlags::default()),
+        Durability::Full | Durability::Os => Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        ),
     };
     connection
         .map_err(Failure::from)
@@ -49,10 +52,8 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
 
 /// Opens one of the connections that read, or the one that checkpoints.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Failure> {
-    let connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI,
-    )?;
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.execute_batch("PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 5000")?;
     Ok(connection)

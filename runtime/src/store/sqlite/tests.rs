@@ -73,6 +73,41 @@ async fn a_store_in_memory_serves_and_leaves_no_file() {
 }
 
 #[tokio::test]
+async fn what_a_caller_was_told_is_on_the_disk_before_anything_is_closed() {
+    let folder = Folder::new(Durability::Full);
+    let store = open(&folder).await;
+    store.accept(vec![planned(1, &["mail", "chat"])]).await.unwrap();
+    let claim = claim_one(&*store, id(1).delivery(0)).await;
+    settle_one(&*store, &claim, sent(1)).await;
+
+    // The files as a crash at this moment would leave them.
+    let crashed = Folder::new(Durability::Full);
+    std::fs::create_dir_all(crashed.file().parent().unwrap()).unwrap();
+    for suffix in ["", "-wal"] {
+        let of = |folder: &Folder| format!("{}{suffix}", folder.file().display());
+        std::fs::copy(of(&folder), of(&crashed)).unwrap();
+    }
+    let after = open(&crashed).await;
+    assert_eq!(after.notification(id(1)).await.unwrap(), store.notification(id(1)).await.unwrap());
+    assert_eq!(after.outbox(0, 100).await.unwrap(), store.outbox(0, 100).await.unwrap());
+    claim_one(&*after, id(1).delivery(1)).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn its_files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new(Durability::Full);
+    let store = folder.try_open().unwrap();
+    store.accept(vec![planned(1, &["mail"])]).await.unwrap();
+    for entry in std::fs::read_dir(folder.file().parent().unwrap()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} has mode {mode:o}", entry.file_name());
+    }
+}
+
+#[tokio::test]
 async fn a_second_owner_is_refused_and_told_who_the_first_is() {
     let folder = Folder::new(Durability::Full);
     let first = folder.try_open().unwrap();
