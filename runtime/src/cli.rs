@@ -8,6 +8,7 @@
 //!
 //! *Not here:* what the server does. `send`, `status` and `plugins list` are clients of one over HTTP.
 
+mod bench;
 mod client;
 mod completions;
 mod config;
@@ -79,6 +80,9 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand, arg_required_else_help = true)]
     Config(config::Command),
+    /// Measure this machine
+    #[command(subcommand, arg_required_else_help = true)]
+    Bench(bench::Command),
     /// Print completions for a shell
     Completions(completions::Args),
 }
@@ -155,6 +159,7 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::Status(args) => block_on(status::run(&globals, &args)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),
         Command::Config(command) => config::run(&globals, &command),
+        Command::Bench(command) => bench::run(&globals, command),
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

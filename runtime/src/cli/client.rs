@@ -5,12 +5,13 @@ pub(super) mod wire;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use reqwest::{Method, StatusCode, Url, redirect};
+use reqwest::{RequestBuilder, StatusCode, Url, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Globals;
 use super::failure::{Exit, Failure};
+use crate::config::format_duration;
 use wire::Problem;
 
 /// How long a server may take for what it can answer at once.
@@ -67,22 +68,21 @@ impl Client {
         Ok(Self { http, base })
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Answered<T>, Failure> {
-        self.ask(Method::GET, self.url(path), None, ANSWER_LIMIT).await
-    }
-
-    /// `wait` is how long the server is to hold the answer back for the outcome.
-    pub(super) async fn post<T: DeserializeOwned>(
+    /// `wait` is how long the server is to hold its answer back for the outcome.
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
-        body: &Value,
         wait: Option<Duration>,
     ) -> Result<Answered<T>, Failure> {
         let mut url = self.url(path);
         if let Some(wait) = wait {
-            url.query_pairs_mut().append_pair("wait", &crate::config::format_duration(wait));
+            url.query_pairs_mut().append_pair("wait", &format_duration(wait));
         }
-        self.ask(Method::POST, url, Some(body), ANSWER_LIMIT + wait.unwrap_or_default()).await
+        self.ask(self.http.get(url), ANSWER_LIMIT + wait.unwrap_or_default()).await
+    }
+
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<Answered<T>, Failure> {
+        self.ask(self.http.post(self.url(path)).json(body), ANSWER_LIMIT).await
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -94,18 +94,9 @@ impl Client {
         url
     }
 
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        url: Url,
-        body: Option<&Value>,
-        limit: Duration,
-    ) -> Result<Answered<T>, Failure> {
-        let mut request = self.http.request(method, url).timeout(limit);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let mut response = request.send().await.map_err(|error| self.unreachable(error, limit))?;
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder, limit: Duration) -> Result<Answered<T>, Failure> {
+        let sent = request.timeout(limit).send().await;
+        let mut response = sent.map_err(|error| self.unreachable(error, limit))?;
         let status = response.status();
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(error, limit))? {
@@ -174,7 +165,10 @@ fn refusal(status: StatusCode, problem: Problem) -> Failure {
     }
     let exit = match status {
         StatusCode::NOT_FOUND => Exit::Nothing,
-        StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Exit::No,
+        StatusCode::REQUEST_TIMEOUT
+        | StatusCode::CONFLICT
+        | StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::SERVICE_UNAVAILABLE => Exit::No,
         status if status.is_client_error() => Exit::Usage,
         _ => Exit::Internal,
     };

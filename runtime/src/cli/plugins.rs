@@ -21,7 +21,7 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<Answer, F
 }
 
 async fn list(globals: &Globals) -> Result<Answer, Failure> {
-    let answered = Client::new(globals)?.get::<Plugins>(&["plugins"]).await?;
+    let answered = Client::new(globals)?.get::<Plugins>(&["plugins"], None).await?;
     Ok(Answer::ok(if globals.json {
         format!("{:#}\n", answered.json)
     } else {
@@ -33,16 +33,17 @@ fn show(plugins: &[Plugin], paint: Paint) -> String {
     if plugins.is_empty() {
         return "no plugins\n".to_owned();
     }
-    let mut table = Table::new(["NAME", "VERSION", "KIND", "SOURCE", "STATE", "SIZE", "CHANNELS", "REASON"]);
+    let mut table = Table::new(["NAME", "VERSION", "KIND", "SOURCE", "FILE", "SIZE", "STATE", "CHANNELS", "REASON"]);
     for plugin in plugins {
-        let Plugin { name, version, kind, source, size, state, reason, channels } = plugin;
+        let Plugin { name, version, kind, source, file, size, state, reason, channels } = plugin;
         table.row([
-            name.as_str().into(),
+            Cell::or_dash(name.as_deref()),
             Cell::or_dash(version.as_deref()),
             Cell::or_dash(kind.as_deref()),
-            Cell::or_dash(source.as_deref()),
+            source.as_str().into(),
+            file.as_str().into(),
+            format_size(*size).into(),
             Cell::status(state),
-            Cell::or_dash(size.map(format_size).as_deref()),
             Cell::or_dash(Some(&channels.join(", "))),
             Cell::or_dash(reason.as_deref()),
         ]);
@@ -60,15 +61,15 @@ mod tests {
     fn plugins_are_a_table_and_a_refused_one_says_why() {
         let answer = json!({ "plugins": [
             { "name": "slack", "version": "0.1.0", "kind": "channel", "source": "own", "file": "slack.wasm",
-              "sha256": "00", "size": 81920, "state": "active", "channels": ["ops", "dev"], "since": "x" },
-            { "name": "odd", "kind": null, "source": "own", "size": 12, "state": "refused",
-              "reason": "it is text, not WebAssembly", "channels": [] },
+              "sha256": "00", "size": 81920, "state": "serving", "channels": ["ops", "dev"], "since": "x" },
+            { "name": null, "version": null, "kind": null, "source": "own", "file": "odd.wasm", "sha256": null,
+              "size": 12, "state": "refused", "reason": "it is text, not WebAssembly", "channels": [], "since": "x" },
         ]});
         let plugins: Plugins = serde_json::from_value(answer).expect("the shape of `GET /v1/plugins`");
         assert_snapshot!(show(&plugins.plugins, Paint::Off), @r#"
-        NAME   VERSION  KIND     SOURCE  STATE    SIZE   CHANNELS  REASON
-        slack  0.1.0    channel  own     active   80KiB  ops, dev  -
-        odd    -        -        own     refused  12B    -         it is text, not WebAssembly
+        NAME   VERSION  KIND     SOURCE  FILE        SIZE   STATE    CHANNELS  REASON
+        slack  0.1.0    channel  own     slack.wasm  80KiB  serving  ops, dev  -
+        -      -        -        own     odd.wasm    12B    refused  -         it is text, not WebAssembly
         "#);
         assert_eq!(show(&[], Paint::Off), "no plugins\n");
     }

@@ -19,7 +19,9 @@ use crate::domain::Priority;
 
 /// The largest text and data that are read from standard input or a file, in bytes: the server's own default limit.
 const INPUT_MAX: u64 = 4 << 20;
-/// How often a server is asked again where it gave its answer before the time to wait was over.
+/// How long the server is asked to hold one answer back: what stands between may drop a connection that is silent.
+const HOLD: Duration = Duration::from_secs(30);
+/// How often the server is asked again at most.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
@@ -84,17 +86,18 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
     let wait = args.wait;
     let body = body(args, piped)?;
     let started = Instant::now();
-    let accepted: Answered<Accepted> = client.post(&["notifications"], &body, wait).await?;
+    let accepted: Answered<Accepted> = client.post(&["notifications"], &body).await?;
     let Some(wait) = wait else { return Ok(show_accepted(&accepted, globals)) };
-    // The answer says how each delivery stands; only the notification itself says why.
-    let mut outcome: Answered<Notification> = client.get(&["notifications", &accepted.value.id]).await?;
+    let id = accepted.value.id.as_str();
     loop {
-        let left = wait.saturating_sub(started.elapsed());
-        if left.is_zero() || outcome.value.deliveries.iter().all(is_final) {
+        let asked = Instant::now();
+        let hold = wait.saturating_sub(started.elapsed()).min(HOLD);
+        let outcome: Answered<Notification> = client.get(&["notifications", id], Some(hold)).await?;
+        if started.elapsed() >= wait || outcome.value.deliveries.iter().all(is_final) {
             return Ok(show_outcome(&outcome, globals));
         }
-        tokio::time::sleep(ASK_AGAIN.min(left)).await;
-        outcome = client.get(&["notifications", &accepted.value.id]).await?;
+        // A server that stops lets go of those who wait: it is not asked again at once.
+        tokio::time::sleep(ASK_AGAIN.saturating_sub(asked.elapsed())).await;
     }
 }
 
@@ -184,16 +187,25 @@ fn show(id: &str, status: &str, deliveries: &[Delivery], paint: Paint) -> String
             0 => "-".to_owned(),
             count => count.to_string(),
         };
-        let last = delivery.attempts.last().and_then(|attempt| attempt.reason.as_deref());
         table.row([
             delivery.channel.as_str().into(),
             Cell::or_dash(delivery.recipient.as_deref()),
             Cell::status(&delivery.status),
             attempts.into(),
-            Cell::or_dash(delivery.reason.as_deref().or(last.filter(|_| delivery.status != "sent"))),
+            Cell::or_dash(why(delivery).as_deref()),
         ]);
     }
     format!("{} {}\n{}", escaped(id), escaped(status), table.render(paint, 2))
+}
+
+/// Why it is not sent: the word and the sentence of a failed one, of another what its last attempt said.
+fn why(delivery: &Delivery) -> Option<String> {
+    match (&delivery.reason, &delivery.detail) {
+        (Some(reason), Some(detail)) => Some(format!("{reason}: {detail}")),
+        (Some(one), None) | (None, Some(one)) => Some(one.clone()),
+        (None, None) if delivery.status == "sent" => None,
+        (None, None) => delivery.attempts.last()?.reason.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn id(text: &str) -> Result<NotificationId, String> {
 }
 
 pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
-    let answered = Client::new(globals)?.get(&["notifications", &args.id.to_string()]).await?;
+    let answered = Client::new(globals)?.get(&["notifications", &args.id.to_string()], None).await?;
     Ok(Answer::ok(if globals.json {
         format!("{:#}\n", answered.json)
     } else {
@@ -61,7 +61,7 @@ fn show_delivery(delivery: &Delivery, paint: Paint) -> String {
     let to = to.map(|recipient| format!(" to {}", escaped(recipient))).unwrap_or_default();
     let mut text = format!("{} through {}{to}: ", escaped(id), escaped(channel));
     text.push_str(&paint.color(Color::of_status(status), &escaped(status)));
-    for more in [detail, reason].into_iter().flatten() {
+    for more in [reason, detail].into_iter().flatten() {
         let _ = write!(text, ", {}", escaped(more));
     }
     if let Some(due) = due {

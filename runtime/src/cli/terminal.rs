@@ -47,7 +47,7 @@ impl Color {
     /// The color of a status word, whoever's it is.
     pub(super) fn of_status(status: &str) -> Option<Self> {
         match status {
-            "sent" | "active" | "serving" => Some(Self::Green),
+            "sent" | "serving" => Some(Self::Green),
             "failed" | "refused" => Some(Self::Red),
             "retrying" | "partial" | "cancelled" => Some(Self::Yellow),
             _ => None,

@@ -31,6 +31,7 @@ fn help_lists_what_works() {
       status       Show a notification: deliveries and attempts
       plugins      Look at plugins
       config       Look at the configuration
+      bench        Measure this machine
       completions  Print completions for a shell
       help         Print this message or the help of the given subcommand(s)
 

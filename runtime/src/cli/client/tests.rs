@@ -31,7 +31,7 @@ async fn answered(status: u16, body: &'static str) -> Failure {
     let status = StatusCode::from_u16(status).expect("a status");
     let url = serve(Router::new().fallback(move || async move { (status, body).into_response() })).await;
     let client = Client::new(&globals(&url)).expect("a client");
-    let failure = client.get::<Value>(&["plugins"]).await.expect_err("a failure");
+    let failure = client.get::<Value>(&["plugins"], None).await.expect_err("a failure");
     assert!(!said(&failure, &url).contains("127.0.0.1"));
     failure
 }
@@ -43,7 +43,7 @@ async fn a_missing_server_is_told_with_what_to_do() {
         format!("http://{}", listener.local_addr().expect("an address"))
     };
     let client = Client::new(&globals(&url)).expect("a client");
-    let failure = client.get::<Value>(&["plugins"]).await.expect_err("a failure");
+    let failure = client.get::<Value>(&["plugins"], None).await.expect_err("a failure");
     assert_eq!(failure.exit, Exit::No);
     assert_snapshot!(said(&failure, &url), @r#"
     error: no server answers at `http://SERVER/`
@@ -82,6 +82,7 @@ async fn the_exit_code_follows_the_status() {
     let body = r#"{"title": "No", "status": 0, "code": "x", "problems": []}"#;
     for (status, exit) in [
         (404, Exit::Nothing),
+        (408, Exit::No),
         (409, Exit::No),
         (429, Exit::No),
         (503, Exit::No),
@@ -97,7 +98,7 @@ async fn the_exit_code_follows_the_status() {
 async fn an_answer_that_is_not_ours_is_told_apart() {
     let url = serve(Router::new().fallback(|| async { "<html>" })).await;
     let client = Client::new(&globals(&url)).expect("a client");
-    let failure = client.get::<Value>(&["plugins"]).await.expect_err("a failure");
+    let failure = client.get::<Value>(&["plugins"], None).await.expect_err("a failure");
     assert_snapshot!(said(&failure, &url), @r#"
     error: `http://SERVER/` answered with status 200, and not as a Campanile server would
 

@@ -44,7 +44,9 @@ pub(in crate::cli) struct Delivery {
     /// Empty where the channel needs no address.
     pub(in crate::cli) recipient: Option<String>,
     pub(in crate::cli) status: String,
+    /// A sentence.
     pub(in crate::cli) detail: Option<String>,
+    /// A word, where it failed.
     pub(in crate::cli) reason: Option<String>,
     /// When it is tried next.
     pub(in crate::cli) due: Option<String>,
@@ -74,11 +76,13 @@ pub(in crate::cli) struct Plugins {
 
 #[derive(Debug, Deserialize)]
 pub(in crate::cli) struct Plugin {
-    pub(in crate::cli) name: String,
+    /// Like the version and the kind missing where it could not be asked.
+    pub(in crate::cli) name: Option<String>,
     pub(in crate::cli) version: Option<String>,
     pub(in crate::cli) kind: Option<String>,
-    pub(in crate::cli) source: Option<String>,
-    pub(in crate::cli) size: Option<u64>,
+    pub(in crate::cli) source: String,
+    pub(in crate::cli) file: String,
+    pub(in crate::cli) size: u64,
     pub(in crate::cli) state: String,
     pub(in crate::cli) reason: Option<String>,
     #[serde(default)]

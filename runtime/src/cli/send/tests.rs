@@ -94,12 +94,12 @@ fn waiting_takes_a_minute_or_what_is_said() {
 
 /// A server whose one delivery is first pending, then `outcome` from the second look on.
 async fn server_with(outcome: &'static str) -> String {
-    let accepted = |RawQuery(query): RawQuery| async move {
-        assert_eq!(query.as_deref(), Some("wait=1m"));
-        Json(json!({ "id": "ntf_1", "deliveries": [{ "id": "dlv_1_0", "channel": "ops", "status": "pending" }] }))
-    };
+    let accepted = Json(json!({
+        "id": "ntf_1", "deliveries": [{ "id": "dlv_1_0", "channel": "ops", "recipient": null, "status": "pending" }],
+    }));
     let looks = Arc::new(AtomicUsize::new(0));
-    let notification = move || async move {
+    let notification = move |RawQuery(query): RawQuery| async move {
+        assert!(query.is_some_and(|query| query.starts_with("wait=")), "the server is asked to wait");
         let status = if looks.fetch_add(1, Ordering::Relaxed) == 0 { "pending" } else { outcome };
         let delivery = json!({ "id": "dlv_1_0", "channel": "ops", "status": status, "reason": "why" });
         Json(json!({
@@ -107,8 +107,9 @@ async fn server_with(outcome: &'static str) -> String {
             "deliveries": [delivery],
         }))
     };
-    let routes =
-        Router::new().route("/v1/notifications", post(accepted)).route("/v1/notifications/{id}", get(notification));
+    let routes = Router::new()
+        .route("/v1/notifications", post(|| async { accepted }))
+        .route("/v1/notifications/{id}", get(notification));
     serve(routes).await
 }
 

@@ -1,0 +1,133 @@
+//! `campanile bench`: measures this machine.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::failure::{Exit, Failure};
+use super::terminal::{Paint, escaped};
+use super::{Answer, Globals};
+use crate::bench::store;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// The embedded store: accepts, completions and both, at every durability
+    Store {
+        /// Folder on the disk to measure; what is made in it is removed at the end
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+}
+
+pub(super) fn run(globals: &Globals, command: Command) -> Result<Answer, Failure> {
+    // All cores, as the server has them.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("the asynchronous runtime does not start")?;
+    let (parameters, figures) = runtime.block_on(measure(command))?;
+    if globals.json {
+        return Ok(Answer::ok(format!("{figures:#}\n")));
+    }
+    Ok(Answer::ok(format!("{parameters}\n{}\n\n{}", machine(), show(&figures, globals.paint_stdout()))))
+}
+
+/// Runs one bench. Gives its parameters in words, and its figures.
+async fn measure(command: Command) -> Result<(String, Value), Failure> {
+    match command {
+        Command::Store { dir } => {
+            let params = store::StoreParams { folder: dir, ..store::StoreParams::default() };
+            let parameters = format!("{} s per row, in `{}`", params.time_per_row.as_secs(), params.folder.display());
+            let measured = store::run(&params).await.context("the store cannot be measured");
+            let figures = measured.map_err(|error| {
+                Failure::new(Exit::No, error).hint("name a folder that can be written with `--dir`")
+            })?;
+            Ok((parameters, json(&figures)?))
+        }
+    }
+}
+
+fn json(figures: &impl serde::Serialize) -> Result<Value, Failure> {
+    Ok(serde_json::to_value(figures).context("the figures cannot be written as JSON")?)
+}
+
+/// What the figures are true for.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let build = if cfg!(debug_assertions) { ", not a release build" } else { "" };
+    format!("{cores} cores, {} {}{build}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+/// An object as a line for each key; an array of objects as a table.
+fn show(figures: &Value, paint: Paint) -> String {
+    let Value::Object(figures) = figures else { return format!("{}\n", plain(figures)) };
+    let width = figures.keys().map(String::len).max().unwrap_or(0);
+    let mut text = String::new();
+    for (key, value) in figures {
+        // Writing to a `String` cannot fail.
+        let _ = match value {
+            Value::Array(rows) if rows.iter().all(Value::is_object) => write!(text, "{}", show_rows(rows, paint)),
+            _ => writeln!(text, "{} {}", paint.dim(&format!("{key:<width$}")), plain(value)),
+        };
+    }
+    text
+}
+
+/// Rows that all have the keys of the first one.
+fn show_rows(rows: &[Value], paint: Paint) -> String {
+    let Some(Value::Object(first)) = rows.first() else { return String::new() };
+    let cells = |row: &Value| -> Vec<String> { first.keys().map(|key| plain(&row[key])).collect() };
+    let texts: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let mut text = String::new();
+    let widths: Vec<usize> = first
+        .keys()
+        .enumerate()
+        .map(|(column, key)| texts.iter().map(|row| row[column].chars().count()).chain([key.len()]).max().unwrap_or(0))
+        .collect();
+    let line = |cells: Vec<&str>| -> String {
+        // Figures are compared by their last digits: to the right.
+        let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
+        padded.join("  ")
+    };
+    let _ = writeln!(text, "{}", paint.dim(&line(first.keys().map(String::as_str).collect())));
+    for row in &texts {
+        let _ = writeln!(text, "{}", line(row.iter().map(String::as_str).collect()));
+    }
+    text
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => escaped(text),
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| format!("{} {}", escaped(key), plain(value))).collect::<Vec<_>>().join(", ")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    #[test]
+    fn figures_are_lines_and_rows_a_table() {
+        let figures = json!({
+            "calls_per_second": 98_000, "ns_per_op": { "1": 40, "1000": 41.5 }, "durability": "full",
+            "rows": [
+                { "batch": 100, "accepts_per_second": 90_000 },
+                { "batch": 1000, "accepts_per_second": 120_000 },
+            ],
+        });
+        assert_snapshot!(show(&figures, Paint::Off), @r#"
+        calls_per_second 98000
+        durability       full
+        ns_per_op        1 40, 1000 41.5
+        accepts_per_second  batch
+                     90000    100
+                    120000   1000
+        "#);
+    }
+}
