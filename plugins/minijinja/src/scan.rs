@@ -84,8 +84,12 @@ impl<'e> Scan<'e> {
     }
 
     fn source(&mut self, name: &str, tree: &ast::Stmt<'_>, runs: Runs) {
-        self.path.push(name.to_owned());
-        self.in_scope(&["self"], |scan| scan.statement(tree, runs));
+        self.within(name, |scan| scan.in_scope(&["self"], |scan| scan.statement(tree, runs)));
+    }
+
+    fn within(&mut self, source: &str, walk: impl FnOnce(&mut Self)) {
+        self.path.push(source.to_owned());
+        walk(self);
         self.path.pop();
     }
 

@@ -46,7 +46,7 @@ impl Scan<'_> {
                 self.assign(&set.target);
             }
             Stmt::SetBlock(set) => {
-                self.in_scope(&[], |scan| scan.statements(&set.body, runs));
+                self.statements(&set.body, runs);
                 self.optional(set.filter.as_ref(), runs);
                 self.assign(&set.target);
             }
@@ -56,7 +56,7 @@ impl Scan<'_> {
             }
             Stmt::FilterBlock(block) => {
                 self.expression(&block.filter, runs, Use::Spared);
-                self.in_scope(&[], |scan| scan.statements(&block.body, runs));
+                self.statements(&block.body, runs);
             }
             // Another template may put its own in this place.
             Stmt::Block(block) => self.in_scope(&["super"], |scan| scan.statements(&block.body, Runs::Maybe)),
@@ -98,7 +98,7 @@ impl Scan<'_> {
         });
     }
 
-    /// An include reads the variables of the place it stands in, so it is walked there too.
+    /// An include reads and sets the variables of the place it stands in, so it is walked there too.
     fn include(&mut self, include: &Include<'_>, runs: Runs) {
         if !include.ignore_missing {
             self.reference(&include.name);
@@ -111,7 +111,7 @@ impl Scan<'_> {
         }
         // One that does not parse is reported for itself.
         if let Ok(tree) = parse(source, &name, Default::default()) {
-            self.source(&name, &tree, runs);
+            self.within(&name, |scan| scan.statement(&tree, runs));
         }
     }
 }
