@@ -7,6 +7,7 @@
 //! back and done again in halves, until that command stands alone: it fails, the others do not.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -83,12 +84,12 @@ impl Writer {
     }
 
     /// One turn of the loop: `first` and what has queued behind it.
-    pub(super) fn step(&mut self, first: Command, commands: &mut mpsc::Receiver<Command>) -> std::ops::ControlFlow<()> {
+    pub(super) fn step(&mut self, first: Command, commands: &mut mpsc::Receiver<Command>) -> ControlFlow<()> {
         let mut writes = Vec::new();
         let mut reads = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
-        let mut flow = std::ops::ControlFlow::Continue(());
+        let mut flow = ControlFlow::Continue(());
         while let Some(command) = next {
             match command {
                 Command::Write { operation, reply } => {
@@ -97,7 +98,7 @@ impl Writer {
                 }
                 Command::Read(job) => reads.push(job),
                 Command::Close => {
-                    flow = std::ops::ControlFlow::Break(());
+                    flow = ControlFlow::Break(());
                     break;
                 }
             }
@@ -107,6 +108,10 @@ impl Writer {
         self.write(writes);
         for job in reads {
             job(&self.db);
+        }
+        // Last: nobody has to wait for it.
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.tend(&self.db);
         }
         flow
     }
@@ -178,9 +183,6 @@ impl Writer {
             self.last_event += events.len() as u64;
             let events = (first..).zip(events).map(|(number, event)| NumberedEvent { number, event }).collect();
             self.listener.committed(Committed { accepted, events });
-        }
-        if let Some(checkpoints) = &mut self.checkpoints {
-            checkpoints.tend(&self.db);
         }
     }
 }
