@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use crate::domain::{ChannelName, PluginName, Priority, RetryPolicy};
 
+pub(crate) use nearest::nearest;
 pub use place::{ConfigError, Place, Problem};
 pub use print::Secrets;
 pub use source::{Loaded, Source};

@@ -3,6 +3,7 @@
 //!
 //! ARCHITECTURE.md in the repository is the map of the rooms below.
 
+pub mod api;
 pub mod bench;
 pub mod call;
 pub mod capability;
@@ -15,6 +16,11 @@ pub mod intake;
 pub mod queue;
 pub mod render;
 pub mod route;
+pub mod runtime;
 pub mod sandbox;
 pub mod store;
 pub mod telemetry;
+
+pub use config::Config;
+pub use domain::Priority;
+pub use runtime::{Notification, Runtime};

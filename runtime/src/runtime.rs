@@ -85,7 +85,6 @@ pub struct ComponentHealth {
 
 impl Runtime {
     /// Starts with the default configuration; nothing runs before [`RuntimeBuilder::build`].
-    #[must_use]
     pub fn builder() -> RuntimeBuilder {
         RuntimeBuilder::default()
     }
@@ -178,7 +177,11 @@ impl Runtime {
         let store = self.parts.store.lanes().await.err().map(|error| error.to_string());
         let mut components = vec![
             ComponentHealth { name: "store".to_owned(), ready: store.is_none(), detail: store },
-            ComponentHealth { name: "workers".to_owned(), ready: true, detail: Some(format!("{} in flight", self.parts.dispatcher.in_flight())) },
+            ComponentHealth {
+                name: "workers".to_owned(),
+                ready: true,
+                detail: Some(format!("{} in flight", self.parts.dispatcher.in_flight())),
+            },
         ];
         components.extend(self.channels().into_iter().map(|channel| ComponentHealth {
             name: format!("channel:{}", channel.name),

@@ -49,7 +49,7 @@ pub(super) async fn submit(
     Ok(json(StatusCode::ACCEPTED, JSON, &Accepted::from(&acceptance)))
 }
 
-/// `POST /v1/notifications/batch`
+/// `POST /v1/notifications/batch`. 200 says that each result speaks for itself: some may be refusals.
 pub(super) async fn submit_batch(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
@@ -80,7 +80,7 @@ pub(super) async fn submit_batch(
         }
     }
     let answers = api.runtime.submit_batch(good).await?;
-    Ok(json(StatusCode::ACCEPTED, JSON, &BatchAnswer { results: in_order(answers, refused) }))
+    Ok(json(StatusCode::OK, JSON, &BatchAnswer { results: in_order(answers, refused) }))
 }
 
 /// Puts the answers of those that were handed on and the refusals of the others back in the order of the request.

@@ -1,7 +1,7 @@
 //! What somebody meant to write.
 
 /// The one of `known` that `word` is most likely a slip of, if any is near.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |other: &str| strsim::damerau_levenshtein(word, other);
     let near = known.min_by_key(|other| distance(other))?;
     // A third of a word's letters may be wrong: more, and anything is near to everything.

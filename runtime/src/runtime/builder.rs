@@ -8,9 +8,9 @@ use tokio::sync::Mutex;
 use super::adapters::{Commits, Pins};
 use super::outcomes::Outcomes;
 use super::{Parts, Runtime};
+use crate::call::TemplateCaller;
 use crate::capability::http::SystemResolver;
 use crate::clock::{Clock, Entropy, SystemClock};
-use crate::call::TemplateCaller;
 use crate::config::{Config, ConfigError, TemplatesConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
 use crate::domain::RetryPolicy;
@@ -117,15 +117,13 @@ impl RuntimeBuilder {
         let registry = open_registry(&config, &clock, console).await?;
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
-        let commits =
-            Commits { queue: queue.clone(), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) };
+        let commits = Commits { queue: queue.clone(), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) };
         let store = open_store(&config, Arc::new(commits)).await?;
 
         let engines: Arc<dyn TemplateCaller> = Arc::clone(&registry) as _;
         let TemplatesConfig { dir, strict } = config.templates.clone();
         let options = TemplateOptions { dir, strict };
-        let templates =
-            TemplateRegistry::new(options, Arc::clone(&engines), Arc::clone(&store), Arc::clone(&clock));
+        let templates = TemplateRegistry::new(options, Arc::clone(&engines), Arc::clone(&store), Arc::clone(&clock));
         let intake = Intake {
             store: Arc::clone(&store),
             channels: Arc::clone(&registry) as _,
@@ -147,17 +145,8 @@ impl RuntimeBuilder {
         };
         let dispatcher = Dispatcher::start(&config.workers, neighbours).await?;
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
-        let parts = Parts {
-            config,
-            clock,
-            metrics,
-            store,
-            registry,
-            watch: Mutex::new(watch),
-            intake,
-            outcomes,
-            dispatcher,
-        };
+        let parts =
+            Parts { config, clock, metrics, store, registry, watch: Mutex::new(watch), intake, outcomes, dispatcher };
         Ok(Runtime { parts: Arc::new(parts) })
     }
 }
