@@ -381,3 +381,6 @@ async fn listing(dir: Option<PathBuf>) -> Listing {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

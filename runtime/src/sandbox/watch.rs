@@ -159,3 +159,6 @@ fn watcher(dir: &Path, rings: &Arc<Notify>) -> notify::Result<RecommendedWatcher
     watcher.watch(&dir, RecursiveMode::NonRecursive)?;
     Ok(watcher)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ impl Caller for Registry {
 }
 
 impl Registry {
-    async fn ready(&self, name: &ChannelName) -> Option<Arc<ReadyChannel>> {
+    pub(super) async fn ready(&self, name: &ChannelName) -> Option<Arc<ReadyChannel>> {
         let ready = self.current.load().ready(name).cloned();
         if ready.is_some() {
             return ready;

@@ -1,0 +1,187 @@
+//! A registry over folders of its own, with real plugins to put into them. These are built by `make guests`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::call::{Call, Caller, Report};
+use crate::capability::http::SystemResolver;
+use crate::clock::ManualClock;
+use crate::config::{CallLimits, ChannelConfig, PluginsConfig};
+use crate::domain::{
+    AttemptEnd, ChannelName, Content, Notification, NotificationId, Outcome, PluginName, Priority, Recipient, Timestamp,
+};
+use crate::sandbox::folder::{self, Settling};
+use crate::sandbox::registry::version::Version;
+use crate::sandbox::{ConsoleSink, PluginState, PluginStatus, Registry, RegistrySettings, Sandbox, SandboxSettings};
+
+/// A plugin as it is built.
+pub(crate) fn guest(name: &str) -> Vec<u8> {
+    let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/wasm32-wasip2/release"));
+    let folder = std::env::var_os("CAMPANILE_GUESTS").map_or_else(default, PathBuf::from);
+    let path = folder.join(name).with_extension("wasm");
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make guests` first", path.display()))
+}
+
+/// The same plugin in another file: one more custom section changes its hash and nothing else.
+pub(crate) fn edition(name: &str, number: u8) -> Vec<u8> {
+    let mut bytes = guest(name);
+    bytes.extend([0, 8, 7, b'e', b'd', b'i', b't', b'i', b'o', number]);
+    bytes
+}
+
+/// The same plugin with one of its words for another of the same length.
+pub(crate) fn patched(name: &str, word: &str, other: &str) -> Vec<u8> {
+    assert_eq!(word.len(), other.len());
+    let mut bytes = guest(name);
+    let at = bytes.windows(word.len()).position(|found| found == word.as_bytes()).expect("the word is in the plugin");
+    bytes[at..at + word.len()].copy_from_slice(other.as_bytes());
+    bytes
+}
+
+#[derive(Debug, Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl ConsoleSink for Lines {
+    fn line(&self, _channel: Option<&ChannelName>, line: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+    }
+}
+
+/// Folders, and what is to be opened over them.
+pub(crate) struct Rig {
+    root: TempDir,
+    pub(crate) channels: BTreeMap<ChannelName, ChannelConfig>,
+    pub(crate) clock: ManualClock,
+    settling: Settling,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().expect("a folder");
+        for folder in ["own", "bundled"] {
+            fs::create_dir(root.path().join(folder)).expect("a folder");
+        }
+        let clock = ManualClock::at(Timestamp::from_millis(1_000));
+        Self { root, channels: BTreeMap::new(), clock, settling: Settling::default() }
+    }
+
+    /// A channel in the configuration.
+    pub(crate) fn with_channel(mut self, name: &str, plugin: &str, config: Value) -> Self {
+        let Value::Object(config) = config else { panic!("a config is an object") };
+        let channel = ChannelConfig {
+            plugin: plugin.parse().expect("a name"),
+            config,
+            allow_hosts: Vec::new(),
+            allow_networks: Vec::new(),
+            retry: "default".to_owned(),
+            priority: Some(Priority::Low),
+            limits: CallLimits::default(),
+        };
+        self.channels.insert(name.parse().expect("a name"), channel);
+        self
+    }
+
+    pub(crate) fn own(&self, file: &str) -> PathBuf {
+        self.root.path().join("own").join(file)
+    }
+
+    pub(crate) fn bundled(&self, file: &str) -> PathBuf {
+        self.root.path().join("bundled").join(file)
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.root.path().join("cache")
+    }
+
+    /// Puts a file into a folder as it should be done: whole, under its name, at once.
+    pub(crate) fn put(&self, path: &PathBuf, bytes: &[u8]) {
+        let half = self.root.path().join("half");
+        fs::write(&half, bytes).and_then(|()| fs::rename(half, path)).expect("written");
+    }
+
+    pub(crate) async fn open(&self) -> Arc<Registry> {
+        let settings = SandboxSettings { in_flight: 4, memory_max: 64 << 20, console: Arc::new(Lines::default()) as _ };
+        let sandbox = Sandbox::new(settings).expect("the engine runs here");
+        let plugins = PluginsConfig {
+            dir: self.root.path().join("own"),
+            bundled_dir: Some(self.root.path().join("bundled")),
+            watch: true,
+            cache_dir: self.cache(),
+            defaults: CallLimits::default(),
+        };
+        let resolver = Arc::new(SystemResolver);
+        let settings = RegistrySettings { plugins, channels: self.channels.clone(), resolver };
+        Registry::open(sandbox, settings, Arc::new(self.clock.clone())).await
+    }
+
+    /// Looks at the folder as the watch does: until everything in it has come to rest.
+    pub(crate) async fn look(&mut self, registry: &Registry) {
+        for _ in 0..2 {
+            let listing = folder::list(&self.root.path().join("own")).expect("a folder");
+            registry.follow(&self.settling.look(listing)).await;
+        }
+    }
+}
+
+/// Each plugin file on a line: what, where from, how it is doing.
+pub(crate) fn table(registry: &Registry) -> String {
+    let line = |status: PluginStatus| {
+        let name = status.name.as_ref().map_or("?", PluginName::as_str).to_owned();
+        let version = status.version.map(|version| format!("@{version}")).unwrap_or_default();
+        let channels: Vec<_> = status.channels.iter().map(ChannelName::as_str).collect();
+        let more = match &status.state {
+            PluginState::Refused { reason } => format!(": {reason}"),
+            PluginState::Serving | PluginState::Available | PluginState::Draining => {
+                format!(" [{}]", channels.join(" "))
+            }
+        };
+        format!("{name}{version} {}/{} {}{more}", status.source.as_str(), status.file, status.state.as_str())
+    };
+    registry.plugins().into_iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What a channel's calls reach right now.
+pub(super) async fn version(registry: &Registry, channel: &str) -> Arc<Version> {
+    let name: ChannelName = channel.parse().expect("a name");
+    Arc::clone(&registry.ready(&name).await.expect("it is ready").version)
+}
+
+pub(crate) async fn send(registry: &Registry, channel: &str) -> Report {
+    let content =
+        Arc::new(Content { title: None, text: "ding".to_owned(), html: None, markdown: None, parts: Vec::new() });
+    let id = NotificationId::from_bytes([1; 16]);
+    let notification = Notification {
+        id,
+        kind: "info".to_owned(),
+        priority: Priority::Normal,
+        content: Arc::clone(&content),
+        actions: Vec::new(),
+        template: None,
+        data: None,
+        metadata: Vec::new(),
+        correlation_id: None,
+        group_key: None,
+        created_at: Timestamp::from_millis(0),
+        scheduled_at: None,
+        expires_at: None,
+    };
+    let call = Call {
+        channel: channel.parse().expect("a name"),
+        delivery: id.delivery(0),
+        attempt: 1,
+        recipient: Arc::new(Recipient::default()),
+        notification: Arc::new(notification),
+        content,
+        now: Timestamp::from_millis(1_000),
+    };
+    registry.call(call).await
+}
+
+pub(crate) fn is_sent(report: &Report) -> bool {
+    matches!(report.end, AttemptEnd::Outcome(Outcome::Sent(_)))
+}

@@ -1,0 +1,88 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::clock::{ManualClock, SystemClock};
+use crate::domain::Timestamp;
+use crate::sandbox::registry::tests::rig::{Rig, guest, is_sent, send, table};
+
+/// Waits for a change after which the plugins are as they should be. The limit is only for a test that fails.
+async fn until(registry: &Registry, wanted: &str) {
+    let mut changes = registry.changes();
+    let seen = async {
+        while table(registry) != wanted {
+            changes.changed().await.expect("the registry is there");
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(60), seen).await.is_err() {
+        panic!("wanted `{wanted}`, there is `{}`", table(registry));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_dropped_in_is_served_and_one_that_is_removed_is_not() {
+    let rig = Rig::new();
+    let registry = rig.open().await;
+    let watch = Watch::start(Arc::clone(&registry), Arc::new(SystemClock));
+    fs::write(rig.own("console.wasm"), guest("console")).expect("written");
+    until(&registry, "console@0.1.0 own/console.wasm serving [console]").await;
+    assert!(is_sent(&send(&registry, "console").await));
+    fs::remove_file(rig.own("console.wasm")).expect("removed");
+    until(&registry, "").await;
+    watch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_not_there_is_made_and_one_made_anew_is_followed() {
+    let rig = Rig::new();
+    fs::remove_dir(rig.own("")).expect("removed");
+    let registry = rig.open().await;
+    let clock = ManualClock::at(Timestamp::from_millis(0));
+    let watch = Watch::start(Arc::clone(&registry), Arc::new(clock.clone()));
+    let run = tokio::spawn(run_on(clock));
+    while !rig.own("").is_dir() {
+        tokio::task::yield_now().await;
+    }
+    fs::rename(rig.own(""), rig.bundled("away")).expect("moved away");
+    while !rig.own("").is_dir() {
+        tokio::task::yield_now().await;
+    }
+    rig.put(&rig.own("null.wasm"), &guest("null"));
+    until(&registry, "null@0.1.0 own/null.wasm serving [null]").await;
+    run.abort();
+    watch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gives_no_notice_is_found_by_the_next_rescan() {
+    let rig = Rig::new();
+    // A change behind a link happens in another folder.
+    symlink(rig.bundled("elsewhere"), rig.own("null.wasm")).expect("a link");
+    let registry = rig.open().await;
+    let clock = ManualClock::at(Timestamp::from_millis(0));
+    let watch = Watch::start(Arc::clone(&registry), Arc::new(clock.clone()));
+    rig.put(&rig.bundled("elsewhere"), &guest("null"));
+    let run = tokio::spawn(run_on(clock));
+    until(&registry, "null@0.1.0 own/null.wasm serving [null]").await;
+    run.abort();
+    watch.stop().await;
+}
+
+#[tokio::test]
+async fn a_watch_stops_when_it_is_told() {
+    let rig = Rig::new();
+    let registry = rig.open().await;
+    let watch = Watch::start(Arc::clone(&registry), Arc::new(rig.clock.clone()));
+    watch.stop().await;
+    assert_eq!(Arc::strong_count(&registry), 1, "its task is gone");
+}
+
+/// Time goes on as soon as everybody waits for it.
+async fn run_on(clock: ManualClock) {
+    loop {
+        if let Some(at) = clock.next_wait() {
+            clock.advance(at.since(clock.now()));
+        }
+        tokio::task::yield_now().await;
+    }
+}
