@@ -12,9 +12,11 @@ mod bench;
 mod client;
 mod completions;
 mod config;
+mod demo;
 mod failure;
 mod plugins;
 mod send;
+mod serve;
 mod status;
 mod table;
 mod terminal;
@@ -70,6 +72,10 @@ struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server
+    Serve(serve::Args),
+    /// Show the whole story on this machine, on loopback and in a folder of its own
+    Demo(demo::Args),
     /// Send a notification
     Send(Box<send::Args>),
     /// Show a notification: deliveries and attempts
@@ -155,6 +161,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(cli: Cli) -> Result<Answer, Failure> {
     let Cli { globals, command } = cli;
     match command {
+        Command::Serve(args) => serve::run(&globals, &args),
+        Command::Demo(args) => demo::run(&args),
         Command::Send(args) => block_on(send::run(&globals, *args)),
         Command::Status(args) => block_on(status::run(&globals, &args)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),

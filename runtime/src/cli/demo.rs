@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
+use super::Answer;
+use super::failure::{Exit, Failure};
 use crate::config::{ChannelConfig, Config};
 use crate::domain::{ChannelName, PluginName, Priority};
 use crate::runtime::{Handle, Notification, NotificationRecord, PluginSource, PluginState, PluginStatus, Runtime};
@@ -27,14 +29,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 const TEMPLATE: &str = "{{ host }} is at {{ percent }} %{% if percent > 90 %} and needs attention{% endif %}";
 
-/// Runs the demo and takes its folder away again. With `stay`, the runtime goes on until it is interrupted.
-pub(super) async fn run(stay: bool) -> anyhow::Result<()> {
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// End when the story is told, instead of going on until interrupted
+    #[arg(long)]
+    exit: bool,
+}
+
+/// Runs the demo and takes its folder away again.
+pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
     let home = std::env::temp_dir().join(format!("campanile-demo-{}", std::process::id()));
     fs::create_dir_all(home.join("plugins-enabled")).context("cannot make a folder for the demo")?;
-    let told = tell(&home, stay).await;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("the asynchronous runtime does not start")?;
+    let told = runtime.block_on(tell(&home, !args.exit));
     // The demo's own folder; what is left of it does no harm.
     fs::remove_dir_all(&home).ok();
-    told
+    told.map(|()| Answer::ok("")).map_err(|error| Failure::new(Exit::No, error))
 }
 
 async fn tell(home: &Path, stay: bool) -> anyhow::Result<()> {
@@ -130,7 +141,8 @@ async fn drop_in(runtime: &Runtime, home: &Path) -> anyhow::Result<Handle> {
     fs::write(folder.join("broken.wasm"), "not a component")?;
     fs::copy(&bundled, folder.join("slack.wasm")).context("cannot copy the Slack plugin")?;
 
-    let serving = until(runtime, |status| status.source == PluginSource::Own && status.state == PluginState::Serving).await?;
+    let serving =
+        until(runtime, |status| status.source == PluginSource::Own && status.state == PluginState::Serving).await?;
     println!("  {} serves {} ms after it was dropped in", serving.file, dropped.elapsed().as_millis());
     let refused = until(runtime, |status| matches!(status.state, PluginState::Refused { .. })).await?;
     if let PluginState::Refused { reason } = &refused.state {

@@ -1,0 +1,109 @@
+//! `campanile serve`: runs the daemon.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::failure::{Exit, Failure};
+use super::{Answer, Globals};
+use crate::config::Config;
+use crate::runtime::{BuildError, Runtime};
+
+/// Connections that do not end by themselves are cut off after this long.
+const CONNECTIONS_LIMIT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Address to listen on, instead of `server.listen`
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
+    let mut config = globals.load()?.config;
+    if let Some(listen) = args.listen {
+        config.server.listen = listen;
+        config.check()?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("the asynchronous runtime does not start")?.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<Answer, Failure> {
+    let server = config.server.clone();
+    // Before anything is started: an address in use is the most common reason not to start.
+    let listener = TcpListener::bind(server.listen).await.map_err(|error| {
+        let error = anyhow::Error::new(error).context(format!("cannot listen on `{}`", server.listen));
+        Failure::new(Exit::Usage, error).hint("set `listen` in `[server]`, or `--listen`, to a free address")
+    })?;
+    let runtime = start(config).await?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    announce(address)?;
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let router = crate::api::router(runtime.clone(), &server);
+    let api = tokio::spawn(crate::api::serve(listener, router, async move {
+        // Dropping the sender stops it as well.
+        let _ = stopped.await;
+    }));
+    interrupted().await?;
+    tracing::info!(in_time_s = server.shutdown_timeout.as_secs(), "Stopping.");
+    let _ = stop.send(());
+    tokio::select! {
+        result = finish(api, &runtime, server.shutdown_timeout) => result,
+        again = interrupted() => {
+            again?;
+            Err(Failure::new(Exit::No, anyhow::anyhow!("a second signal cut the stop short"))
+                .hint("nothing is lost: the next start delivers what was in flight"))
+        }
+    }
+}
+
+async fn start(config: Config) -> Result<Runtime, Failure> {
+    Runtime::builder().config(config).build().await.map_err(|error| match error {
+        BuildError::Config(error) => error.into(),
+        error => Failure::new(Exit::Usage, error),
+    })
+}
+
+/// Scripts wait for this line.
+fn announce(address: SocketAddr) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).context("cannot say where it listens")?;
+    Ok(())
+}
+
+async fn finish(
+    api: tokio::task::JoinHandle<std::io::Result<()>>,
+    runtime: &Runtime,
+    timeout: Duration,
+) -> Result<Answer, Failure> {
+    // Requests under way get their answers first: they need the store.
+    if let Ok(ended) = tokio::time::timeout(CONNECTIONS_LIMIT, api).await {
+        ended.context("the HTTP server ended by a defect")?.context("the HTTP server failed")?;
+    }
+    match runtime.shutdown(timeout).await {
+        Ok(()) => Ok(Answer::ok("")),
+        Err(left) => Err(Failure::new(Exit::No, left)),
+    }
+}
+
+#[cfg(unix)]
+async fn interrupted() -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.context("cannot wait for an interrupt")?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn interrupted() -> Result<(), Failure> {
+    Ok(tokio::signal::ctrl_c().await.context("cannot wait for an interrupt")?)
+}
