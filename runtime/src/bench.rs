@@ -6,5 +6,8 @@
 //!
 //! *Not here:* printing. The command line does that.
 
+pub mod pipeline;
+pub mod queue;
+pub mod receiver;
 pub mod sandbox;
 pub mod store;
