@@ -6,6 +6,7 @@
 mod arena;
 mod convert;
 pub(crate) mod host;
+pub mod stdio;
 
 pub use std::{string::String, vec::Vec};
 

@@ -5,7 +5,9 @@
 /// `export_channel!(Slack);` exports `describe` and `send`; `export_channel!(Slack: configure, supports, health);` adds
 /// those three. To export an ability is to declare it, so name one only if the type implements it.
 ///
-/// On wasm it also sets the allocator of the component: see the README, "Memory".
+/// On wasm it also sets the allocator of the component, and answers in place of libc what the standard library asks of
+/// the outside, so that an ordinary plugin imports nothing of WASI: see the README, "Memory" and "Printing". A plugin
+/// that means to write to standard output, read its environment or exit says so: `export_channel!(Console: stdio);`.
 #[macro_export]
 macro_rules! export_channel {
     ($channel:ty $(: $($ability:ident),+ $(,)?)?) => {
@@ -28,6 +30,7 @@ macro_rules! export_channel {
             $crate::guest::channel_world::__export_channel!(Exported with_types_in $crate::guest::channel_world);
             $($($crate::__export_ability!($ability, $channel);)+)?
             $crate::__set_allocator!();
+            $crate::__without_stdio!($($($ability)+)?);
         };
     };
 }
@@ -64,6 +67,7 @@ macro_rules! export_template_engine {
             }
     $crate::guest::template_world::__export_template!(Exported with_types_in $crate::guest::template_world);
             $crate::__set_allocator!();
+            $crate::__without_stdio!();
         };
     };
 }
@@ -110,11 +114,13 @@ macro_rules! __export_ability {
     $crate::guest::health_world::__export_health!(Exported with_types_in $crate::guest::health_world);
         };
     };
+    // No export: see `__without_stdio`.
+    (stdio, $channel:ty) => {};
     ($other:ident, $channel:ty) => {
         compile_error!(concat!(
             "`",
             stringify!($other),
-            "` is no ability of a channel: there are `configure`, `supports` and `health`"
+            "` is no ability of a channel: there are `configure`, `supports`, `health` and `stdio`"
         ));
     };
 }
@@ -126,5 +132,46 @@ macro_rules! __set_allocator {
     () => {
         #[global_allocator]
         static ARENA: $crate::guest::Arena = $crate::guest::Arena::new();
+    };
+}
+
+/// Defines what the standard library would take from libc to reach its environment, unless `stdio` is named.
+///
+/// A symbol that is defined here is not looked up in libc, which would bring fourteen WASI interfaces along: a third of
+/// the time an instance takes to be made.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __without_stdio {
+    (stdio $($rest:ident)*) => {};
+    ($other:ident $($rest:ident)*) => {
+        $crate::__without_stdio!($($rest)*);
+    };
+    () => {
+        #[unsafe(no_mangle)]
+        extern "C" fn getenv(_: *const u8) -> *mut u8 {
+            ::core::ptr::null_mut()
+        }
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn write(descriptor: i32, bytes: *const u8, length: usize) -> isize {
+            // SAFETY: libc's contract is that of the function called.
+            unsafe { $crate::guest::stdio::write(descriptor, bytes, length) }
+        }
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn writev(descriptor: i32, stretches: *const $crate::guest::stdio::Stretch, count: i32) -> isize {
+            // SAFETY: libc's contract is that of the function called.
+            unsafe { $crate::guest::stdio::write_all(descriptor, stretches, count) }
+        }
+        #[unsafe(no_mangle)]
+        extern "C" fn abort() -> ! {
+            ::core::arch::wasm32::unreachable()
+        }
+        #[unsafe(no_mangle)]
+        extern "C" fn exit(_: i32) -> ! {
+            ::core::arch::wasm32::unreachable()
+        }
+        #[unsafe(no_mangle)]
+        extern "C" fn _Exit(_: i32) -> ! {
+            ::core::arch::wasm32::unreachable()
+        }
     };
 }

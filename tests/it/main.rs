@@ -3,6 +3,7 @@
 mod api;
 mod crash;
 mod delivery;
+mod guests;
 mod intake;
 mod plugins;
 mod tidy;

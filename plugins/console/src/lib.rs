@@ -23,7 +23,7 @@ impl Channel for Console {
     }
 }
 
-export_channel!(Console);
+export_channel!(Console: stdio);
 
 #[cfg(test)]
 mod tests {

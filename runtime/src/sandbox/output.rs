@@ -93,15 +93,23 @@ impl Captured {
                 self.left -= kept as u64;
                 self.dropped = self.dropped.saturating_add((bytes.len() - kept) as u64);
             }
-            Pipe::Err => {
-                // Only the tail is of use, so the head makes room for it.
-                let tail = &bytes[bytes.len().saturating_sub(STDERR_TAIL)..];
-                self.stderr.extend_from_slice(tail);
-                let surplus = self.stderr.len().saturating_sub(STDERR_TAIL);
-                self.stderr.drain(..surplus);
-            }
+            Pipe::Err => self.keep_tail(bytes),
         }
         Ok(())
+    }
+
+    /// Keeps a line of log as if it had come over standard error, which a guest without WASI has not: its panics are
+    /// told there. Counted and bounded as a line already.
+    pub(super) fn keep_panic(&mut self, line: &str) {
+        self.keep_tail(line.as_bytes());
+    }
+
+    fn keep_tail(&mut self, bytes: &[u8]) {
+        // Only the tail is of use, so the head makes room for it.
+        let tail = &bytes[bytes.len().saturating_sub(STDERR_TAIL)..];
+        self.stderr.extend_from_slice(tail);
+        let surplus = self.stderr.len().saturating_sub(STDERR_TAIL);
+        self.stderr.drain(..surplus);
     }
 
     /// Bytes that were not kept.
@@ -208,5 +216,25 @@ impl AsyncWrite for Stdio {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Captured, PANIC_MAX};
+
+    #[test]
+    fn a_panic_told_in_the_log_is_found_like_one_on_standard_error() {
+        let mut captured = Captured::new(1 << 10);
+        captured.keep_panic("thread '<unnamed>' (1) panicked at src/lib.rs:19:9:\nthe ink is frozen");
+        let message = captured.panic_message();
+        assert_eq!(message.as_deref(), Some("panicked at src/lib.rs:19:9: the ink is frozen"));
+    }
+
+    #[test]
+    fn a_long_panic_keeps_its_end() {
+        let mut captured = Captured::new(1 << 10);
+        captured.keep_panic(&format!("{}panicked at src/lib.rs:1:1:\nshort", "x".repeat(10_000)));
+        assert!(captured.panic_message().is_some_and(|message| message.len() <= PANIC_MAX));
     }
 }

@@ -22,7 +22,12 @@ impl Host for CallState {
         let of_fields: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
         let bytes = (message.len() + of_fields) as u64;
         let output = self.output();
-        let room = output.lock().unwrap_or_else(PoisonError::into_inner).admit_line(bytes)?;
+        let mut captured = output.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = captured.admit_line(bytes)?;
+        if matches!(level, Level::Error) && message.contains("panicked at ") {
+            captured.keep_panic(&message);
+        }
+        drop(captured);
         if room {
             self.emit(level, &message, &fields);
         }
