@@ -121,11 +121,11 @@ impl Globals {
     }
 
     /// Logs to standard error. Of the libraries below only what went wrong: at finer levels they may name addresses.
-    fn log(&self) {
+    fn log(&self, usual: LevelFilter) {
         const LEVELS: [LevelFilter; 5] =
             [LevelFilter::ERROR, LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE];
-        const USUAL: usize = 1;
-        let level = (USUAL + usize::from(self.verbose)).saturating_sub(usize::from(self.quiet)).min(LEVELS.len() - 1);
+        let usual = LEVELS.iter().position(|level| *level == usual).unwrap_or_default();
+        let level = (usual + usize::from(self.verbose)).saturating_sub(usize::from(self.quiet)).min(LEVELS.len() - 1);
         let level = LEVELS[level];
         let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("campanile", level);
         let lines = tracing_subscriber::fmt::layer()
@@ -148,7 +148,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let paint = cli.globals.color.for_stderr();
-    cli.globals.log();
+    // A server has an operator, who wants to know what took effect; a client says what went wrong.
+    cli.globals.log(if matches!(cli.command, Command::Serve(_)) { LevelFilter::INFO } else { LevelFilter::WARN });
     match run(cli).and_then(|answer| print(&answer)) {
         Ok(exit) => exit.into(),
         Err(failure) => {

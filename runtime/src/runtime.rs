@@ -11,6 +11,7 @@ mod adapters;
 mod builder;
 mod draft;
 mod handle;
+mod inspection;
 mod outcomes;
 
 use std::sync::Arc;
@@ -27,11 +28,12 @@ use crate::sandbox::{Registry, Watch};
 use crate::store::{Cancelled, Store};
 use crate::telemetry::Metrics;
 
-pub use crate::sandbox::{ChannelStatus, ConsoleSink, PluginKind, PluginSource, PluginState, PluginStatus};
+pub use crate::sandbox::{ChannelStatus, ConsoleSink, Descriptor, Need, Role, PluginKind, PluginSource, PluginState, PluginStatus};
 pub use crate::store::{DeliveryRecord, NotificationRecord, StoreError};
 pub use builder::{BuildError, RuntimeBuilder};
 pub use draft::Notification;
 pub use handle::{Handle, OutcomeError};
+pub use inspection::{Inspection, InspectionError, inspect_plugin};
 
 use outcomes::Outcomes;
 

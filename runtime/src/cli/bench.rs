@@ -9,10 +9,17 @@ use serde_json::Value;
 use super::failure::{Exit, Failure};
 use super::terminal::{Paint, escaped};
 use super::{Answer, Globals};
-use crate::bench::store;
+use crate::bench::{sandbox, store};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    /// Calls of a plugin in the sandbox, a fresh instance for each
+    Sandbox {
+        /// A channel plugin that is content with the configuration of `webhook`
+        /// [default: the bundled webhook.wasm]
+        #[arg(long, value_name = "FILE")]
+        plugin: Option<PathBuf>,
+    },
     /// The embedded store: accepts, completions and both, at every durability
     Store {
         /// Folder on the disk to measure; what is made in it is removed at the end
@@ -35,6 +42,14 @@ pub(super) fn run(globals: &Globals, command: Command) -> Result<Answer, Failure
 /// Runs one bench. Gives its parameters in words, and its figures.
 async fn measure(command: Command) -> Result<(String, Value), Failure> {
     match command {
+        Command::Sandbox { plugin } => {
+            let plugin = plugin.map_or_else(|| bundled("webhook.wasm"), Ok)?;
+            let params = sandbox::SandboxParams::of_plugin(plugin, sandbox::SandboxParams::WEBHOOK_CONFIG);
+            let seconds = params.time_per_measurement.as_secs();
+            let parameters = format!("`{}`, {seconds} s per measurement; nothing is stored", params.plugin.display());
+            let figures = sandbox::run(&params).await.map_err(|error| Failure::new(Exit::No, error))?;
+            Ok((parameters, json(&figures)?))
+        }
         Command::Store { dir } => {
             let params = store::StoreParams { folder: dir, ..store::StoreParams::default() };
             let parameters = format!("{} s per row, in `{}`", params.time_per_row.as_secs(), params.folder.display());
@@ -45,6 +60,17 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             Ok((parameters, json(&figures)?))
         }
     }
+}
+
+/// A plugin that came with the program: beside it, else where packages put it.
+fn bundled(file: &str) -> Result<PathBuf, Failure> {
+    let program = std::env::current_exe().ok();
+    let beside = program.and_then(|program| Some(program.parent()?.join("plugins")));
+    let folders = beside.into_iter().chain([PathBuf::from("/usr/lib/campanile/plugins")]);
+    folders.map(|folder| folder.join(file)).find(|path| path.is_file()).ok_or_else(|| {
+        Failure::usage(format!("the bundled plugin `{file}` is not beside the program"))
+            .hint("name one with `--plugin`")
+    })
 }
 
 fn json(figures: &impl serde::Serialize) -> Result<Value, Failure> {

@@ -27,6 +27,8 @@ fn help_lists_what_works() {
     Usage: campanile [OPTIONS] <COMMAND>
 
     Commands:
+      serve        Run the server
+      demo         Show the whole story on this machine, on loopback and in a folder of its own
       send         Send a notification
       status       Show a notification: deliveries and attempts
       plugins      Look at plugins

@@ -1,0 +1,73 @@
+//! What a plugin file is, without a runtime: for people who are about to use it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::CallLimits;
+use crate::domain::ChannelName;
+use crate::sandbox::{
+    ConsoleSink, Descriptor, FileHash, InspectError, PrepareError, Sandbox, SandboxError, SandboxSettings, inspect_file,
+};
+
+/// What a plugin file says of itself, and what can be seen of it.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// In bytes.
+    pub size: u64,
+    /// Of the file.
+    pub sha256: FileHash,
+    /// The newest version of the contract that it names.
+    pub contract: semver::Version,
+    /// Names of what it imports, as written.
+    pub imports: Vec<String>,
+    /// Names of what it exports, as written.
+    pub exports: Vec<String>,
+    /// What it says of itself.
+    pub descriptor: Arc<Descriptor>,
+}
+
+/// Why there is nothing to say.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InspectionError {
+    /// It is no plugin for this program, as can be seen by looking at it.
+    #[error(transparent)]
+    File(#[from] InspectError),
+    /// It cannot be run, or does not describe itself.
+    #[error(transparent)]
+    Plugin(#[from] PrepareError),
+    /// There is no sandbox to ask it in.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+}
+
+/// What a plugin prints while it describes itself is nobody's.
+struct Unheard;
+
+impl ConsoleSink for Unheard {
+    fn line(&self, _: Option<&ChannelName>, _: &str) {}
+}
+
+/// Looks at a plugin file and asks it, in a sandbox with nothing granted, to describe itself.
+///
+/// # Errors
+///
+/// [`InspectionError`] says why it is no plugin for this program.
+pub async fn inspect_plugin(path: &Path) -> Result<Inspection, InspectionError> {
+    let owned = path.to_owned();
+    // Reads up to 64 MiB and validates every byte.
+    let looked = tokio::task::spawn_blocking(move || inspect_file(&owned)).await;
+    let file = looked.map_err(|stopped| InspectError::Unreadable(std::io::Error::other(stopped)))??;
+    let settings =
+        SandboxSettings { in_flight: 1, memory_max: CallLimits::default().memory, console: Arc::new(Unheard) };
+    let size = file.bytes.len() as u64;
+    let plugin = Sandbox::new(settings)?.compile(file.bytes, file.sha256.0).await?;
+    Ok(Inspection {
+        size,
+        sha256: file.sha256,
+        contract: file.contract,
+        imports: file.imports,
+        exports: file.exports,
+        descriptor: Arc::clone(plugin.descriptor()),
+    })
+}
