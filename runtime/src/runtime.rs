@@ -28,7 +28,9 @@ use crate::sandbox::{Registry, Watch};
 use crate::store::{Cancelled, Store};
 use crate::telemetry::Metrics;
 
-pub use crate::sandbox::{ChannelStatus, ConsoleSink, Descriptor, Need, Role, PluginKind, PluginSource, PluginState, PluginStatus};
+pub use crate::sandbox::{
+    ChannelStatus, ConsoleSink, Descriptor, Need, PluginKind, PluginSource, PluginState, PluginStatus, Role,
+};
 pub use crate::store::{DeliveryRecord, NotificationRecord, StoreError};
 pub use builder::{BuildError, RuntimeBuilder};
 pub use draft::Notification;

@@ -4,6 +4,7 @@ mod api;
 mod crash;
 mod delivery;
 mod guests;
+mod http;
 mod intake;
 mod plugins;
 mod tidy;

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use serde_json::value::RawValue;
 
 use super::failure::Failure;
 
 /// A caller that sends its body slower than this holds a connection for nothing. 4 MiB take 30 s at 140 kB/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How much of a body that is too large is still read, in bytes, before it is refused. Many clients read an answer only
+/// once all is written, and see a broken connection where nobody reads on.
+const DRAIN_MAX: u64 = 16 << 20;
 
 /// What a body is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +48,8 @@ pub(super) fn format_of(headers: &HeaderMap, lines_too: bool) -> Result<Format, 
 /// The whole body, at most `limit` bytes.
 pub(super) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<Bytes, Failure> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit) {
+    // Whoever asks first has not begun to write.
+    if announced.is_some_and(|length| length > limit) && headers.contains_key(EXPECT) {
         return Err(Failure::TooLarge { limit });
     }
     match tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await {
@@ -62,6 +67,7 @@ async fn collect(body: Body, limit: u64) -> Result<Bytes, Failure> {
         let chunk = chunk.map_err(|_| Failure::Broken)?;
         length += chunk.len() as u64;
         if length > limit {
+            drain(chunks).await;
             return Err(Failure::TooLarge { limit });
         }
         // Nearly every body is one chunk, which is not copied.
@@ -73,6 +79,16 @@ async fn collect(body: Body, limit: u64) -> Result<Bytes, Failure> {
         }
     }
     Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+async fn drain(mut chunks: BodyDataStream) {
+    let mut left = DRAIN_MAX;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        left = left.saturating_sub(chunk.len() as u64);
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 /// The body as text.
