@@ -11,3 +11,4 @@ pub mod queue;
 pub mod receiver;
 pub mod sandbox;
 pub mod store;
+pub mod through;

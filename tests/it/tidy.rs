@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("capability", &["domain", "config", "clock", "telemetry"]),
     ("queue", &["domain", "clock", "store"]),
     ("sandbox", &["domain", "config", "clock", "telemetry", "call", "capability"]),
-    ("route", &["domain", "call"]),
+    ("route", &["domain", "call", "store"]),
     ("render", &["domain", "clock", "call", "store"]),
     ("intake", &["domain", "clock", "call", "store", "route", "telemetry"]),
     ("dispatch", &["domain", "clock", "config", "telemetry", "call", "store", "queue"]),
@@ -227,9 +227,11 @@ fn errors_are_matched_by_type_and_state_is_handed_over() {
 #[test]
 fn no_test_sleeps() {
     let sleep = concat!("sleep", "(");
+    // A guest that sleeps past its deadline has to sleep.
+    let guests = root().join("tests/guests");
     let asleep: Vec<String> = all_rust_files()
         .into_iter()
-        .filter(|file| is_test_file(file))
+        .filter(|file| is_test_file(file) && !file.starts_with(&guests))
         .filter(|file| fs::read_to_string(file).expect("a test can be read").contains(sleep))
         .map(|file| file.display().to_string())
         .collect();

@@ -9,7 +9,10 @@ use serde_json::Value;
 use super::failure::{Exit, Failure};
 use super::terminal::{Paint, escaped};
 use super::{Answer, Globals};
-use crate::bench::{sandbox, store};
+use crate::bench::pipeline::PipelineParams;
+use crate::bench::through::{self, Through};
+use crate::bench::{queue, sandbox, store};
+use crate::telemetry::Metrics;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -20,12 +23,49 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         plugin: Option<PathBuf>,
     },
+    /// The queue in memory: time per push or pop, and bytes per waiting delivery
+    Queue,
+    /// The whole way: accepted durably, queued, claimed, called in the sandbox, settled durably
+    Pipeline(PipelineArgs),
     /// The embedded store: accepts, completions and both, at every durability
     Store {
         /// Folder on the disk to measure; what is made in it is removed at the end
         #[arg(long, value_name = "DIR", default_value = ".")]
         dir: PathBuf,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PipelineArgs {
+    /// Channel: `null` accepts at once, `webhook` sends to a receiver on loopback
+    #[arg(long, value_enum, default_value_t, value_name = "CHANNEL")]
+    channel: ChannelArg,
+    /// Notifications, with one delivery each [default: 200000, or 100000 through `webhook`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    notifications: Option<u32>,
+    /// Deliveries of the same channel that wait in the store besides, for tomorrow
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    backlog: u64,
+    /// Whether metrics are counted
+    #[arg(long, value_enum, default_value_t, value_name = "on|off")]
+    metrics: Switch,
+    /// Folder on the disk to measure; what is made in it is removed at the end
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum ChannelArg {
+    #[default]
+    Null,
+    Webhook,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Switch {
+    #[default]
+    On,
+    Off,
 }
 
 pub(super) fn run(globals: &Globals, command: Command) -> Result<Answer, Failure> {
@@ -50,6 +90,13 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             let figures = sandbox::run(&params).await.map_err(|error| Failure::new(Exit::No, error))?;
             Ok((parameters, json(&figures)?))
         }
+        Command::Queue => {
+            let params = queue::QueueParams::default();
+            let parameters = format!("{} channels, 4 priorities; nothing is stored", params.channels);
+            let figures = tokio::task::spawn_blocking(move || queue::run(&params)).await;
+            Ok((parameters, json(&figures.context("the bench ended by a defect")?)?))
+        }
+        Command::Pipeline(args) => pipeline(args).await,
         Command::Store { dir } => {
             let params = store::StoreParams { folder: dir, ..store::StoreParams::default() };
             let parameters = format!("{} s per row, in `{}`", params.time_per_row.as_secs(), params.folder.display());
@@ -60,6 +107,37 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             Ok((parameters, json(&figures)?))
         }
     }
+}
+
+async fn pipeline(args: PipelineArgs) -> Result<(String, Value), Failure> {
+    let through = match args.channel {
+        ChannelArg::Null => Through::Null,
+        ChannelArg::Webhook => Through::Webhook,
+    };
+    let metrics = match args.metrics {
+        Switch::On => Metrics::new(),
+        Switch::Off => Metrics::off(),
+    };
+    let notifications = args.notifications.unwrap_or_else(|| through.notifications());
+    let file = bundled(&format!("{}.wasm", through.plugin()))?;
+    let plugins = file.parent().map(PathBuf::from).unwrap_or_default();
+    let parameters = format!(
+        "{notifications} notifications through `{}`, {} more waiting, metrics {:?}, durability full, in `{}`",
+        through.plugin(),
+        args.backlog,
+        args.metrics,
+        args.dir.display()
+    );
+    let params = |channel| PipelineParams {
+        notifications,
+        backlog: args.backlog,
+        folder: args.dir,
+        ..PipelineParams::through(channel)
+    };
+    let figures = through::run(through, params, plugins, metrics)
+        .await
+        .map_err(|error| Failure::new(Exit::No, error).hint("name a folder that can be written with `--dir`"))?;
+    Ok((parameters, json(&figures)?))
 }
 
 /// A plugin that came with the program: beside it, else where packages put it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::failure::{Exit, Failure};
@@ -20,15 +21,15 @@ const CONNECTIONS_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Args {
     /// Address to listen on, instead of `server.listen`
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    listen: Option<String>,
 }
 
 pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
-    let mut config = globals.load()?.config;
-    if let Some(listen) = args.listen {
-        config.server.listen = listen;
-        config.check()?;
-    }
+    let source = match &args.listen {
+        Some(listen) => globals.source().flag("--listen", "server.listen", listen.as_str()),
+        None => globals.source(),
+    };
+    let config = source.load()?.config;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("the asynchronous runtime does not start")?.block_on(serve(config))
 }
@@ -40,6 +41,8 @@ async fn serve(config: Config) -> Result<Answer, Failure> {
         let error = anyhow::Error::new(error).context(format!("cannot listen on `{}`", server.listen));
         Failure::new(Exit::Usage, error).hint("set `listen` in `[server]`, or `--listen`, to a free address")
     })?;
+    // Before the runtime: a signal that comes while it starts is kept until it can be heeded.
+    let mut signals = Signals::listen()?;
     let runtime = start(config).await?;
     let address = listener.local_addr().context("the listener has no address")?;
     announce(address)?;
@@ -50,13 +53,12 @@ async fn serve(config: Config) -> Result<Answer, Failure> {
         // Dropping the sender stops it as well.
         let _ = stopped.await;
     }));
-    interrupted().await?;
+    signals.next().await;
     tracing::info!(in_time_s = server.shutdown_timeout.as_secs(), "Stopping.");
     let _ = stop.send(());
     tokio::select! {
         result = finish(api, &runtime, server.shutdown_timeout) => result,
-        again = interrupted() => {
-            again?;
+        () = signals.next() => {
             Err(Failure::new(Exit::No, anyhow::anyhow!("a second signal cut the stop short"))
                 .hint("nothing is lost: the next start delivers what was in flight"))
         }
@@ -92,18 +94,22 @@ async fn finish(
     }
 }
 
-#[cfg(unix)]
-async fn interrupted() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result.context("cannot wait for an interrupt")?,
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-#[cfg(not(unix))]
-async fn interrupted() -> Result<(), Failure> {
-    Ok(tokio::signal::ctrl_c().await.context("cannot wait for an interrupt")?)
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let of = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { terminate: of(SignalKind::terminate())?, interrupt: of(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

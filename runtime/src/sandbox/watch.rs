@@ -72,16 +72,13 @@ impl Follower {
         let dir = self.registry.own_dir().to_owned();
         let mut blind = false;
         loop {
-            // Before the look, so that nothing happens between them unseen.
+            // A folder that cannot be made is one that cannot be listed.
+            let _ = tokio::fs::create_dir_all(&dir).await;
+            // After the folder is there, before the look: nothing happens in between unseen.
             self.bell.hang(&dir);
             let looked = {
                 let dir = dir.clone();
-                tokio::task::spawn_blocking(move || {
-                    // A folder that cannot be made is one that cannot be listed.
-                    let _ = std::fs::create_dir_all(&dir);
-                    folder::list(&dir)
-                })
-                .await
+                tokio::task::spawn_blocking(move || folder::list(&dir)).await
             };
             let moving = match looked.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
                 Ok(listing) => {
