@@ -22,8 +22,9 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
-use crate::domain::NotificationId;
+use crate::domain::{NotificationId, Priority};
 use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
+use crate::queue::QueueHandle;
 use crate::sandbox::{Registry, Watch};
 use crate::store::{Cancelled, Store};
 use crate::telemetry::Metrics;
@@ -67,6 +68,7 @@ struct Parts {
     watch: Mutex<Option<Watch>>,
     intake: Intake,
     outcomes: Arc<Outcomes>,
+    queue: QueueHandle,
     dispatcher: Dispatcher,
 }
 
@@ -205,6 +207,16 @@ impl Runtime {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.parts.metrics
+    }
+
+    /// The same as text for a scraper, of type [`Metrics::CONTENT_TYPE`].
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        // A depth is a state: it is read when somebody asks, and costs the queue nothing otherwise.
+        for (priority, depth) in Priority::DESCENDING.into_iter().zip(self.parts.queue.depths()) {
+            self.parts.metrics.queue_depth(priority, depth.waiting);
+        }
+        self.parts.metrics.encode()
     }
 
     /// Stops: no new deliveries are begun, those in flight get `timeout` to end, and what is left stays in the store

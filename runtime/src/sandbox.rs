@@ -51,6 +51,7 @@ pub use plugin::{Plugin, PrepareError};
 pub use registry::{ChannelStatus, PluginSource, PluginState, PluginStatus, Registry, RegistrySettings};
 pub use watch::{RESCAN, Watch};
 
+use crate::telemetry::Metrics;
 use state::CallState;
 
 /// What a sandbox is made with.
@@ -62,6 +63,8 @@ pub struct SandboxSettings {
     pub memory_max: u64,
     /// Where guests' standard output goes.
     pub console: Arc<dyn ConsoleSink>,
+    /// Counts what plugins ask of the network.
+    pub metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for SandboxSettings {
@@ -102,6 +105,7 @@ pub struct Sandbox {
     memory_max: u64,
     fuel_per_ms: u64,
     console: Arc<dyn ConsoleSink>,
+    metrics: Arc<Metrics>,
 }
 
 impl Sandbox {
@@ -127,6 +131,7 @@ impl Sandbox {
             memory_max: settings.memory_max,
             fuel_per_ms,
             console: settings.console,
+            metrics: settings.metrics,
         }))
     }
 

@@ -17,6 +17,7 @@ mod conformance;
 mod model;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -186,6 +187,10 @@ pub struct Committed {
     pub accepted: Vec<Queued>,
     /// Events in it, numbered.
     pub events: Vec<NumberedEvent>,
+    /// Commands that shared it.
+    pub commands: usize,
+    /// How long the commit itself took, the sync to the disk included.
+    pub took: Duration,
 }
 
 /// Is told of every commit once it is durable, before its callers are, on the writer's own thread. It must be quick

@@ -50,5 +50,5 @@ const fn ready_word(ready: bool) -> &'static str {
 /// `GET /metrics`
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let headers = [(CONTENT_TYPE, Metrics::CONTENT_TYPE), (CACHE_CONTROL, "no-store")];
-    (headers, api.runtime.metrics().encode()).into_response()
+    (headers, api.runtime.metrics_text()).into_response()
 }

@@ -14,6 +14,7 @@ use crate::capability::http::{HttpGrant, SystemResolver};
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, ChannelName, Content, Notification, NotificationId, Priority, Recipient, Timestamp};
 use crate::sandbox::{ConsoleSink, Plugin, PrepareError, PreparedChannel, Sandbox, SandboxError, SandboxSettings};
+use crate::telemetry::Metrics;
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -161,6 +162,7 @@ impl TestBed {
             in_flight: params.in_flight.get(),
             memory_max: CallLimits::default().memory,
             console: Arc::new(Silence),
+            metrics: Metrics::off(),
         })?;
         let plugin =
             sandbox.compile(wasm, [0; 32]).await.map_err(|source| SandboxBenchError::Prepare { path, source })?;

@@ -103,7 +103,7 @@ pub async fn run(
     let receiver = Receiver::start().await?;
     let name = ChannelName::new("bench")?;
     let params = params(name.clone());
-    let caller = registry(through, &name, &receiver, &params, plugins).await?;
+    let caller = registry(through, &name, &receiver, &params, plugins, Arc::clone(&metrics)).await?;
     caller.make_ready(name.as_str()).await;
     caller.channel(&name)?;
     let parts = PipelineParts { caller, content: Arc::new(Own), metrics };
@@ -124,6 +124,7 @@ async fn registry(
     receiver: &Receiver,
     params: &PipelineParams,
     plugins: PathBuf,
+    metrics: Arc<Metrics>,
 ) -> Result<Arc<Registry>, ThroughError> {
     let mut config = Config::default();
     config.plugins.cache_dir = params.folder.join(format!("campanile-bench-cache-{}", std::process::id()));
@@ -136,6 +137,7 @@ async fn registry(
     }
     config.channels.insert(name.clone(), channel);
     let sandbox = Sandbox::new(SandboxSettings {
+        metrics,
         in_flight: params.workers.max * params.workers.per_worker,
         memory_max: config.plugins.defaults.memory,
         console: Arc::new(Stdout),

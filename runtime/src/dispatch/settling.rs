@@ -79,7 +79,7 @@ fn settled(shared: &Shared, finished: &[Finished], answers: &[Settled]) {
                 tracing::warn!(delivery.id = %claim.delivery, claim = claim.number, "A settlement came too late.");
             }
             Settled::Applied(state) => {
-                with.metrics.delivery_settled(&claim.channel, &claim.progress, state, age(finished, now));
+                with.metrics.delivery_settled(&claim.channel, state, age(finished, now));
                 tracing::debug!(
                     delivery.id = %claim.delivery,
                     attempts = state.attempts(),

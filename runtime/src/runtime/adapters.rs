@@ -21,6 +21,7 @@ pub(super) struct Commits {
 
 impl CommitListener for Commits {
     fn committed(&self, committed: Committed) {
+        self.metrics.committed(committed.commands, committed.took);
         self.queue.offer_all(&committed.accepted);
         self.outcomes.tell(&committed.events);
         for event in &committed.events {

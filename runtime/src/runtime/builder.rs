@@ -114,7 +114,7 @@ impl RuntimeBuilder {
     pub async fn build(self) -> Result<Runtime, BuildError> {
         let Self { config, clock, entropy, console, metrics } = self;
         config.check()?;
-        let registry = open_registry(&config, &clock, console).await?;
+        let registry = open_registry(&config, &clock, console, &metrics).await?;
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
         let commits = Commits { queue: queue.clone(), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) };
@@ -135,7 +135,7 @@ impl RuntimeBuilder {
         let renderer = Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), strict);
         let neighbours = Neighbours {
             store: Arc::clone(&store),
-            queue,
+            queue: queue.clone(),
             caller: Arc::clone(&registry) as _,
             content: Arc::new(renderer),
             clock: Arc::clone(&clock),
@@ -145,8 +145,18 @@ impl RuntimeBuilder {
         };
         let dispatcher = Dispatcher::start(&config.workers, neighbours).await?;
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
-        let parts =
-            Parts { config, clock, metrics, store, registry, watch: Mutex::new(watch), intake, outcomes, dispatcher };
+        let parts = Parts {
+            config,
+            clock,
+            metrics,
+            store,
+            registry,
+            watch: Mutex::new(watch),
+            intake,
+            outcomes,
+            queue,
+            dispatcher,
+        };
         Ok(Runtime { parts: Arc::new(parts) })
     }
 }
@@ -155,6 +165,7 @@ async fn open_registry(
     config: &Config,
     clock: &Arc<dyn Clock>,
     console: Arc<dyn ConsoleSink>,
+    metrics: &Arc<Metrics>,
 ) -> Result<Arc<Registry>, SandboxError> {
     let slots = config.workers.max.saturating_mul(config.workers.per_worker);
     let memory = config.channels.values().map(|channel| channel.limits.memory);
@@ -162,6 +173,7 @@ async fn open_registry(
         in_flight: slots.saturating_add(CALLS_BESIDE),
         memory_max: memory.fold(config.plugins.defaults.memory, u64::max),
         console,
+        metrics: Arc::clone(metrics),
     })?;
     let settings = RegistrySettings {
         plugins: config.plugins.clone(),

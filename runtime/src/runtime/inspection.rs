@@ -8,6 +8,7 @@ use crate::domain::ChannelName;
 use crate::sandbox::{
     ConsoleSink, Descriptor, FileHash, InspectError, PrepareError, Sandbox, SandboxError, SandboxSettings, inspect_file,
 };
+use crate::telemetry::Metrics;
 
 /// What a plugin file says of itself, and what can be seen of it.
 #[derive(Clone, Debug)]
@@ -58,8 +59,12 @@ pub async fn inspect_plugin(path: &Path) -> Result<Inspection, InspectionError> 
     // Reads up to 64 MiB and validates every byte.
     let looked = tokio::task::spawn_blocking(move || inspect_file(&owned)).await;
     let file = looked.map_err(|stopped| InspectError::Unreadable(std::io::Error::other(stopped)))??;
-    let settings =
-        SandboxSettings { in_flight: 1, memory_max: CallLimits::default().memory, console: Arc::new(Unheard) };
+    let settings = SandboxSettings {
+        in_flight: 1,
+        memory_max: CallLimits::default().memory,
+        console: Arc::new(Unheard),
+        metrics: Metrics::off(),
+    };
     let size = file.bytes.len() as u64;
     let plugin = Sandbox::new(settings)?.compile(file.bytes, file.sha256.0).await?;
     Ok(Inspection {

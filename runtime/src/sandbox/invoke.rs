@@ -70,7 +70,7 @@ impl Sandbox {
         };
         let started = Instant::now();
         let deadline = started + limits.timeout;
-        let state = CallState::new(subject, limits, self.memory_max, allowance.http.cloned(), deadline);
+        let state = CallState::new(subject, limits, self.memory_max, allowance.http.cloned(), &self.metrics, deadline);
         let fuel = self.fuel(limits);
         let mut store = match self.store(state, fuel) {
             Ok(store) => store,

@@ -10,6 +10,7 @@ use crate::call::PluginVersion;
 use crate::capability::http::{EgressLimits, HttpGrant, OpenHttp};
 use crate::config::CallLimits;
 use crate::domain::{ChannelName, DeliveryId};
+use crate::telemetry::Metrics;
 
 use super::limits::{self, Meter};
 use super::output::{Captured, Output};
@@ -30,6 +31,8 @@ pub(super) struct HttpState {
     pub(super) open: Option<OpenHttp>,
     /// Set while the guest waits for a provider: whose fault a deadline is.
     pub(super) waiting: bool,
+    /// Whose requests are counted, and where.
+    pub(super) counted: Option<(Arc<PluginVersion>, Arc<Metrics>)>,
 }
 
 /// The store's data.
@@ -54,8 +57,10 @@ impl CallState {
         limits: &CallLimits,
         memory_max: u64,
         grant: Option<Arc<HttpGrant>>,
+        metrics: &Arc<Metrics>,
         deadline: Instant,
     ) -> Self {
+        let counted = subject.plugin.clone().map(|plugin| (plugin, Arc::clone(metrics)));
         Self {
             subject,
             meter: Meter::new(limits.memory.min(memory_max)),
@@ -69,6 +74,7 @@ impl CallState {
                 deadline,
                 open: None,
                 waiting: false,
+                counted,
             },
             output: None,
             log_max: limits.log_max,

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::handles::{ENDS, Handles, Histograms, Labels, Words};
-use crate::domain::{AttemptEnd, ChannelName, DeliveryState, DeliveryStatus, EventKind, PluginName, Priority, Waiting};
+use crate::domain::{AttemptEnd, ChannelName, DeliveryState, DeliveryStatus, EventKind, PluginName, Priority};
 
 /// Channels with labels of their own; the rest count as `other`. A channel takes about 40 lines of a scrape.
 const CHANNELS_MAX: usize = 1_024;
@@ -106,8 +106,6 @@ pub struct Metrics {
     deliveries: Family<Labels, Counter>,
     delivery_duration: Histograms,
     attempts: Family<Labels, Counter>,
-    retries_scheduled: Gauge,
-    dead_letters: Gauge,
     plugin_calls: Family<Labels, Counter>,
     plugin_call: Histograms,
     plugin_fuel: Histograms,
@@ -180,8 +178,6 @@ impl Metrics {
                 || Histogram::new(DELIVERY_S),
             ),
             attempts: registered(r, "attempts", "Calls of a channel, by how they ended"),
-            retries_scheduled: registered(r, "retries_scheduled", "Deliveries that wait for another attempt"),
-            dead_letters: registered(r, "dead_letters", "Deliveries that were given up and are kept"),
             plugin_calls: registered(r, "plugin_calls", "Calls of a plugin, by how they ended"),
             plugin_call: histograms(r, "plugin_call_seconds", "From sandbox made to sandbox dropped", || {
                 Histogram::new(CALL_S)
@@ -230,38 +226,20 @@ impl Metrics {
         }
     }
 
-    /// A settlement of a delivery is durable: it was `before`, it is `after`, and it could first be tried `age` ago.
-    pub fn delivery_settled(&self, channel: &ChannelName, before: &Waiting, after: &DeliveryState, age: Duration) {
+    /// A settlement of a delivery is durable: it is `after`, and it could first be tried `age` ago.
+    pub fn delivery_settled(&self, channel: &ChannelName, after: &DeliveryState, age: Duration) {
         if !self.enabled {
             return;
         }
-        let was_retrying = DeliveryState::Waiting(*before).status() == DeliveryStatus::Retrying;
-        let status = after.status();
-        match (was_retrying, status == DeliveryStatus::Retrying) {
-            (false, true) => _ = self.retries_scheduled.inc(),
-            (true, false) => _ = self.retries_scheduled.dec(),
-            (true, true) | (false, false) => {}
-        }
         let handles = self.channel(channel);
-        match status {
+        match after.status() {
             DeliveryStatus::Pending | DeliveryStatus::Retrying => {}
             DeliveryStatus::Sent => {
                 handles.sent.inc();
                 handles.duration.observe(age.as_secs_f64());
             }
-            DeliveryStatus::Failed => {
-                handles.failed.inc();
-                self.dead_letters.inc();
-            }
+            DeliveryStatus::Failed => _ = handles.failed.inc(),
             DeliveryStatus::Cancelled => _ = handles.cancelled.inc(),
-        }
-    }
-
-    /// What a store that was opened holds already.
-    pub fn store_opened(&self, retrying: u64, dead_letters: u64) {
-        if self.enabled {
-            self.retries_scheduled.set(i64::try_from(retrying).unwrap_or(i64::MAX));
-            self.dead_letters.set(i64::try_from(dead_letters).unwrap_or(i64::MAX));
         }
     }
 

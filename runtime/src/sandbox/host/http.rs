@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use wasmtime::component::HasData;
 
 use crate::capability::http::{HttpError, HttpReply, HttpRequest};
+use crate::telemetry::EgressResult;
 
 use super::super::bindings::campanile::plugin::http::{Error, Host, Request, Response};
 use super::super::bindings::campanile::plugin::types;
@@ -35,11 +36,31 @@ pub(super) fn view(state: &mut CallState) -> &mut HttpState {
     &mut state.http
 }
 
+impl HttpState {
+    fn count(&self, result: EgressResult) {
+        if let Some((plugin, metrics)) = &self.counted {
+            metrics.egress(&plugin.name, result);
+        }
+    }
+}
+
+const fn result_of(error: &HttpError) -> EgressResult {
+    match error {
+        HttpError::Denied(_) => EgressResult::Denied,
+        HttpError::Invalid(_) => EgressResult::Invalid,
+        HttpError::Exhausted(_) => EgressResult::Exhausted,
+        HttpError::Unreachable(_) => EgressResult::Unreachable,
+        HttpError::Interrupted(_) => EgressResult::Interrupted,
+        HttpError::Timeout(_) => EgressResult::Timeout,
+    }
+}
+
 impl types::Host for HttpState {}
 
 impl Host for HttpState {
     async fn send(&mut self, request: Request) -> Result<Response, HttpEnd> {
         let Some(grant) = &self.grant else {
+            self.count(EgressResult::Denied);
             return Err(HttpEnd::Guest(Error::Denied("http is not granted to this call".to_owned())));
         };
         let open = self.open.get_or_insert_with(|| grant.open(self.limits, self.deadline));
@@ -47,6 +68,7 @@ impl Host for HttpState {
         self.waiting = true;
         let answer = open.send(to_request(request)).await;
         self.waiting = false;
+        self.count(answer.as_ref().map_or_else(result_of, |_| EgressResult::Answered));
         answer.map(to_response).map_err(|error| match error {
             // The guest could do nothing with the answer any more, and would be blamed for running on.
             HttpError::Timeout(_) if Instant::now() >= self.deadline => HttpEnd::Call(Refusal::ProviderDeadline),

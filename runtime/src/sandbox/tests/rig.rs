@@ -12,6 +12,7 @@ use crate::domain::{
     Priority, Recipient, Timestamp,
 };
 use crate::sandbox::{ConsoleSink, Plugin, PrepareError, PreparedChannel, Sandbox, SandboxSettings};
+use crate::telemetry::Metrics;
 
 /// Keeps what guests print.
 #[derive(Debug, Default)]
@@ -47,7 +48,12 @@ pub(super) struct Rig {
 
 pub(super) fn sandbox(in_flight: u32) -> (Arc<Sandbox>, Arc<Lines>) {
     let console = Arc::new(Lines::default());
-    let settings = SandboxSettings { in_flight, memory_max: 64 << 20, console: Arc::clone(&console) as _ };
+    let settings = SandboxSettings {
+        in_flight,
+        memory_max: 64 << 20,
+        console: Arc::clone(&console) as _,
+        metrics: Metrics::off(),
+    };
     (Sandbox::new(settings).expect("the engine runs here"), console)
 }
 

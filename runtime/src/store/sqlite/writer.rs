@@ -9,7 +9,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -161,20 +161,19 @@ impl Writer {
         write_outbox(&self.db, self.last_event + 1, &effects.events)?;
         let started = Instant::now();
         guard.commit()?;
-        let commit_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.committed(effects, writes.len() as u64, commit_us);
+        self.committed(effects, writes.len(), started.elapsed());
         Ok(answers)
     }
 
-    fn committed(&mut self, effects: Effects, commands: u64, commit_us: u64) {
+    fn committed(&mut self, effects: Effects, commands: usize, took: Duration) {
         let Effects { accepted, events, changes, ended, cancelling, late } = effects;
         self.live.committed(changes, ended, cancelling);
         {
             let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
             stats.commits += 1;
-            stats.commands += commands;
+            stats.commands += commands as u64;
             stats.late_settlements += late;
-            stats.commit_us += commit_us;
+            stats.commit_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             stats.syncs += u64::from(self.is_synced && !events.is_empty());
         }
         // Whatever else is written, a template or nothing at all, is no news.
@@ -182,7 +181,7 @@ impl Writer {
             let first = self.last_event + 1;
             self.last_event += events.len() as u64;
             let events = (first..).zip(events).map(|(number, event)| NumberedEvent { number, event }).collect();
-            self.listener.committed(Committed { accepted, events });
+            self.listener.committed(Committed { accepted, events, commands, took });
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::domain::{
 use crate::sandbox::folder::{self, Settling};
 use crate::sandbox::registry::version::Version;
 use crate::sandbox::{ConsoleSink, PluginState, PluginStatus, Registry, RegistrySettings, Sandbox, SandboxSettings};
+use crate::telemetry::Metrics;
 
 /// A plugin as it is built.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
@@ -105,7 +106,12 @@ impl Rig {
     }
 
     pub(crate) async fn open(&self) -> Arc<Registry> {
-        let settings = SandboxSettings { in_flight: 4, memory_max: 64 << 20, console: Arc::new(Lines::default()) as _ };
+        let settings = SandboxSettings {
+            in_flight: 4,
+            memory_max: 64 << 20,
+            console: Arc::new(Lines::default()) as _,
+            metrics: Metrics::off(),
+        };
         let sandbox = Sandbox::new(settings).expect("the engine runs here");
         let plugins = PluginsConfig {
             dir: self.root.path().join("own"),
