@@ -21,9 +21,9 @@ GUEST_BUILD := cargo build --release --locked --target wasm32-wasip2 --target-di
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 ifeq ($(NEXTEST),yes)
-RUN_TESTS := cargo nextest run --locked
+RUN_TESTS := cargo nextest run --locked --no-fail-fast
 else
-RUN_TESTS := cargo test --locked --lib --bins --tests
+RUN_TESTS := cargo test --locked --no-fail-fast --lib --bins --tests
 endif
 
 STEP := .ci/step
@@ -72,12 +72,13 @@ clippy: setup
 clippy-guests: setup
 	@$(STEP) clippy-guests cargo clippy --locked --target wasm32-wasip2 $(addprefix -p campanile-plugin-,$(PLUGINS)) $(addprefix -p campanile-guest-,$(TEST_GUESTS)) -- -D warnings
 
+# The whole workspace in each step: another choice of packages is another set of features, and builds wasmtime anew.
 doc:
-	@$(STEP) doc-tests cargo test --locked --doc -p campanile -p campanile-plugin-sdk
+	@$(STEP) doc-tests cargo test --locked --workspace --doc
 
 unit: guests
-	@$(STEP) program cargo build --locked -p campanile
-	@$(STEP) embed cargo build --locked -p embed
+	@$(STEP) program cargo build --locked --workspace --bins --tests
+	@$(STEP) embed $(TARGET)/debug/embed $(GUESTS)
 	@$(STEP) tests $(RUN_TESTS) --workspace
 
 deny: ## Licences, bans and sources of all dependencies; needs cargo-deny

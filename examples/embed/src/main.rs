@@ -18,7 +18,7 @@ async fn main() -> anyhow::Result<()> {
 
     let mut config = Config::default();
     config.store.durability = Durability::Memory; // An example leaves nothing behind; a real program keeps the default.
-    config.plugins.dir = plugins.into();
+    config.plugins.bundled_dir = Some(plugins.into()); // Compiled when a channel first uses one.
     config.plugins.watch = false;
     let cache = std::env::temp_dir().join(format!("campanile-embed-{}", std::process::id()));
     config.plugins.cache_dir = cache.clone();

@@ -40,6 +40,8 @@ impl Watch {
     /// for.
     #[must_use]
     pub fn start(registry: Arc<Registry>, clock: Arc<dyn Clock>) -> Self {
+        // At once, so that it is there when the runtime is up: people drop files into it. What fails here is tried again.
+        let _ = std::fs::create_dir_all(registry.own_dir());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             let follower = Follower { registry, clock, bell: Bell::default(), settling: Settling::default() };
