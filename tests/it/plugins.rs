@@ -51,7 +51,7 @@ async fn bad_files_are_refused_with_their_reason_and_the_rest_serve() {
 
     let api = Api::of(&server);
     for (file, word) in [
-        ("truncated.wasm", "truncated"),
+        ("truncated.wasm", "cut off"),
         ("text.wasm", "text"),
         ("core.wasm", "core module"),
         ("other-world.wasm", "export"),
