@@ -174,7 +174,7 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
 }
 
 /// Runs what waits for one server: a single thread is enough.
-fn block_on(command: impl Future<Output = Result<Answer, Failure>>) -> Result<Answer, Failure> {
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

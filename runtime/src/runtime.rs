@@ -36,7 +36,7 @@ pub use crate::store::{DeliveryRecord, NotificationRecord, StoreError};
 pub use builder::{BuildError, RuntimeBuilder};
 pub use draft::Notification;
 pub use handle::{Handle, OutcomeError};
-pub use inspection::{Inspection, InspectionError, inspect_plugin};
+pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
 
 use outcomes::Outcomes;
 
@@ -85,6 +85,8 @@ pub struct ComponentHealth {
     pub name: String,
     /// Whether it works.
     pub ready: bool,
+    /// Nothing can be accepted or delivered without it. A channel is not: the others go on.
+    pub essential: bool,
     /// What is wrong, or a word on its state.
     pub detail: Option<String>,
 }
@@ -140,7 +142,7 @@ impl Runtime {
         self.parts.store.notification(id).await
     }
 
-    /// The same once every delivery is final, or as it stands when `limit` has passed.
+    /// The same once every delivery is final, or as it stands when `limit` has passed or the runtime stops.
     ///
     /// # Errors
     ///
@@ -178,20 +180,15 @@ impl Runtime {
         self.parts.registry.channels()
     }
 
-    /// Whether each part works. All of them do where the runtime is ready for work.
+    /// Whether each part works. The runtime is ready for work where those that are essential do.
     pub async fn readiness(&self) -> Vec<ComponentHealth> {
         let store = self.parts.store.lanes().await.err().map(|error| error.to_string());
-        let mut components = vec![
-            ComponentHealth { name: "store".to_owned(), ready: store.is_none(), detail: store },
-            ComponentHealth {
-                name: "workers".to_owned(),
-                ready: true,
-                detail: Some(format!("{} in flight", self.parts.dispatcher.in_flight())),
-            },
-        ];
+        let mut components =
+            vec![ComponentHealth { name: "store".to_owned(), ready: store.is_none(), essential: true, detail: store }];
         components.extend(self.channels().into_iter().map(|channel| ComponentHealth {
             name: format!("channel:{}", channel.name),
             ready: channel.problem.is_none(),
+            essential: false,
             detail: channel.problem,
         }));
         components
@@ -219,6 +216,12 @@ impl Runtime {
         self.parts.metrics.encode()
     }
 
+    /// Lets go of everyone who [waits](Self::wait): they get the record as it stands. For a server that is about to
+    /// stop and owes answers.
+    pub fn release_waiters(&self) {
+        self.parts.outcomes.stop();
+    }
+
     /// Stops: no new deliveries are begun, those in flight get `timeout` to end, and what is left stays in the store
     /// for the next start. A second call finds nothing to do.
     ///
@@ -226,6 +229,7 @@ impl Runtime {
     ///
     /// [`ShutdownError`] where something was still in flight when the time was up: it will be delivered again.
     pub async fn shutdown(&self, timeout: Duration) -> Result<(), ShutdownError> {
+        self.release_waiters();
         if let Some(watch) = self.parts.watch.lock().await.take() {
             watch.stop().await;
         }

@@ -114,6 +114,7 @@ impl Server {
             .args(args)
             .current_dir(self.dir.path())
             .env("CAMPANILE_URL", &self.url)
+            .env("CAMPANILE__PLUGINS__BUNDLED_DIR", crate::guests_dir())
             .stdin(Stdio::null())
             .output()
             .await

@@ -7,4 +7,5 @@ mod guests;
 mod http;
 mod intake;
 mod plugins;
+mod stop;
 mod tidy;

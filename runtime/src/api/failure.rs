@@ -15,7 +15,7 @@ use crate::intake::{Problems, SubmitError};
 pub(super) enum Failure {
     #[error("the body is not JSON: {message}")]
     Malformed { message: String },
-    #[error("the notification has {} problem(s), and nothing of it is kept", .0.as_slice().len())]
+    #[error("the notification has {}, and nothing of it is kept", counted(.0.as_slice().len()))]
     Invalid(Problems),
     #[error("the query has a problem: {0}")]
     Query(String),
@@ -130,4 +130,8 @@ pub(super) fn json<T: serde::Serialize>(status: StatusCode, media_type: &'static
         // Our own shapes have string keys and finite numbers: they do serialise.
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+fn counted(problems: usize) -> String {
+    if problems == 1 { "a problem".to_owned() } else { format!("{problems} problems") }
 }

@@ -26,20 +26,22 @@ pub(super) async fn healthz() -> Response {
     json(StatusCode::OK, JSON, &serde_json::json!({ "status": "ok" }))
 }
 
-/// `GET /readyz`: every part can do its work.
+/// `GET /readyz`: whether work can be done. A channel that cannot be used degrades the server and no more: to take it
+/// out of service would stop the others, too.
 pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
     let components = api.runtime.readiness().await;
-    let ready = components.iter().all(|component| component.ready);
+    let ready = components.iter().all(|component| component.ready || !component.essential);
+    let whole = components.iter().all(|component| component.ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let readiness = Readiness {
-        status: ready_word(ready).to_owned(),
+        status: if ready && !whole { "degraded" } else { ready_word(ready) }.to_owned(),
         components: components.into_iter().map(component_view).collect(),
     };
     json(status, JSON, &readiness)
 }
 
 fn component_view(component: ComponentHealth) -> ComponentView {
-    let ComponentHealth { name, ready, detail } = component;
+    let ComponentHealth { name, ready, essential: _, detail } = component;
     ComponentView { name, status: ready_word(ready).to_owned(), detail }
 }
 

@@ -202,7 +202,7 @@ pub(super) struct PluginView {
 /// Whether the process can do its work, part by part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Readiness {
-    /// `ready` or `not-ready`.
+    /// `ready`, `not-ready`, or of the whole `degraded`.
     pub(super) status: String,
     /// One for each part.
     pub(super) components: Vec<ComponentView>,
@@ -213,7 +213,7 @@ pub(super) struct Readiness {
 pub(super) struct ComponentView {
     /// `store`, `plugins`, ….
     pub(super) name: String,
-    /// `ready` or `not-ready`.
+    /// `ready`, `not-ready`, or of the whole `degraded`.
     pub(super) status: String,
     /// What is wrong, or a word on its state.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::json;
 
 use super::failure::{Exit, Failure};
+use super::terminal::escaped;
 use super::{Answer, Globals};
 use crate::config::{Config, ConfigError, Loaded, Place, Secrets, format_duration};
 use crate::domain::RetryPolicy;
+use crate::runtime::check_channels;
 
 /// Waits that are printed before a schedule is cut short.
 const WAITS_SHOWN: u32 = 10;
@@ -24,17 +27,46 @@ pub(super) enum Command {
 pub(super) fn run(globals: &Globals, command: &Command) -> Result<Answer, Failure> {
     let loaded = globals.load();
     match command {
-        Command::Check if globals.json => Ok(check_json(loaded)),
-        Command::Check => Ok(Answer::ok(check(&loaded?))),
-        Command::Print => Ok(Answer::ok(loaded?.config.to_toml(Secrets::Masked))),
+        Command::Check if globals.json => check_json(loaded),
+        Command::Check => {
+            let loaded = loaded?;
+            let unusable = super::block_on(async { Ok(unusable(&loaded.config).await?) })?;
+            Ok(Answer { text: check(&loaded, &unusable), exit: exit_of(&unusable) })
+        }
+        Command::Print => print(&loaded?.config, globals.json),
     }
 }
 
-fn check(loaded: &Loaded) -> String {
+fn print(config: &Config, as_json: bool) -> Result<Answer, Failure> {
+    let text = config.to_toml(Secrets::Masked);
+    if !as_json {
+        return Ok(Answer::ok(text));
+    }
+    let value: serde_json::Value = toml::from_str(&text).context("the configuration cannot be written as JSON")?;
+    Ok(Answer::ok(format!("{value:#}\n")))
+}
+
+/// The channels that cannot be used, with the reason: their plugins are asked, in a sandbox, what they take.
+async fn unusable(config: &Config) -> anyhow::Result<Vec<(String, String)>> {
+    let channels = check_channels(config).await.context("the plugins cannot be asked")?;
+    let with_problem = channels.into_iter().filter_map(|channel| Some((channel.name.to_string(), channel.problem?)));
+    Ok(with_problem.collect())
+}
+
+const fn exit_of(unusable: &[(String, String)]) -> Exit {
+    if unusable.is_empty() { Exit::Ok } else { Exit::Usage }
+}
+
+fn check(loaded: &Loaded, unusable: &[(String, String)]) -> String {
+    let verdict = if unusable.is_empty() { "ok" } else { "some channels cannot be used" };
     let mut text = match &loaded.file {
-        Some(file) => format!("{}: ok\n", file.display()),
-        None => "no configuration file, all defaults: ok\n".to_owned(),
+        Some(file) => format!("{}: {verdict}\n", file.display()),
+        None => format!("no configuration file, all defaults: {verdict}\n"),
     };
+    for (name, reason) in unusable {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "channel `{}`: {}", escaped(name), escaped(reason));
+    }
     for (name, policy) in &loaded.config.retry {
         // Writing to a `String` cannot fail.
         let _ = write!(text, "\n{}", schedule(name, policy, &users(&loaded.config, name)));
@@ -90,9 +122,15 @@ fn stretched(total: Duration, jitter: f64) -> String {
     format_duration(rounded)
 }
 
-fn check_json(loaded: Result<Loaded, ConfigError>) -> Answer {
+fn check_json(loaded: Result<Loaded, ConfigError>) -> Result<Answer, Failure> {
     let (value, exit) = match loaded {
-        Ok(Loaded { file, .. }) => (json!({ "ok": true, "file": file, "problems": [] }), Exit::Ok),
+        Ok(Loaded { file, config }) => {
+            let unusable = super::block_on(async { Ok(unusable(&config).await?) })?;
+            let problem =
+                |(name, reason): &(String, String)| json!({ "key": format!("channels.{name}"), "message": reason });
+            let problems: Vec<_> = unusable.iter().map(problem).collect();
+            (json!({ "ok": unusable.is_empty(), "file": file, "problems": problems }), exit_of(&unusable))
+        }
         Err(error) => {
             let problem = |problem: &crate::config::Problem| {
                 let line = match &problem.place {
@@ -108,7 +146,7 @@ fn check_json(loaded: Result<Loaded, ConfigError>) -> Answer {
             (json!({ "ok": false, "problems": problems }), Exit::Usage)
         }
     };
-    Answer { text: format!("{value:#}\n"), exit }
+    Ok(Answer { text: format!("{value:#}\n"), exit })
 }
 
 #[cfg(test)]
@@ -133,7 +171,7 @@ plugin = 'slack'
 retry = 'patient'
 ";
         let loaded = Source::new().text("campanile.toml", text).load().expect("good");
-        assert_snapshot!(check(&loaded), @r#"
+        assert_snapshot!(check(&loaded, &[]), @r#"
         campanile.toml: ok
 
         retry policy `default`
@@ -156,7 +194,7 @@ retry = 'patient'
 
     #[test]
     fn a_failed_check_is_json_too() {
-        let answer = check_json(Source::new().text("campanile.toml", "[workers]\nbach = 1").load());
+        let answer = check_json(Source::new().text("campanile.toml", "[workers]\nbach = 1").load()).expect("an answer");
         assert_eq!(answer.exit, Exit::Usage);
         assert_snapshot!(answer.text, @r#"
         {

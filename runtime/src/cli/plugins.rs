@@ -29,6 +29,10 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<Answer, F
     match command {
         Command::List => list(globals).await,
         Command::Inspect { file } => {
+            if !file.exists() {
+                let hint = "name a `.wasm` file: the bundled ones lie in `plugins/` beside the program";
+                return Err(Failure::usage(format!("there is no file `{}`", file.display())).hint(hint));
+            }
             let inspected = Box::pin(inspect_plugin(&file)).await.map_err(|error| {
                 let error = anyhow::Error::new(error).context(format!("`{}` is no plugin to load", file.display()));
                 Failure::new(Exit::No, error)

@@ -26,7 +26,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit codes: 0 accepted, or with --wait sent; 1 a delivery failed; 2 refused; 4 no outcome in time.
+Exit codes: 0 accepted, or with --wait sent; 1 a delivery failed, or no server
+answers; 2 refused; 4 no outcome in time.
 
 Examples:
   campanile send -c console -b 'Backup done'
@@ -92,7 +93,11 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
     loop {
         let asked = Instant::now();
         let hold = wait.saturating_sub(started.elapsed()).min(HOLD);
-        let outcome: Answered<Notification> = client.get(&["notifications", id], Some(hold)).await?;
+        let outcome: Answered<Notification> =
+            client.get(&["notifications", id], Some(hold)).await.map_err(|failure| {
+                failure
+                    .hint(format!("it was accepted as `{id}`: do not send it again, ask with `campanile status {id}`"))
+            })?;
         if started.elapsed() >= wait || outcome.value.deliveries.iter().all(is_final) {
             return Ok(show_outcome(&outcome, globals));
         }
@@ -108,7 +113,9 @@ fn body(args: Args, piped: Option<impl Read>) -> Result<Value, Failure> {
         (Some(body), _) => Some(body),
         (None, _) if template.is_some() || html.is_some() => None,
         (None, Some(piped)) => {
-            let text = read_bounded(piped).context("standard input cannot be read")?;
+            let text = read_bounded(piped)
+                .context("standard input cannot be read as a text to send")
+                .map_err(|error| Failure::new(Exit::Usage, error).hint("give a shorter text, in UTF-8"))?;
             Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty())
         }
         (None, None) => None,

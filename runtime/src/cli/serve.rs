@@ -84,7 +84,8 @@ async fn finish(
     runtime: &Runtime,
     timeout: Duration,
 ) -> Result<Answer, Failure> {
-    // Requests under way get their answers first: they need the store.
+    // Requests under way get their answers first, those that wait for an outcome the present state: they need the store.
+    runtime.release_waiters();
     if let Ok(ended) = tokio::time::timeout(CONNECTIONS_LIMIT, api).await {
         ended.context("the HTTP server ended by a defect")?.context("the HTTP server failed")?;
     }

@@ -84,7 +84,8 @@ fn help_of_send_names_every_option() {
       -q, --quiet...       Log less; may be repeated
           --color <WHEN>   Colors in the output [default: auto] [possible values: auto, always, never]
 
-    Exit codes: 0 accepted, or with --wait sent; 1 a delivery failed; 2 refused; 4 no outcome in time.
+    Exit codes: 0 accepted, or with --wait sent; 1 a delivery failed, or no server
+    answers; 2 refused; 4 no outcome in time.
 
     Examples:
       campanile send -c console -b 'Backup done'

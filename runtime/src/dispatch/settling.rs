@@ -86,6 +86,17 @@ fn settled(shared: &Shared, finished: &[Finished], answers: &[Settled]) {
                     status = state.status().as_str(),
                     "Settled a delivery."
                 );
+                if let DeliveryState::Failed { attempts, reason, .. } = state {
+                    tracing::warn!(
+                        delivery.id = %claim.delivery,
+                        channel = %claim.channel,
+                        attempts,
+                        reason = reason.as_str(),
+                        outcome = finished.report.as_ref().map(|report| report.end.as_str()),
+                        code = finished.report.as_ref().and_then(|report| report.end.code()),
+                        "A delivery failed for good."
+                    );
+                }
                 if let DeliveryState::Waiting(next) = state {
                     let lane = Lane { priority: claim.notification.priority, channel: claim.channel.clone() };
                     let position = Position { due: next.due, delivery: claim.delivery };

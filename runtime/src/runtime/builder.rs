@@ -161,7 +161,7 @@ impl RuntimeBuilder {
     }
 }
 
-async fn open_registry(
+pub(super) async fn open_registry(
     config: &Config,
     clock: &Arc<dyn Clock>,
     console: Arc<dyn ConsoleSink>,

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::CallLimits;
+use super::ChannelStatus;
+use super::builder::open_registry;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{CallLimits, Config};
 use crate::domain::ChannelName;
 use crate::sandbox::{
     ConsoleSink, Descriptor, FileHash, InspectError, PrepareError, Sandbox, SandboxError, SandboxSettings, inspect_file,
@@ -75,4 +78,21 @@ pub async fn inspect_plugin(path: &Path) -> Result<Inspection, InspectionError> 
         exports: file.exports,
         descriptor: Arc::clone(plugin.descriptor()),
     })
+}
+
+/// Asks the plugins that a configuration names whether they can work with it. Nothing is started, stored or sent.
+///
+/// # Errors
+///
+/// [`SandboxError`] where there is no sandbox to ask them in.
+pub async fn check_channels(config: &Config) -> Result<Vec<ChannelStatus>, SandboxError> {
+    let mut config = config.clone();
+    // Of its own: to look at an installation changes nothing in it.
+    config.plugins.cache_dir = std::env::temp_dir().join(format!("campanile-check-{}", std::process::id()));
+    let cache = config.plugins.cache_dir.clone();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let registry = open_registry(&config, &clock, Arc::new(Unheard), &Metrics::off()).await;
+    // What is left behind takes little room and does no harm.
+    let _ = tokio::fs::remove_dir_all(cache).await;
+    Ok(registry?.channels())
 }

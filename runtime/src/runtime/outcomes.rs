@@ -18,6 +18,8 @@ pub(super) struct Outcomes {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Nobody waits any more.
+    stopped: bool,
     next: u64,
     waiting: HashMap<NotificationId, Vec<(u64, oneshot::Sender<()>)>>,
 }
@@ -29,7 +31,10 @@ impl Outcomes {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let number = state.next;
         state.next += 1;
-        state.waiting.entry(notification).or_default().push((number, wake));
+        // Where nobody waits any more, `wake` goes here, which wakes as well.
+        if !state.stopped {
+            state.waiting.entry(notification).or_default().push((number, wake));
+        }
         drop(state);
         Waiter { outcomes: Arc::clone(self), notification, number, woken }
     }
@@ -48,6 +53,13 @@ impl Outcomes {
                 }
             }
         }
+    }
+
+    /// Lets everybody go, now and from now on: the runtime stops, and completions may not come for a long time.
+    pub(super) fn stop(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.stopped = true;
+        state.waiting.clear();
     }
 
     fn forget(&self, notification: NotificationId, number: u64) {
@@ -71,9 +83,9 @@ pub(super) struct Waiter {
 }
 
 impl Waiter {
-    /// Returns once the notification's completion is durable.
+    /// Returns once the notification's completion is durable, or nobody is to wait any more.
     pub(super) async fn completed(&mut self) {
-        // The sender only goes away by sending: an entry is dropped by its own waiter or by `tell`.
+        // Told, or let go: both end the wait.
         let _ = (&mut self.woken).await;
     }
 }
@@ -107,6 +119,15 @@ mod tests {
         let waits = third.completed();
         tokio::pin!(waits);
         assert!(futures_util::poll!(&mut waits).is_pending());
+    }
+
+    #[tokio::test]
+    async fn a_stop_lets_everybody_go() {
+        let outcomes = Arc::new(Outcomes::default());
+        let mut before = outcomes.register(NotificationId::from_bytes([1; 16]));
+        outcomes.stop();
+        before.completed().await;
+        outcomes.register(NotificationId::from_bytes([2; 16])).completed().await;
     }
 
     #[test]

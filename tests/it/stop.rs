@@ -1,0 +1,47 @@
+//! A stop keeps its word to everybody.
+
+use campanile_tests::{Receiver, Reply, Server};
+use serde_json::json;
+
+use crate::api::Api;
+
+/// Who waits for an outcome when the server stops is told what was accepted, and how far it has come.
+#[tokio::test]
+async fn those_who_wait_are_answered_when_the_server_stops() {
+    let receiver = Receiver::closed(Reply::new(200, "")).await;
+    let server = Server::start(&format!(
+        "[server]\nshutdown_timeout = \"200ms\"\n[channels.hook]\nplugin = \"webhook\"\nconfig = {{ url = \"{}/in\" }}\n\
+         allow_networks = [\"127.0.0.1/32\"]\n",
+        receiver.url()
+    ))
+    .await;
+    let api = Api::of(&server);
+    let body = json!({ "channels": ["hook"], "body": "hello" });
+    let waiting = async {
+        let answer = api.post("/v1/notifications?wait=60s", &body).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        assert!(answer.body["id"].is_string(), "{}", answer.body);
+        assert_eq!(answer.body["status"], "pending", "{}", answer.body);
+    };
+    let stopping = async {
+        receiver.has_received(1).await;
+        assert_eq!(server.terminate().await, 1, "one delivery was cut short, and the exit code says so");
+    };
+    tokio::join!(waiting, stopping);
+}
+
+/// A configuration is checked against what the plugins of this machine say they take.
+#[tokio::test]
+async fn a_check_of_the_configuration_asks_the_plugins() {
+    let server = Server::start(
+        "[channels.ops]\nplugin = \"slack\"\nconfig = { urll = \"x\" }\n[channels.pager]\nplugin = \"slak\"\n",
+    )
+    .await;
+    let checked = server.cli(["config", "check"]).await;
+    assert_eq!(checked.code, 2, "{checked:?}");
+    for word in ["channel `ops`", "channel `pager`", "slak"] {
+        assert!(checked.stdout.contains(word), "`{word}` is missing: {checked:?}");
+    }
+    let ready = Api::of(&server).get("/readyz").await;
+    assert_eq!((ready.status, &ready.body["status"]), (200, &json!("degraded")), "the other channels go on");
+}
