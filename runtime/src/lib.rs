@@ -24,3 +24,8 @@ pub mod telemetry;
 pub use config::Config;
 pub use domain::Priority;
 pub use runtime::{Notification, Runtime};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -3,5 +3,6 @@
 mod ends;
 mod exports;
 mod isolation;
+mod minijinja;
 mod output;
 mod rig;
