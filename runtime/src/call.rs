@@ -117,6 +117,8 @@ pub enum ChannelUnavailable {
         nearest: Option<String>,
         /// A section to paste, where a plugin of that name exists.
         section: Option<String>,
+        /// Some of the channels that there are, in order: at most [`KNOWN_MAX`](Self::KNOWN_MAX).
+        known: Vec<String>,
     },
     /// It is configured, but its plugin was refused, or its configuration is not one.
     #[error("channel `{name}` cannot be used: {reason}")]
@@ -126,6 +128,11 @@ pub enum ChannelUnavailable {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl ChannelUnavailable {
+    /// Channels that are named to somebody who asked for one that is not there: more would help nobody.
+    pub const KNOWN_MAX: usize = 12;
 }
 
 /// The channels there are right now.

@@ -149,7 +149,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let paint = cli.globals.color.for_stderr();
     // A server has an operator, who wants to know what took effect; a client says what went wrong.
-    cli.globals.log(if matches!(cli.command, Command::Serve(_)) { LevelFilter::INFO } else { LevelFilter::WARN });
+    cli.globals.log(match cli.command {
+        Command::Serve(_) => LevelFilter::INFO,
+        // It tells its story itself, the broken file and the failing delivery included.
+        Command::Demo(_) => LevelFilter::ERROR,
+        _ => LevelFilter::WARN,
+    });
     match run(cli).and_then(|answer| print(&answer)) {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -373,9 +373,12 @@ fn did_you_mean(name: &str) -> String {
 fn channel_problem(at: String, unavailable: &ChannelUnavailable) -> Problem {
     let message = unavailable.to_string();
     let (code, hint) = match unavailable {
-        ChannelUnavailable::Unknown { nearest, section, .. } => {
+        ChannelUnavailable::Unknown { nearest, section, known, .. } => {
             let section = section.as_ref().map(|section| format!("add this to the configuration:\n\n{section}"));
-            let hints: Vec<String> = nearest.as_deref().map(did_you_mean).into_iter().chain(section).collect();
+            let mut hints: Vec<String> = nearest.as_deref().map(did_you_mean).into_iter().chain(section).collect();
+            if hints.is_empty() && !known.is_empty() {
+                hints.push(format!("there are `{}`", known.join("`, `")));
+            }
             (ProblemCode::UnknownChannel, (!hints.is_empty()).then(|| hints.join("\n")))
         }
         ChannelUnavailable::NotReady { .. } => (ProblemCode::ChannelNotReady, None),

@@ -30,15 +30,17 @@ async fn every_problem_of_a_request_is_named_at_once_and_nothing_is_stored() {
     }
     assert!(answer.body.to_string().contains("title"), "the nearest known field is named: {}", answer.body);
 
+    let told = api.post("/v1/notifications?wait=10s", &json!({ "channels": ["console"], "body": "x" })).await;
+    assert_eq!(told.status, 200, "{}", told.body);
     let unknown = api.post("/v1/notifications", &json!({ "channels": ["nowhere"], "body": "x" })).await;
     assert_problem(&unknown, 422);
+    assert!(unknown.body.to_string().contains("there are `console`"), "{}", unknown.body);
     let metrics = api.get("/metrics").await.body;
-    let accepted = metrics
-        .as_str()
-        .unwrap_or_default()
-        .lines()
-        .any(|line| line.starts_with("campanile_notifications_accepted_total") && !line.ends_with(" 0"));
-    assert!(!accepted, "nothing was accepted: {metrics}");
+    let lines = metrics.as_str().unwrap_or_default().lines();
+    let accepted: Vec<&str> = lines
+        .filter(|line| line.starts_with("campanile_notifications_accepted_total") && !line.ends_with(" 0"))
+        .collect();
+    assert_eq!(accepted, ["campanile_notifications_accepted_total{priority=\"normal\"} 1"], "only the good one");
 }
 
 #[tokio::test]

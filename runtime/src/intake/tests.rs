@@ -42,6 +42,7 @@ impl ChannelDirectory for Channels {
                 name: name.to_string(),
                 nearest: Some("mail".to_owned()),
                 section: Some("[channels.slack]\nplugin = \"slack\"\n".to_owned()),
+                known: vec!["console".to_owned(), "mail".to_owned()],
             }),
         }
     }

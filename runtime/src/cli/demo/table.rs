@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::{DeliveryState, FailReason};
+use crate::domain::Attempt;
 use crate::runtime::{DeliveryRecord, NotificationRecord};
 
 /// A table with one line per delivery.
@@ -35,12 +35,11 @@ fn line(text: &mut String, priority: &str, delivery: &DeliveryRecord) {
     );
 }
 
-/// Each attempt's outcome in order, and why it was given up where it was.
+/// Each attempt's outcome in order, and what its plugin had to say.
 fn story(delivery: &DeliveryRecord) -> String {
-    let ends: Vec<&str> = delivery.attempts.iter().map(|attempt| attempt.end.as_str()).collect();
-    let reason = match &delivery.state {
-        DeliveryState::Failed { reason, .. } => format!(" ({})", FailReason::as_str(reason)),
-        DeliveryState::Waiting(_) | DeliveryState::Sent { .. } | DeliveryState::Cancelled { .. } => String::new(),
+    let told = |attempt: &Attempt| match &attempt.reason {
+        Some(reason) => format!("{}: {reason}", attempt.end),
+        None => attempt.end.clone(),
     };
-    format!("{}{reason}", ends.join(", then "))
+    delivery.attempts.iter().map(told).collect::<Vec<_>>().join(", then ")
 }

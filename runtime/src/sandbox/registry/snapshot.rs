@@ -54,7 +54,8 @@ impl Snapshot {
                 .chain(self.sections.keys().map(PluginName::as_str))
         };
         let nearest = if section.is_none() { suggest::nearest(name.as_str(), known()) } else { None };
-        ChannelUnavailable::Unknown { name: name.to_string(), nearest, section }
+        let there = self.channels.keys().take(ChannelUnavailable::KNOWN_MAX).map(ToString::to_string).collect();
+        ChannelUnavailable::Unknown { name: name.to_string(), nearest, section, known: there }
     }
 
     /// Every plugin, with those that only finish what they had begun.
