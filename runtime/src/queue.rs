@@ -11,7 +11,9 @@
 //! *Invariants:* whatever waits in the store is in memory, beyond its lane's frontier, or in the hands of whoever took
 //! it. An entry may stand in memory twice; `Store::claim` grants it once. Memory is bounded however much waits.
 //!
-//! *Not here:* plugins, states, when a retry is due, how many slots there are.
+//! *Held* channels keep what waits where it is: in memory, or in the store behind it.
+//!
+//! *Not here:* why a channel is held, plugins, states, when a retry is due, how many slots there are.
 
 mod handle;
 mod ready;

@@ -1,5 +1,6 @@
 //! The queue as the rest of the house holds it: behind a lock, with a clock, waking whoever waits for work.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::sync::futures::Notified;
 
 use super::{PriorityDepth, ReadyQueue, Slot, Taken, WindowLimits};
 use crate::clock::Clock;
-use crate::domain::{Queued, Timestamp};
+use crate::domain::{ChannelName, Queued, Timestamp};
 use crate::store::{CommitListener, Committed, Store, StoreError};
 
 /// Deliveries offered under one lock: about 10 µs, so that a commit of thousands does not hold up the workers.
@@ -69,6 +70,13 @@ impl QueueHandle {
             into.extend(std::iter::from_fn(|| queue.take(slot, now)).take(most));
             queue.now()
         })
+    }
+
+    /// Holds the deliveries of these channels and of no others: they wait, and nobody takes them. Quick.
+    pub fn hold_only(&self, channels: &BTreeSet<ChannelName>) {
+        if self.change(|queue, now| queue.hold_only(channels, now)) {
+            self.shared.work.notify_waiters();
+        }
     }
 
     /// Completes once something may be there to take. To miss nothing, make and `enable` it before the

@@ -56,7 +56,7 @@ pub struct PageRequest {
 pub struct PriorityDepth {
     /// Deliveries, due or not. Cancelled ones count until the queue comes to them.
     pub waiting: u64,
-    /// How long the oldest that is due has waited; zero where none is.
+    /// How long the oldest that is due and not held has waited; zero where none is.
     pub oldest: Duration,
 }
 
@@ -106,6 +106,8 @@ struct LaneState {
     aged_key: Option<Position>,
     /// Stands in its rank's `wanted`.
     wanted: bool,
+    /// Nothing is taken, timed or read for it.
+    held: bool,
 }
 
 /// Multiplies and rotates, eight bytes at a time. Names come from the operator, not from strangers, and a lookup
@@ -232,6 +234,28 @@ impl ReadyQueue {
         self.place(number);
     }
 
+    /// Holds the lanes of these channels and of no others: nothing of theirs is taken, and what waits there waits as it
+    /// is. A held lane costs nothing, however much is in it. Tells whether a lane was let go.
+    pub fn hold_only(&mut self, channels: &BTreeSet<ChannelName>, now: Timestamp) -> bool {
+        self.advance(now);
+        for name in channels {
+            if !self.channels.contains_key(name) {
+                self.add_channel(name);
+            }
+        }
+        let mut let_go = false;
+        for number in 0..self.lanes.len() {
+            let held = channels.contains(&self.names[number / PRIORITIES]);
+            let lane = &mut self.lanes[number];
+            if lane.held != held {
+                lane.held = held;
+                let_go |= !held;
+                self.place(number as LaneNumber);
+            }
+        }
+        let_go
+    }
+
     /// Whether a lane has room for a page.
     #[must_use]
     pub fn wants_page(&self) -> bool {
@@ -319,6 +343,7 @@ impl ReadyQueue {
             wakes: None,
             aged_key: None,
             wanted: false,
+            held: false,
         }));
         channel
     }
@@ -363,7 +388,8 @@ impl ReadyQueue {
         let low = self.lane_limit() / 2;
         let lane = &mut self.lanes[number as usize];
         let rank = &mut self.ranks[rank_of_lane(number)];
-        let head = lane.window.head();
+        // A held lane has no head: what is left of it in the ring and among the oldest goes when it comes up.
+        let head = lane.window.head().filter(|_| !lane.held);
         let wakes = head.map(|head| head.due).filter(|due| *due > self.now);
         if lane.wakes != wakes {
             if let Some(earlier) = lane.wakes {
@@ -384,7 +410,7 @@ impl ReadyQueue {
                 rank.oldest.push(Reverse((head, number)));
             }
         }
-        if !lane.wanted && lane.window.wants_page(low) {
+        if !lane.wanted && !lane.held && lane.window.wants_page(low) {
             lane.wanted = true;
             rank.wanted.push_back(number);
         }
@@ -406,7 +432,7 @@ impl ReadyQueue {
             let number = self.ranks[rank].ring.pop_front()?;
             let lane = &mut self.lanes[number as usize];
             lane.in_ring = false;
-            if lane.window.head().is_some_and(|head| head.due <= self.now) {
+            if !lane.held && lane.window.head().is_some_and(|head| head.due <= self.now) {
                 return Some(number);
             }
         }
@@ -442,7 +468,7 @@ impl ReadyQueue {
                 oldest.pop();
                 continue;
             }
-            match lane.window.head() {
+            match lane.window.head().filter(|_| !lane.held) {
                 Some(head) if head == key => return Some((key.due, number)),
                 Some(head) if head.due <= self.now => {
                     oldest.pop();

@@ -28,6 +28,21 @@ async fn an_offer_wakes_whoever_found_nothing() {
 }
 
 #[tokio::test]
+async fn a_channel_that_is_let_go_wakes_whoever_found_nothing() {
+    let queue = QueueHandle::new(WindowLimits::default(), Arc::new(ManualClock::at(START)));
+    let held = queued(START, 1);
+    queue.hold_only(&BTreeSet::from([held.lane.channel.clone()]));
+    queue.offer_all(&[held]);
+    let work = queue.work();
+    tokio::pin!(work);
+    work.as_mut().enable();
+    assert!(take(&queue).is_empty());
+    queue.hold_only(&BTreeSet::new());
+    work.await;
+    assert_eq!(take(&queue).len(), 1);
+}
+
+#[tokio::test]
 async fn depths_count_what_waits_and_how_long() {
     let clock = ManualClock::at(START);
     let queue = QueueHandle::new(WindowLimits::default(), Arc::new(clock.clone()));

@@ -82,6 +82,28 @@ fn what_is_given_back_is_next_again() {
 }
 
 #[test]
+fn a_held_channel_waits_and_the_others_do_not() {
+    let mut queue = ReadyQueue::new(WindowLimits { lane: 8, total: 64 });
+    let (held, other) = (lane(Priority::Critical, 1), lane(Priority::Low, 2));
+    let only = BTreeSet::from([held.channel.clone()]);
+    queue.offer(&queued(&held, START, 1), START);
+    assert!(!queue.hold_only(&only, START));
+    for number in 2..1_000 {
+        queue.offer(&queued(&held, START, number), START);
+    }
+    queue.offer(&queued(&held, START.after(seconds(1)), 1_000), START);
+    queue.offer(&queued(&other, START, 1_001), START);
+    assert_eq!(queue.take(Slot::General, START).map(|taken| taken.position.delivery), Some(delivery(1_001)));
+    let later = START.after(seconds(60));
+    assert_eq!((queue.take(Slot::General, later), queue.take(Slot::Reserved, later)), (None, None));
+    assert_eq!((queue.next_due(), queue.wants_page()), (None, false), "nothing is timed or read for it");
+    assert_eq!(queue.depths()[0], PriorityDepth { waiting: 1_000, oldest: Duration::ZERO });
+
+    assert!(queue.hold_only(&BTreeSet::new(), later));
+    assert_eq!(queue.take(Slot::General, later).map(|taken| taken.position.delivery), Some(delivery(1)));
+}
+
+#[test]
 fn a_clock_that_is_set_back_takes_nothing_out_of_turn() {
     let mut queue = queue();
     queue.offer(&queued(&lane(Priority::Normal, 1), START, 1), START);
@@ -267,6 +289,8 @@ enum Step {
     Pass(u64),
     /// Everything in memory is lost and rebuilt.
     Restart,
+    /// The channels whose bits are set are held, the others are not.
+    HoldChannels(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -281,6 +305,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<bool>().prop_map(Step::EndPage),
         2 => (0_u64..50).prop_map(Step::Pass),
         1 => Just(Step::Restart),
+        2 => (0_u8..8).prop_map(Step::HoldChannels),
     ]
 }
 
@@ -290,6 +315,7 @@ struct Model {
     store: Waiting,
     begun: Option<(PageRequest, Vec<Queued>)>,
     held: VecDeque<Taken>,
+    held_channels: BTreeSet<ChannelName>,
     now: Timestamp,
     next: u64,
 }
@@ -298,7 +324,16 @@ impl Model {
     fn new(lane: usize) -> Self {
         let limits = WindowLimits { lane, total: 20 };
         let store = Waiting::default();
-        Self { limits, queue: ReadyQueue::new(limits), store, begun: None, held: VecDeque::new(), now: START, next: 0 }
+        Self {
+            limits,
+            queue: ReadyQueue::new(limits),
+            store,
+            begun: None,
+            held: VecDeque::new(),
+            held_channels: BTreeSet::new(),
+            now: START,
+            next: 0,
+        }
     }
 
     fn keep(&mut self, queued: &Queued) {
@@ -309,6 +344,7 @@ impl Model {
     /// The next take that a claim grants. It must be what the store would say is the first of its lane.
     fn take(&mut self) -> Result<Option<Taken>, TestCaseError> {
         while let Some(taken) = self.queue.take(Slot::General, self.now) {
+            prop_assert!(!self.held_channels.contains(&self.queue.lane(taken.lane).channel));
             let claimed = |position: &Position| self.held.iter().any(|held| held.position == *position);
             let waiting = self.store.lanes.entry(self.queue.lane(taken.lane)).or_default();
             if waiting.contains(&taken.position) && !claimed(&taken.position) {
@@ -382,9 +418,15 @@ impl Model {
                 self.begun = None;
                 self.held.clear();
                 self.queue = ReadyQueue::new(self.limits);
+                self.queue.hold_only(&self.held_channels, self.now);
                 for (lane, waiting) in &self.store.lanes {
                     self.queue.restore(lane, waiting.len() as u64);
                 }
+            }
+            Step::HoldChannels(bits) => {
+                let channels = (0..3).filter(|number| bits & (1 << number) != 0);
+                self.held_channels = channels.map(|number| lane(Priority::Low, number).channel).collect();
+                self.queue.hold_only(&self.held_channels, self.now);
             }
         }
         Ok(())
@@ -393,6 +435,7 @@ impl Model {
     /// Takes and reads until nothing comes any more.
     fn drain(&mut self) -> Result<(), TestCaseError> {
         self.now = self.now.after(seconds(1_000));
+        self.step(&Step::HoldChannels(0))?;
         self.step(&Step::EndPage(true))?;
         while !self.held.is_empty() {
             self.step(&Step::FinishHeld)?;
