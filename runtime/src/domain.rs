@@ -13,6 +13,7 @@ mod lane;
 mod name;
 mod notification;
 mod outcome;
+mod plugin;
 mod retry;
 mod settle;
 mod timestamp;
@@ -27,6 +28,7 @@ pub use notification::{
     StatusCounts, TemplateUse,
 };
 pub use outcome::{Blame, Fault, Interruption, Outcome, RateScope, Receipt, Trouble};
+pub use plugin::{Bar, BarKind, Permission, PluginBook, PluginChange, PluginEvent, VersionMark};
 pub use retry::{Backoff, RetryPolicy};
 pub use settle::{Lifetime, Moment, settle, settle_cancelled};
 pub use timestamp::Timestamp;

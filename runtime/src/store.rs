@@ -22,8 +22,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Attempt, ChannelName, DeliveryId, DeliveryState, Event, Lane, Notification, NotificationId, Position, Queued,
-    Recipient, StatusCounts, Timestamp, Waiting,
+    Attempt, ChannelName, DeliveryId, DeliveryState, Event, Lane, Notification, NotificationId, PluginBook, Position,
+    Queued, Recipient, StatusCounts, Timestamp, Waiting,
 };
 
 pub use crate::config::Durability;
@@ -283,6 +283,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// The source with this SHA-256.
     async fn template(&self, version: [u8; 32]) -> Result<Option<TemplateSource>, StoreError>;
+
+    /// Keeps what is remembered of plugins, each book in place of the one before it, and tells the events, which may be
+    /// about others.
+    async fn keep_plugins(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), StoreError>;
+
+    /// What is remembered of every plugin, by name.
+    async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError>;
 
     /// Totals since the store was opened.
     fn stats(&self) -> StoreStats;

@@ -1,6 +1,8 @@
 //! Facts about notifications, deliveries and plugins. Each is written in the transaction of its cause.
 
-use super::{DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, Priority, Timestamp};
+use super::{
+    DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, PluginEvent, Priority, Timestamp,
+};
 
 /// What an event is about, with what is worth knowing. No address, no content, no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub enum EventBody {
         /// Attempts made.
         attempts: u32,
     },
+    /// Something happened to a plugin.
+    Plugin(PluginEvent),
 }
 
 /// The type of an event, as subscribers filter by it.
@@ -94,6 +98,7 @@ impl EventBody {
             Self::DeliveryRetrying { .. } => "delivery.retrying",
             Self::DeliveryFailed { .. } => "delivery.failed",
             Self::DeliveryCancelled { .. } => "delivery.cancelled",
+            Self::Plugin(event) => event.change.kind(),
         }
     }
 
@@ -117,18 +122,19 @@ impl EventBody {
         }
     }
 
-    /// The notification it is about.
+    /// The notification it is about, if it is about one.
     #[must_use]
-    pub const fn notification(&self) -> NotificationId {
+    pub const fn notification(&self) -> Option<NotificationId> {
         match self {
             Self::NotificationAccepted { notification, .. }
             | Self::NotificationCompleted { notification, .. }
-            | Self::NotificationCancelled { notification, .. } => *notification,
+            | Self::NotificationCancelled { notification, .. } => Some(*notification),
             Self::DeliveryAttempted { delivery, .. }
             | Self::DeliverySent { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }
             | Self::DeliveryFailed { delivery, .. }
-            | Self::DeliveryCancelled { delivery, .. } => delivery.notification(),
+            | Self::DeliveryCancelled { delivery, .. } => Some(delivery.notification()),
+            Self::Plugin(_) => None,
         }
     }
 
@@ -138,7 +144,8 @@ impl EventBody {
         match self {
             Self::NotificationAccepted { .. }
             | Self::NotificationCompleted { .. }
-            | Self::NotificationCancelled { .. } => None,
+            | Self::NotificationCancelled { .. }
+            | Self::Plugin(_) => None,
             Self::DeliveryAttempted { delivery, .. }
             | Self::DeliverySent { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }

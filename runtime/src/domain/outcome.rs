@@ -144,11 +144,13 @@ pub enum Interruption {
     Shutdown,
     /// The channel has no plugin that serves right now.
     NoPlugin,
+    /// The plugin failed too often and is not called for now.
+    Quarantined,
 }
 
 impl Interruption {
     /// Every interruption there is.
-    pub const ALL: [Self; 4] = [Self::HostBug, Self::PoolFull, Self::Shutdown, Self::NoPlugin];
+    pub const ALL: [Self; 5] = [Self::HostBug, Self::PoolFull, Self::Shutdown, Self::NoPlugin, Self::Quarantined];
 
     /// Its word in metrics, events and rows.
     #[must_use]
@@ -158,6 +160,7 @@ impl Interruption {
             Self::PoolFull => "pool-full",
             Self::Shutdown => "shutdown",
             Self::NoPlugin => "no-plugin",
+            Self::Quarantined => "quarantined",
         }
     }
 }

@@ -6,7 +6,7 @@
 //! | retry; deadline inside a host call | yes | no | by policy |
 //! | rate limited | no | no | after the hint |
 //! | out of fuel, deadline in guest code, memory, trap, exit, bad output | no | yes | after 10 s, then 1 min; the third is a dead letter |
-//! | host bug, pool full, shutdown | no | no | after 1 s |
+//! | host bug, pool full, shutdown, no plugin, quarantined | no | no | after 1 s |
 
 use std::time::Duration;
 

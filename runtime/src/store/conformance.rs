@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::domain::{Attempt, Content, EventBody, FailReason, NotificationStatus, Priority, Receipt, settle_cancelled};
+use crate::domain::{
+    Attempt, Bar, BarKind, Content, EventBody, FailReason, NotificationStatus, Permission, PluginChange, PluginEvent,
+    PluginName, Priority, Receipt, VersionMark, settle_cancelled,
+};
 
 pub(crate) mod cancelling;
 pub(crate) mod claiming;
@@ -42,6 +45,7 @@ macro_rules! conformance {
             keeping: lanes_are_those_in_which_something_waits,
             keeping: deliveries_are_counted_by_status,
             keeping: a_template_is_kept_once_under_its_version,
+            keeping: a_plugin_is_remembered_by_its_newest_book,
             keeping: a_closed_store_has_committed_what_it_took_and_refuses_the_rest,
             claiming: a_delivery_has_one_claim_at_a_time,
             claiming: claims_are_numbered_upwards,
@@ -177,6 +181,35 @@ pub(crate) fn attempt(number: u32) -> Attempt {
         fuel: 11_911,
         memory_bytes: 1 << 20,
     }
+}
+
+pub(crate) fn mark(number: u8) -> VersionMark {
+    VersionMark { sha256: [number; 32], version: semver::Version::new(1, 2, u64::from(number)), since: NOW }
+}
+
+/// A book with something on every page; `number` makes it differ from others of the same plugin.
+pub(crate) fn book(plugin: &str, number: u8) -> PluginBook {
+    let permission = |scope: &str, required| Permission { capability: "http".into(), scope: scope.into(), required };
+    let bars = BarKind::ALL.map(|kind| Bar { mark: mark(number), kind, reason: format!("{number} faults") });
+    PluginBook {
+        serving: Some(mark(number)),
+        previous: Some(mark(number + 1)),
+        canary: (number > 1).then(|| mark(number + 2)),
+        approved: vec![permission("*.acme.example", true), permission("", false)],
+        bars: bars.to_vec(),
+        ..PluginBook::new(PluginName::new(plugin).unwrap())
+    }
+}
+
+pub(crate) fn plugin_event(plugin: &str, change: PluginChange) -> Event {
+    let event = PluginEvent {
+        change,
+        plugin: plugin.to_owned(),
+        version: Some(semver::Version::new(1, 2, 3)),
+        sha256: Some([7; 32]),
+        reason: Some("6 of 9 calls failed".to_owned()),
+    };
+    Event { at: NOW, body: EventBody::Plugin(event) }
 }
 
 pub(crate) fn sent(attempts: u32) -> DeliveryState {

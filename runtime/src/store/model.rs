@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::{EventBody, settle_cancelled};
+use crate::domain::{EventBody, PluginName, settle_cancelled};
 
 /// What a store knows, as plain collections.
 #[derive(Debug, Default)]
@@ -11,6 +11,7 @@ pub(crate) struct Model {
     pub(crate) deliveries: BTreeMap<DeliveryId, Kept>,
     pub(crate) claims: BTreeMap<DeliveryId, u64>,
     pub(crate) events: Vec<Event>,
+    pub(crate) plugins: BTreeMap<PluginName, PluginBook>,
     cancelling: BTreeMap<NotificationId, Timestamp>,
 }
 
@@ -98,6 +99,11 @@ impl Model {
         for (id, at) in self.cancelling.clone() {
             self.open_of(id).into_iter().for_each(|id| self.cancel_one(id, at));
         }
+    }
+
+    pub(crate) fn keep_plugins(&mut self, books: &[PluginBook], events: &[Event]) {
+        self.plugins.extend(books.iter().map(|book| (book.plugin.clone(), book.clone())));
+        self.events.extend_from_slice(events);
     }
 
     pub(crate) fn page(&self, lane: &Lane) -> Vec<Queued> {

@@ -41,7 +41,7 @@ use super::{
     Cancelled, Claim, CommitListener, Durability, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, Planned,
     Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
 };
-use crate::domain::{DeliveryId, Lane, NotificationId, Position, Queued, Timestamp};
+use crate::domain::{DeliveryId, Event, Lane, NotificationId, PluginBook, Position, Queued, Timestamp};
 
 /// Commands that wait for the writer. Callers beyond it wait to hand theirs over.
 const COMMANDS_MAX: usize = 4_096;
@@ -282,6 +282,14 @@ impl Store for SqliteStore {
 
     async fn template(&self, version: [u8; 32]) -> Result<Option<TemplateSource>, StoreError> {
         self.read(move |db| read::template(db, version)).await
+    }
+
+    async fn keep_plugins(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), StoreError> {
+        self.write(Operation::KeepPlugins(books, events)).await.map(|_| ())
+    }
+
+    async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError> {
+        self.read(read::plugins).await
     }
 
     fn stats(&self) -> StoreStats {

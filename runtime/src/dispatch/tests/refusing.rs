@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 
-use crate::domain::{DeliveryId, Lane, NotificationId, Position, Queued, Timestamp};
+use crate::domain::{DeliveryId, Event, Lane, NotificationId, PluginBook, Position, Queued, Timestamp};
 use crate::store::{
     Cancelled, Claim, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, Planned, Settled, Settlement,
     StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
@@ -86,6 +86,14 @@ impl Store for Refusing {
 
     async fn template(&self, version: [u8; 32]) -> Result<Option<TemplateSource>, StoreError> {
         self.store.template(version).await
+    }
+
+    async fn keep_plugins(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), StoreError> {
+        self.store.keep_plugins(books, events).await
+    }
+
+    async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError> {
+        self.store.plugins().await
     }
 
     fn stats(&self) -> StoreStats {

@@ -146,6 +146,22 @@ pub(crate) async fn a_template_is_kept_once_under_its_version(place: &dyn Place)
     assert_eq!(open(place).await.template([9; 32]).await.unwrap(), Some(source("first")));
 }
 
+pub(crate) async fn a_plugin_is_remembered_by_its_newest_book(place: &dyn Place) {
+    let store = open(place).await;
+    assert_eq!(store.plugins().await.unwrap(), []);
+    let loaded = plugin_event("slack", PluginChange::Loaded);
+    store.keep_plugins(vec![book("slack", 1), book("acme", 1)], vec![loaded.clone()]).await.unwrap();
+    let refused = plugin_event("odd.wasm", PluginChange::Refused);
+    store.keep_plugins(vec![book("slack", 2)], vec![refused.clone()]).await.unwrap();
+    store.keep_plugins(Vec::new(), Vec::new()).await.unwrap();
+    store.close().await;
+
+    let store = open(place).await;
+    assert_eq!(store.plugins().await.unwrap(), [book("acme", 1), book("slack", 2)]);
+    let events = store.outbox(0, 10).await.unwrap().into_iter().map(|numbered| numbered.event);
+    assert_eq!(events.collect::<Vec<_>>(), [loaded, refused]);
+}
+
 pub(crate) async fn a_closed_store_has_committed_what_it_took_and_refuses_the_rest(place: &dyn Place) {
     let store = open(place).await;
     let (accepted, ()) = tokio::join!(store.accept(vec![planned(1, &["mail"])]), store.close());

@@ -27,6 +27,10 @@ enum Step {
         end: usize,
     },
     Cancel(usize),
+    KeepPlugin {
+        pick: usize,
+        number: u8,
+    },
     Reopen,
 }
 
@@ -40,7 +44,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (picks.clone(), 0_u64..4).prop_map(|(picks, now)| Step::Claim { picks, now }),
         1 => pick.clone().prop_map(Step::Release),
         6 => (picks, 0_usize..5).prop_map(|(picks, end)| Step::Settle { picks, end }),
-        2 => pick.prop_map(Step::Cancel),
+        2 => pick.clone().prop_map(Step::Cancel),
+        1 => (pick, 0_u8..9).prop_map(|(pick, number)| Step::KeepPlugin { pick, number }),
         1 => Just(Step::Reopen),
     ];
     proptest::collection::vec(step, 1..60)
@@ -117,6 +122,13 @@ impl Pair {
                 let cancelled = self.store.cancel(id, at(7)).await.unwrap();
                 assert_eq!(cancelled, self.model.cancel(id, at(7)));
             }
+            Step::KeepPlugin { pick, number } => {
+                let name = CHANNELS[pick % CHANNELS.len()];
+                let change = PluginChange::ALL[pick % PluginChange::ALL.len()];
+                let (books, events) = (vec![book(name, number)], vec![plugin_event(name, change)]);
+                self.model.keep_plugins(&books, &events);
+                self.store.keep_plugins(books, events).await.unwrap();
+            }
             Step::Reopen => {}
         }
     }
@@ -169,6 +181,7 @@ impl Pair {
         assert_eq!(lanes.iter().map(|depth| depth.waiting).sum::<u64>(), waiting);
         assert_eq!(store.count().await.unwrap().open, waiting);
 
+        assert_eq!(store.plugins().await.unwrap(), model.plugins.values().cloned().collect::<Vec<_>>());
         let outbox = store.outbox(0, 10_000).await.unwrap();
         assert!(outbox.iter().zip(1..).all(|(event, number)| event.number == number));
         let events: Vec<_> = outbox.into_iter().map(|numbered| numbered.event).collect();

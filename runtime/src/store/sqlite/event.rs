@@ -5,7 +5,9 @@
 //! *Not here:* the numbers of events. A frame's row holds the first; the rest follow from it.
 
 use super::wire::{Damaged, Reader, put_option, put_text, put_u64};
-use crate::domain::{DeliveryId, Event, EventBody, NotificationId, NotificationStatus, Priority, Timestamp};
+use crate::domain::{
+    DeliveryId, Event, EventBody, NotificationId, NotificationStatus, PluginChange, PluginEvent, Priority, Timestamp,
+};
 
 /// The only format so far.
 const FORMAT: u8 = 1;
@@ -76,7 +78,30 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             put_text(out, reason);
         }
         EventBody::DeliveryCancelled { delivery, attempts } => put_delivery(out, 7, *delivery, *attempts),
+        EventBody::Plugin(event) => put_plugin(out, event),
     }
+}
+
+fn put_plugin(out: &mut Vec<u8>, event: &PluginEvent) {
+    let PluginEvent { change, plugin, version, sha256, reason } = event;
+    out.push(8);
+    put_text(out, change.kind());
+    put_text(out, plugin);
+    put_option(out, version.as_ref(), |out, version| put_text(out, &version.to_string()));
+    put_option(out, sha256.as_ref(), |out, sha256| out.extend_from_slice(sha256));
+    put_option(out, reason.as_deref(), put_text);
+}
+
+fn plugin(reader: &mut Reader<'_>) -> Result<PluginEvent, Damaged> {
+    let word = reader.text()?;
+    let change = PluginChange::ALL.into_iter().find(|change| change.kind() == word).ok_or_else(|| reader.damaged())?;
+    Ok(PluginEvent {
+        change,
+        plugin: reader.text()?,
+        version: reader.option(|reader| reader.text()?.parse().map_err(|_| reader.damaged()))?,
+        sha256: reader.option(Reader::array)?,
+        reason: reader.option(Reader::text)?,
+    })
 }
 
 /// What every event of a delivery starts with.
@@ -89,6 +114,9 @@ fn put_delivery(out: &mut Vec<u8>, kind: u8, delivery: DeliveryId, attempts: u32
 
 fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
     let kind = reader.u8()?;
+    if kind == 8 {
+        return plugin(reader).map(EventBody::Plugin);
+    }
     let notification = NotificationId::from_bytes(reader.array()?);
     if let 0..=2 = kind {
         return Ok(match kind {
@@ -152,6 +180,11 @@ mod tests {
             deliveries: 1_000,
         }));
         bodies.extend(STATUSES.map(|status| EventBody::NotificationCompleted { notification, status }));
+        let event = |change, version, sha256| {
+            EventBody::Plugin(PluginEvent { change, plugin: "odd.wasm".into(), version, sha256, reason: None })
+        };
+        bodies.extend(PluginChange::ALL.map(|change| event(change, Some("1.0.0-a+b".parse().unwrap()), None)));
+        bodies.push(event(PluginChange::Refused, None, Some([3; 32])));
         let at = Timestamp::from_millis(1_700_000_000_000);
         bodies.into_iter().map(|body| Event { at, body }).collect()
     }

@@ -10,8 +10,8 @@ use super::live::{Claimed, OpenDelivery};
 use super::wire::Damaged;
 use super::{event, row};
 use crate::domain::{
-    Attempt, ChannelName, DeliveryId, DeliveryState, Lane, Notification, NotificationId, Position, Queued,
-    StatusCounts, Timestamp,
+    Attempt, ChannelName, DeliveryId, DeliveryState, Lane, Notification, NotificationId, PluginBook, PluginName,
+    Position, Queued, StatusCounts, Timestamp,
 };
 use crate::store::{
     DeliveryRecord, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, StatusCounts64, TemplateSource,
@@ -236,6 +236,18 @@ pub(super) fn template(db: &Connection, version: [u8; 32]) -> Result<Option<Temp
     let mut rows = statement.query([version])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     Ok(Some(row::template(version, blob(row, 0)?)?))
+}
+
+pub(super) fn plugins(db: &Connection) -> Result<Vec<PluginBook>, Failure> {
+    let mut statement = db.prepare_cached("SELECT name, book FROM plugins ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    let mut books = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?.as_str().map_err(|_| Damaged("plugin"))?;
+        let name = PluginName::new(name).map_err(|_| Damaged("plugin"))?;
+        books.push(row::book(name, blob(row, 1)?)?);
+    }
+    Ok(books)
 }
 
 fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], Failure> {

@@ -5,8 +5,12 @@
 //!
 //! *Not here:* events (`event`), and which table holds what (`schema`).
 
+mod book;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(super) use book::{book, put_book};
 
 use super::wire::{Damaged, Reader, put_option, put_pairs, put_text, put_u64};
 use crate::domain::{

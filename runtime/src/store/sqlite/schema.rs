@@ -10,7 +10,7 @@ use super::failure::Failure;
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/0001_first.sql"), include_str!("schema/0002_plugins.sql")];
 
 /// "CAMP": tells our files from those of other programs.
 const APPLICATION_ID: i32 = 0x4341_4d50;

@@ -19,7 +19,7 @@ use super::statements::Statements;
 use super::{read, row};
 use crate::domain::{
     ChannelName, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, Lane, Notification, NotificationId,
-    Position, Queued, Recipient, StatusCounts, Timestamp, Waiting, settle_cancelled,
+    PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting, settle_cancelled,
 };
 use crate::store::{Cancelled, Planned, Settled, Settlement, TemplateSource};
 
@@ -33,6 +33,7 @@ pub(super) enum Operation {
     /// At open: what was cancelled in flight and never settled.
     FinishCancel(NotificationId, Timestamp),
     KeepTemplate(TemplateSource),
+    KeepPlugins(Vec<PluginBook>, Vec<Event>),
 }
 
 /// What came of it.
@@ -89,6 +90,7 @@ impl Operation {
                 .sum(),
             Self::Settle(settlements) => settlements.len() * 256,
             Self::Release(_) | Self::Cancel(..) | Self::FinishCancel(..) => 256,
+            Self::KeepPlugins(books, events) => books.len() * 2_048 + events.len() * 256,
             Self::KeepTemplate(source) => source.parts.iter().map(|(name, text)| name.len() + text.len()).sum(),
         }
     }
@@ -154,6 +156,10 @@ impl<'w> Transaction<'w> {
             Operation::Cancel(id, at) => Answer::Cancelled(self.cancel(*id, *at)?),
             Operation::FinishCancel(id, at) => {
                 self.withdraw(*id, *at)?;
+                Answer::Done
+            }
+            Operation::KeepPlugins(books, events) => {
+                self.keep_plugins(books, events)?;
                 Answer::Done
             }
             Operation::KeepTemplate(source) => {
@@ -394,6 +400,18 @@ impl<'w> Transaction<'w> {
         self.db
             .prepare_cached("INSERT OR IGNORE INTO templates (version, source) VALUES (?1, ?2)")?
             .execute(params![source.version, self.scratch])?;
+        Ok(())
+    }
+
+    fn keep_plugins(&mut self, books: &[PluginBook], events: &[Event]) -> Result<(), Failure> {
+        for book in books {
+            self.scratch.clear();
+            row::put_book(&mut self.scratch, book);
+            self.db
+                .prepare_cached("INSERT OR REPLACE INTO plugins (name, book) VALUES (?1, ?2)")?
+                .execute(params![book.plugin.as_str(), self.scratch])?;
+        }
+        self.effects.events.extend_from_slice(events);
         Ok(())
     }
 
