@@ -139,6 +139,21 @@ impl Need {
         Self { capability: "http", scope, required: true, reason }
     }
 
+    /// `sign` with these algorithms, required.
+    pub const fn sign(algorithms: &'static [&'static str], reason: &'static str) -> Self {
+        Self { capability: "sign", scope: algorithms, required: true, reason }
+    }
+
+    /// `cache`, required.
+    pub const fn cache(reason: &'static str) -> Self {
+        Self { capability: "cache", scope: &[], required: true, reason }
+    }
+
+    /// `kv`, required.
+    pub const fn kv(reason: &'static str) -> Self {
+        Self { capability: "kv", scope: &[], required: true, reason }
+    }
+
     /// The plugin works without it, if less well.
     #[must_use]
     pub const fn optional(self) -> Self {

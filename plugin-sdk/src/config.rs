@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value, json};
 
+use crate::{Places, SecretKey};
+
 /// A value that can stand in a config. Derive it for the channel's own struct, for structs in it, and for enums of
 /// unit variants.
 ///
@@ -66,6 +68,11 @@ pub trait Config: Sized {
     /// What it is where its key is absent; none: the key is required.
     fn absent() -> Option<Self> {
         None
+    }
+
+    /// The parts of it that are secrets, as JSON Pointers. Those within lists and maps cannot be pointed at.
+    fn secrets() -> Vec<SecretKey> {
+        Vec::new()
     }
 
     /// Reads it from JSON text.
@@ -216,6 +223,10 @@ impl<T: Config> Config for Option<T> {
     fn absent() -> Option<Self> {
         Some(None)
     }
+
+    fn secrets() -> Vec<SecretKey> {
+        T::secrets()
+    }
 }
 
 impl<T: Config> Config for Vec<T> {
@@ -249,7 +260,7 @@ impl<T: Config> Config for BTreeMap<String, T> {
 /// What the derive writes calls to.
 #[doc(hidden)]
 pub mod derived {
-    use super::{Config, ConfigProblem, Map, Value, json, mismatch};
+    use super::{Config, ConfigProblem, Map, Places, SecretKey, Value, json, mismatch};
 
     /// The keys of a struct.
     pub fn keys(value: Value) -> Result<Map<String, Value>, ConfigProblem> {
@@ -287,6 +298,19 @@ pub mod derived {
         let word = String::from_value(value)?;
         let place = known.iter().position(|candidate| *candidate == word);
         place.ok_or_else(|| ConfigProblem::at("", format!("is `{word}`, must be one of {}", list(known))))
+    }
+
+    /// The secrets within the field `key`. `places` is what its attribute says.
+    pub fn secrets(found: Vec<SecretKey>, key: &str, places: Option<&str>) -> Vec<SecretKey> {
+        let places = places.map(|list| match Places::parse(list) {
+            Ok(places) => places,
+            Err(word) => panic!("`{word}` is no place of a secret: there are url, headers, body, auth, sign"),
+        });
+        let under = |secret: SecretKey| SecretKey {
+            key: ConfigProblem::at(secret.key, "").under(key).at,
+            places: places.unwrap_or(secret.places),
+        };
+        found.into_iter().map(under).collect()
     }
 
     fn list(words: &[&str]) -> String {

@@ -53,7 +53,7 @@ world!(health_world, "with-health", "__export_health");
 
 /// The descriptor of a channel that exports these abilities.
 pub fn describe_channel<C: Channel>(abilities: &[&str]) -> channel::Descriptor {
-    convert::descriptor(&C::ABOUT, C::schema_document(), abilities)
+    convert::descriptor(&C::ABOUT, C::schema_document(), C::secrets(), abilities)
 }
 
 /// One attempt.

@@ -18,12 +18,19 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Failure, Outcome, Pairs, Trouble, host, outcome, retry_after};
+use crate::{Failure, Outcome, Pairs, Secret, Trouble, host, outcome, retry_after};
 
 /// A request with this method; `url` is absolute.
 pub fn request(method: impl Into<String>, url: impl Into<String>) -> RequestBuilder {
-    let request =
-        Request { method: method.into(), url: url.into(), headers: Pairs::new(), body: Body::Empty, timeout: None };
+    let request = Request {
+        method: method.into(),
+        url: url.into(),
+        headers: Pairs::new(),
+        body: Body::Empty,
+        auth: Auth::None,
+        redirects: 0,
+        timeout: None,
+    };
     RequestBuilder { request, problem: None }
 }
 
@@ -63,8 +70,67 @@ pub struct Request {
     pub headers: Pairs,
     /// What is sent.
     pub body: Body,
+    /// What the host puts on, after everything that is logged.
+    pub auth: Auth,
+    /// Redirects to follow, at most 5.
+    pub redirects: u8,
     /// How long to wait; never more than the call has left.
     pub timeout: Option<Duration>,
+}
+
+/// Credentials that the host puts on a request. The plugin never sees one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// None.
+    #[default]
+    None,
+    /// `Authorization: Bearer …`
+    Bearer(Secret),
+    /// `Authorization: Basic …`
+    Basic {
+        /// Not a secret.
+        user: String,
+        /// The secret.
+        password: Secret,
+    },
+    /// A header.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its whole value.
+        value: Secret,
+    },
+    /// A query parameter.
+    Query {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: Secret,
+    },
+    /// Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+    StandardWebhooks {
+        /// The message's id: the same over all attempts.
+        id: String,
+        /// `whsec_…` signs v1, `whsk_…` v1a. Several while a key is changed.
+        keys: Vec<Secret>,
+    },
+    /// AWS Signature Version 4.
+    AwsSigV4(AwsSigV4),
+}
+
+/// How a request to AWS is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsSigV4 {
+    /// `AKIA…` or `ASIA…`; not a secret.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret_key: Secret,
+    /// Of temporary credentials.
+    pub session_token: Option<Secret>,
+    /// Such as `eu-central-1`.
+    pub region: String,
+    /// Such as `ses` or `sns`.
+    pub service: String,
 }
 
 /// What is sent with a request.
@@ -123,6 +189,48 @@ impl RequestBuilder {
     /// With these bytes; set a content type yourself.
     pub fn bytes(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.request.body = Body::Bytes(bytes.into());
+        self
+    }
+
+    /// `Authorization: Bearer …`, put on by the host.
+    pub fn bearer(self, token: &Secret) -> Self {
+        self.auth(Auth::Bearer(token.clone()))
+    }
+
+    /// `Authorization: Basic …`, put on by the host.
+    pub fn basic(self, user: impl Into<String>, password: &Secret) -> Self {
+        self.auth(Auth::Basic { user: user.into(), password: password.clone() })
+    }
+
+    /// A header whose whole value is the secret, put on by the host.
+    pub fn auth_header(self, name: impl Into<String>, value: &Secret) -> Self {
+        self.auth(Auth::Header { name: name.into(), value: value.clone() })
+    }
+
+    /// A query parameter whose value is the secret, put on by the host.
+    pub fn auth_query(self, name: impl Into<String>, value: &Secret) -> Self {
+        self.auth(Auth::Query { name: name.into(), value: value.clone() })
+    }
+
+    /// The three headers of Standard Webhooks over the final body, one signature for each key. `id` is the message's.
+    pub fn standard_webhooks<'k>(self, id: impl Into<String>, keys: impl IntoIterator<Item = &'k Secret>) -> Self {
+        self.auth(Auth::StandardWebhooks { id: id.into(), keys: keys.into_iter().cloned().collect() })
+    }
+
+    /// AWS Signature Version 4 over the final request.
+    pub fn aws_sigv4(self, signature: AwsSigV4) -> Self {
+        self.auth(Auth::AwsSigV4(signature))
+    }
+
+    /// Follows at most so many redirects, 5 at the most. Default: none. Each passes the whole egress policy again, and
+    /// what [`Auth`] puts on goes to no other origin.
+    pub fn redirects(mut self, most: u8) -> Self {
+        self.request.redirects = most;
+        self
+    }
+
+    fn auth(mut self, auth: Auth) -> Self {
+        self.request.auth = auth;
         self
     }
 

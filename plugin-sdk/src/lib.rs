@@ -51,6 +51,7 @@ pub mod log;
 mod macros;
 pub mod outcome;
 pub mod retry_after;
+mod secret;
 mod template;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -63,6 +64,7 @@ pub use channel::{Channel, Health};
 pub use config::{Config, ConfigProblem};
 pub use host::print_line;
 pub use outcome::{Failure, FailureKind, Finality, Outcome, Scope, Sent, Trouble};
+pub use secret::{Places, Secret, SecretKey};
 pub use serde_json::{Value, json};
 pub use template::{RenderOptions, Template, TemplateEngine, TemplateInfo, TemplateProblem, Variable};
 

@@ -9,3 +9,4 @@
 //! *Not here:* the thin WIT adapters over these rooms (`sandbox::host`).
 
 pub mod http;
+pub mod secret;

@@ -167,6 +167,17 @@ impl Entropy {
         (self.lock().next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// `N` bytes of chance. Unique, not secret.
+    #[must_use]
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        let mut state = self.lock();
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&state.next().to_le_bytes()[..chunk.len()]);
+        }
+        bytes
+    }
+
     /// A UUIDv7 (RFC 9562) greater than every one given before, even where the clock stepped back.
     #[must_use]
     pub fn notification_id(&self, now: Timestamp) -> NotificationId {

@@ -12,6 +12,7 @@ mod load;
 mod nearest;
 mod place;
 mod print;
+mod secret;
 mod source;
 mod tree;
 mod unit;
@@ -27,6 +28,7 @@ use crate::domain::{ChannelName, PluginName, Priority, RetryPolicy};
 pub(crate) use nearest::nearest;
 pub use place::{ConfigError, Place, Problem};
 pub use print::Secrets;
+pub use secret::{ParseSecretRefError, SecretGrant, SecretGrants, SecretRef};
 pub use source::{Loaded, Source};
 pub use unit::{ParseUnitError, format_duration, format_size, parse_duration, parse_size};
 
@@ -240,6 +242,8 @@ pub struct ChannelConfig {
     pub plugin: PluginName,
     /// What the plugin's schema asks for. May hold secrets: never printed.
     pub config: serde_json::Map<String, serde_json::Value>,
+    /// Its secrets, by their key in `config`: where each is to be found. Default: none.
+    pub secrets: SecretGrants,
     /// Hosts it may speak to, besides those that its `config` names: `host`, `*.domain` or `host:port`.
     pub allow_hosts: Vec<String>,
     /// Special and private address ranges it may speak to, such as `127.0.0.1/32`. Default: none.
@@ -259,6 +263,7 @@ impl ChannelConfig {
         Self {
             plugin,
             config: serde_json::Map::new(),
+            secrets: SecretGrants::new(),
             allow_hosts: Vec::new(),
             allow_networks: Vec::new(),
             retry: DEFAULT_POLICY.to_owned(),
@@ -270,10 +275,11 @@ impl ChannelConfig {
 
 impl fmt::Debug for ChannelConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plugin, config, allow_hosts, allow_networks, retry, priority, limits } = self;
+        let Self { plugin, config, secrets, allow_hosts, allow_networks, retry, priority, limits } = self;
         f.debug_struct("ChannelConfig")
             .field("plugin", plugin)
             .field("config", &config.keys().collect::<Vec<_>>())
+            .field("secrets", secrets)
             .field("allow_hosts", allow_hosts)
             .field("allow_networks", allow_networks)
             .field("retry", retry)

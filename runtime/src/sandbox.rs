@@ -20,6 +20,7 @@ mod descriptor;
 mod ends;
 mod engine;
 mod folder;
+mod grants;
 mod host;
 mod inspect;
 mod invoke;
@@ -39,8 +40,11 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 pub use channel::{ConfigProblem, Health, PreparedChannel};
-pub use descriptor::{ChannelDescriptor, Descriptor, EngineDescriptor, Length, LengthUnit, Need, Rate, Role};
+pub use descriptor::{
+    ChannelDescriptor, Descriptor, EngineDescriptor, Length, LengthUnit, Need, Rate, Role, SecretKey,
+};
 pub use ends::CallEnd;
+pub use grants::Grants;
 pub use inspect::{
     CONTRACT_VERSION, FILE_BYTES_MAX, FileHash, InspectError, Inspected, PluginKind, inspect, inspect_file,
     name_of_file,

@@ -8,6 +8,8 @@ use syn::{Attribute, Error, Expr, ExprLit, Field, Ident, Lit, LitStr, Meta, Toke
 pub(crate) struct FieldAttributes {
     pub(crate) default: Option<Default>,
     rename: Option<LitStr>,
+    /// Of a secret: where it may be put.
+    pub(crate) places: Option<LitStr>,
     /// Keyword of JSON Schema and its value.
     keywords: Vec<(&'static str, Lit)>,
 }
@@ -22,7 +24,7 @@ pub(crate) enum Default {
 
 impl FieldAttributes {
     pub(crate) fn parse(field: &Field) -> syn::Result<Self> {
-        let mut found = Self { default: None, rename: None, keywords: Vec::new() };
+        let mut found = Self { default: None, rename: None, places: None, keywords: Vec::new() };
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("config")) {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("default") {
@@ -35,6 +37,16 @@ impl FieldAttributes {
                     found.rename = Some(meta.value()?.parse()?);
                     return Ok(());
                 }
+                if meta.path.is_ident("places") {
+                    let places: LitStr = meta.value()?.parse()?;
+                    let known = ["url", "headers", "body", "auth", "sign"];
+                    if let Some(word) = places.value().split(',').map(str::trim).find(|word| !known.contains(word)) {
+                        let message = format!("`{word}` is no place of a secret: there are {}", known.join(", "));
+                        return Err(Error::new_spanned(&places, message));
+                    }
+                    found.places = Some(places);
+                    return Ok(());
+                }
                 let keywords = [
                     ("min_length", "minLength"),
                     ("max_length", "maxLength"),
@@ -45,7 +57,7 @@ impl FieldAttributes {
                 ];
                 let Some((_, keyword)) = keywords.iter().find(|(name, _)| meta.path.is_ident(name)) else {
                     return Err(meta.error(
-                        "unknown: there are `default`, `rename`, `min_length`, `max_length`, `min`, `max`, `format`, `pattern`",
+                        "unknown: there are `default`, `rename`, `places`, `min_length`, `max_length`, `min`, `max`, `format`, `pattern`",
                     ));
                 };
                 found.keywords.push((keyword, meta.value()?.parse()?));

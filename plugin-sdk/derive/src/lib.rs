@@ -38,6 +38,7 @@ fn expand_struct(input: &DeriveInput, fields: &Fields) -> syn::Result<TokenStrea
     let mut names = Vec::new();
     let mut keys = Vec::new();
     let mut properties = Vec::new();
+    let mut secrets = Vec::new();
     for field in fields {
         let name = field.ident.as_ref().ok_or_else(|| Error::new_spanned(field, "a field without a name"))?;
         let kind = &field.ty;
@@ -70,6 +71,15 @@ fn expand_struct(input: &DeriveInput, fields: &Fields) -> syn::Result<TokenStrea
                 constraints: ::std::vec![#(#constraints),*],
             }
         });
+        let places = attributes.places.as_ref().map_or_else(
+            || quote!(::core::option::Option::None),
+            |places| quote!(::core::option::Option::Some(#places)),
+        );
+        secrets.push(quote! {
+            found.extend(::campanile_plugin_sdk::config::derived::secrets(
+                <#kind as ::campanile_plugin_sdk::Config>::secrets(), #key, #places,
+            ));
+        });
         names.push(name);
         keys.push(key);
     }
@@ -88,6 +98,12 @@ fn expand_struct(input: &DeriveInput, fields: &Fields) -> syn::Result<TokenStrea
 
         fn schema() -> ::campanile_plugin_sdk::Value {
             ::campanile_plugin_sdk::config::derived::object(#description, ::std::vec![#(#properties),*])
+        }
+
+        fn secrets() -> ::std::vec::Vec<::campanile_plugin_sdk::SecretKey> {
+            let #mutable found = ::std::vec::Vec::new();
+            #(#secrets)*
+            found
         }
     })
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{channel, template_engine, types};
 use crate::{
     About, Action, ActionStyle, Call, Content, Context, EngineAbout, Failure, FailureKind, Finality, LengthUnit, Need,
-    Notification, Outcome, Pairs, Part, Priority, Recipient, RenderOptions, Scope, Sent, Template, TemplateInfo,
-    TemplateProblem, Trouble,
+    Notification, Outcome, Pairs, Part, Places, Priority, Recipient, RenderOptions, Scope, Sent, Template,
+    TemplateInfo, TemplateProblem, Trouble,
 };
 
 pub(super) fn call(context: types::Context, delivery: types::Delivery) -> Call {
@@ -143,7 +143,12 @@ fn milliseconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
-pub(super) fn descriptor(about: &About, config_schema: String, abilities: &[&str]) -> channel::Descriptor {
+pub(super) fn descriptor(
+    about: &About,
+    config_schema: String,
+    secrets: Vec<crate::SecretKey>,
+    abilities: &[&str],
+) -> channel::Descriptor {
     let length = |limit: Option<(u32, LengthUnit)>| limit.map(|(max, unit)| channel::Length { max, unit: unit.into() });
     let mut features: Vec<String> = about.features.iter().map(|&feature| feature.into()).collect();
     if abilities.contains(&"supports") {
@@ -157,6 +162,7 @@ pub(super) fn descriptor(about: &About, config_schema: String, abilities: &[&str
             homepage: about.homepage.map(Into::into),
             license: about.license.map(Into::into),
             config_schema,
+            secrets: secrets.into_iter().map(Into::into).collect(),
             needs: about.needs.iter().map(Into::into).collect(),
             extra: pairs(about.extra),
         },
@@ -164,7 +170,14 @@ pub(super) fn descriptor(about: &About, config_schema: String, abilities: &[&str
             .address
             .map(|address| channel::Address { kind: address.kind.into(), pattern: address.pattern.map(Into::into) }),
         features,
-        limits: channel::Limits { title: length(about.title), body: length(about.body) },
+        limits: channel::Limits {
+            title: length(about.title),
+            body: length(about.body),
+            attachments: Some(0),
+            attachment_size: None,
+            attachments_size: None,
+            batch: None,
+        },
         rate: about.rate.map(|(count, per_ms, scope)| channel::Rate { count, per_ms, scope: scope.into() }),
     }
 }
@@ -179,6 +192,7 @@ pub(super) fn engine_descriptor(about: &EngineAbout) -> template_engine::Descrip
             license: about.license.map(Into::into),
             // An engine has no config; its schema allows the empty object alone.
             config_schema: r#"{"type":"object","additionalProperties":false}"#.into(),
+            secrets: Vec::new(),
             needs: Vec::new(),
             extra: pairs(about.extra),
         },
@@ -189,6 +203,19 @@ pub(super) fn engine_descriptor(about: &EngineAbout) -> template_engine::Descrip
 
 fn pairs(pairs: &[(&str, &str)]) -> Pairs {
     pairs.iter().map(|&(name, value)| (name.into(), value.into())).collect()
+}
+
+impl From<crate::SecretKey> for types::SecretKey {
+    fn from(secret: crate::SecretKey) -> Self {
+        let Places { url, headers, body, auth, sign } = secret.places;
+        let mut places = types::Places::empty();
+        places.set(types::Places::URL, url);
+        places.set(types::Places::HEADERS, headers);
+        places.set(types::Places::BODY, body);
+        places.set(types::Places::AUTH, auth);
+        places.set(types::Places::SIGN, sign);
+        Self { key: secret.key, places }
+    }
 }
 
 impl From<&Need> for types::Need {

@@ -10,7 +10,8 @@ use super::{
     types::Piece,
 };
 use crate::{
-    http::{Body, Error, Reply, Request},
+    Secret,
+    http::{Auth, AwsSigV4, Body, Error, Reply, Request},
     log::Level,
 };
 
@@ -33,6 +34,8 @@ pub(crate) fn exchange(request: Request) -> Result<Reply, Error> {
             Body::Text(text) => vec![Piece::Text(text)],
             Body::Bytes(bytes) => vec![Piece::Bytes(bytes)],
         },
+        auth: lower_auth(request.auth),
+        redirects: request.redirects,
         // Zero would be no time at all; the host refuses it.
         timeout_ms: request.timeout.map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1)),
     };
@@ -49,6 +52,26 @@ pub(crate) fn exchange(request: Request) -> Result<Reply, Error> {
             wit_http::Error::Interrupted(why) => Error::Interrupted(why),
             wit_http::Error::Timeout(why) => Error::Timeout(why),
         }),
+    }
+}
+
+fn lower_auth(auth: Auth) -> wit_http::Auth {
+    let handle = |secret: Secret| secret.handle().to_owned();
+    match auth {
+        Auth::None => wit_http::Auth::None,
+        Auth::Bearer(token) => wit_http::Auth::Bearer(handle(token)),
+        Auth::Basic { user, password } => wit_http::Auth::Basic(wit_http::Basic { user, password: handle(password) }),
+        Auth::Header { name, value } => wit_http::Auth::Header(wit_http::Named { name, value: handle(value) }),
+        Auth::Query { name, value } => wit_http::Auth::Query(wit_http::Named { name, value: handle(value) }),
+        Auth::StandardWebhooks { id, keys } => {
+            let keys = keys.into_iter().map(handle).collect();
+            wit_http::Auth::StandardWebhooks(wit_http::WebhookSignature { id, keys })
+        }
+        Auth::AwsSigV4(AwsSigV4 { access_key_id, secret_key, session_token, region, service }) => {
+            let (secret_key, session_token) = (handle(secret_key), session_token.map(handle));
+            let signature = wit_http::AwsSigv4 { access_key_id, secret_key, session_token, region, service };
+            wit_http::Auth::AwsSigv4(signature)
+        }
     }
 }
 

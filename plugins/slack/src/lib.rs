@@ -3,14 +3,14 @@
 pub mod reply;
 pub mod request;
 
-use campanile_plugin_sdk::{About, Call, Channel, Config, LengthUnit, Need, Outcome, export_channel, http};
+use campanile_plugin_sdk::{About, Call, Channel, Config, LengthUnit, Need, Outcome, Secret, export_channel, http};
 
 /// Where to post, and as whom.
 #[derive(Config, Debug)]
 pub struct Slack {
     /// URL of the incoming webhook.
-    #[config(format = "uri", pattern = "^https?://")]
-    url: String,
+    #[config(format = "uri", pattern = "^https?://", places = "url")]
+    url: Secret,
     /// Name to post as. Only webhooks of legacy custom integrations heed it.
     #[config(min_length = 1, max_length = 80)]
     username: Option<String>,

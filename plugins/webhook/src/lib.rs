@@ -5,7 +5,7 @@ pub mod request;
 
 use std::collections::BTreeMap;
 
-use campanile_plugin_sdk::{About, Call, Channel, Config, ConfigProblem, Need, Outcome, export_channel};
+use campanile_plugin_sdk::{About, Call, Channel, Config, ConfigProblem, Need, Outcome, Secret, export_channel};
 
 /// Where to post, and how.
 #[derive(Config, Debug)]
@@ -19,6 +19,10 @@ pub struct Webhook {
     /// HTTP method.
     #[config(default = "POST")]
     method: Method,
+    /// Key that signs every request as Standard Webhooks say: `whsec_…` (HMAC-SHA256) or `whsk_…` (ed25519).
+    key: Option<Secret>,
+    /// The key before that one, while receivers change over: every request then carries both signatures.
+    previous_key: Option<Secret>,
 }
 
 /// Methods that carry a body.

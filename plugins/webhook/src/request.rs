@@ -32,9 +32,14 @@ pub fn build(config: &Webhook, call: &Call) -> Result<Request, Error> {
         Method::Put => "PUT",
         Method::Patch => "PATCH",
     };
-    let mut request = http::request(method, &config.url)
-        .header("webhook-id", &call.delivery_id)
-        .header("webhook-timestamp", (call.context.now_ms / 1000).to_string());
+    let mut request = http::request(method, &config.url);
+    let keys: Vec<_> = config.key.iter().chain(&config.previous_key).collect();
+    request = if keys.is_empty() {
+        let timestamp = (call.context.now_ms / 1000).to_string();
+        request.header("webhook-id", &call.delivery_id).header("webhook-timestamp", timestamp)
+    } else {
+        request.standard_webhooks(&call.delivery_id, keys)
+    };
     for (name, value) in &config.headers {
         request = request.header(name, value);
     }

@@ -13,7 +13,9 @@ use crate::call::Call;
 use crate::capability::http::{HttpGrant, SystemResolver};
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, ChannelName, Content, Notification, NotificationId, Priority, Recipient, Timestamp};
-use crate::sandbox::{ConsoleSink, Plugin, PrepareError, PreparedChannel, Sandbox, SandboxError, SandboxSettings};
+use crate::sandbox::{
+    ConsoleSink, Grants, Plugin, PrepareError, PreparedChannel, Sandbox, SandboxError, SandboxSettings,
+};
 use crate::telemetry::Metrics;
 
 /// What is measured.
@@ -171,7 +173,7 @@ impl TestBed {
         let channel = PreparedChannel {
             name: ChannelName::new("bench").expect("it is a name"),
             config_json: params.config_json.clone(),
-            http: Arc::new(grant),
+            grants: Arc::new(Grants { http: Arc::new(grant), secrets: Arc::default() }),
             limits: CallLimits::default(),
         };
         Ok(Self { plugin, channel, call: call() })

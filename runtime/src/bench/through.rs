@@ -12,7 +12,7 @@ use super::pipeline::{self, PipelineBench, PipelineParams, PipelineParts};
 use super::receiver::Receiver;
 use crate::call::{ChannelDirectory as _, ChannelUnavailable, ContentSource, RenderFailure};
 use crate::capability::http::SystemResolver;
-use crate::clock::SystemClock;
+use crate::clock::{Entropy, SystemClock};
 use crate::config::{ChannelConfig, Config};
 use crate::domain::{ChannelName, Content, NameError, Notification, PluginName, Recipient};
 use crate::sandbox::{Registry, RegistrySettings, Sandbox, SandboxError, SandboxSettings, Stdout};
@@ -143,8 +143,12 @@ async fn registry(
         console: Arc::new(Stdout),
     })?;
     let cache = config.plugins.cache_dir.clone();
-    let settings =
-        RegistrySettings { plugins: config.plugins, channels: config.channels, resolver: Arc::new(SystemResolver) };
+    let settings = RegistrySettings {
+        plugins: config.plugins,
+        channels: config.channels,
+        resolver: Arc::new(SystemResolver),
+        entropy: Arc::new(Entropy::from_system()),
+    };
     let registry = Registry::open(sandbox, settings, Arc::new(SystemClock)).await;
     // Loaded; what is left behind is a nuisance, not a wrong figure.
     let _ = std::fs::remove_dir_all(cache);

@@ -175,7 +175,15 @@ impl Findings {
     }
 
     fn channel(&mut self, section: &str, channel: &ChannelConfig, config: &Config) {
-        let ChannelConfig { plugin: _, config: _, allow_hosts, allow_networks, retry, priority: _, limits } = channel;
+        let ChannelConfig { plugin: _, config: _, secrets, allow_hosts, allow_networks, retry, priority: _, limits } =
+            channel;
+        for (name, grant) in secrets {
+            for host in grant.hosts.iter().flatten() {
+                if let Err(why) = egress::host_pattern(host) {
+                    self.add(format!("{section}.secrets.{name}.hosts"), format!("holds `{host}`, {why}"));
+                }
+            }
+        }
         if !config.retry.contains_key(retry) {
             let finding =
                 self.add(format!("{section}.retry"), format!("names the policy `{retry}`, which does not exist"));

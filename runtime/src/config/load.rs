@@ -88,6 +88,7 @@ fn channel(section: &mut Section<'_>, defaults: CallLimits) -> ChannelConfig {
     let plugin = plugin.unwrap_or_else(|| PluginName::new("none").expect("`none` is a name"));
     let mut channel = ChannelConfig::new(plugin, defaults);
     section.json("config", &mut channel.config);
+    section.secrets("secrets", &mut channel.secrets);
     section.key("allow_hosts", &mut channel.allow_hosts, value::list);
     section.key("allow_networks", &mut channel.allow_networks, value::list);
     section.key("retry", &mut channel.retry, value::string);

@@ -114,7 +114,7 @@ impl RuntimeBuilder {
     pub async fn build(self) -> Result<Runtime, BuildError> {
         let Self { config, clock, entropy, console, metrics } = self;
         config.check()?;
-        let registry = open_registry(&config, &clock, console, &metrics).await?;
+        let registry = open_registry(&config, &clock, console, &metrics, &entropy).await?;
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
         let commits = Commits { queue: queue.clone(), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) };
@@ -166,6 +166,7 @@ pub(super) async fn open_registry(
     clock: &Arc<dyn Clock>,
     console: Arc<dyn ConsoleSink>,
     metrics: &Arc<Metrics>,
+    entropy: &Arc<Entropy>,
 ) -> Result<Arc<Registry>, SandboxError> {
     let slots = config.workers.max.saturating_mul(config.workers.per_worker);
     let memory = config.channels.values().map(|channel| channel.limits.memory);
@@ -179,6 +180,7 @@ pub(super) async fn open_registry(
         plugins: config.plugins.clone(),
         channels: config.channels.clone(),
         resolver: Arc::new(SystemResolver),
+        entropy: Arc::clone(entropy),
     };
     Ok(Registry::open(sandbox, settings, Arc::clone(clock)).await)
 }

@@ -6,12 +6,12 @@ use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
-use crate::capability::http::HttpGrant;
 use crate::config::CallLimits;
 use crate::domain::{Blame, ChannelName, Outcome, Timestamp};
 
 use super::bindings::exports::campanile::plugin::{channel, configure, health, supports};
 use super::convert::{self, Letter};
+use super::grants::Grants;
 use super::invoke::Export;
 use super::state::CallState;
 
@@ -22,8 +22,8 @@ pub struct PreparedChannel {
     pub name: ChannelName,
     /// A JSON object that holds to the plugin's schema, defaults filled in. May hold secrets.
     pub config_json: String,
-    /// What it may reach.
-    pub http: Arc<HttpGrant>,
+    /// What it may do.
+    pub grants: Arc<Grants>,
     /// What one call may use.
     pub limits: CallLimits,
 }

@@ -99,6 +99,8 @@ impl<'a> Letter<'a> {
             priority: priority(notification.priority),
             content: self.content(),
             actions: &self.actions,
+            // None can be submitted yet.
+            attachments: &[],
             data: notification.data.as_deref(),
             metadata: &self.metadata,
             correlation_id: notification.correlation_id.as_deref(),

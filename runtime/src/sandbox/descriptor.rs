@@ -6,6 +6,7 @@ use regex::RegexBuilder;
 use serde_json::Value;
 
 use crate::call::{AddressNeed, PluginVersion};
+use crate::capability::secret::Places;
 use crate::domain::PluginName;
 
 use super::bindings::campanile::plugin::types as wit;
@@ -40,6 +41,8 @@ pub struct Descriptor {
     pub license: Option<String>,
     /// JSON Schema 2020-12 of a channel's `config`: a valid one.
     pub config_schema: Value,
+    /// The parts of the configuration that are secrets.
+    pub secrets: Vec<SecretKey>,
     /// Host abilities it asks for.
     pub needs: Vec<Need>,
     /// What it does.
@@ -77,6 +80,15 @@ pub struct Need {
     pub required: bool,
     /// A sentence for the operator.
     pub reason: String,
+}
+
+/// A part of a channel's configuration that is a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretKey {
+    /// A JSON Pointer into the configuration.
+    pub pointer: String,
+    /// Where the plugin may have it put.
+    pub places: Places,
 }
 
 /// What a channel needs and can do.
@@ -213,6 +225,7 @@ fn finish(about: wit::About, role: Role, mut problems: Problems) -> Result<Descr
         problems.add(format!("its summary is empty or longer than {TEXT_MAX} bytes"));
     }
     let config_schema = to_schema(&about.config_schema, &mut problems);
+    let secrets = to_secrets(about.secrets, &mut problems);
     let needs = to_needs(about.needs, &mut problems);
     let (Ok(name), Ok(version), Some(config_schema), []) = (name, version, config_schema, &*problems.0) else {
         return Err(problems.0);
@@ -223,6 +236,7 @@ fn finish(about: wit::About, role: Role, mut problems: Problems) -> Result<Descr
         homepage: about.homepage.map(|text| bounded(&text, TEXT_MAX)),
         license: about.license.map(|text| bounded(&text, WORD_MAX)),
         config_schema,
+        secrets,
         needs,
         role,
     })
@@ -295,8 +309,33 @@ fn to_schema(text: &str, problems: &mut Problems) -> Option<Value> {
     }
 }
 
+fn to_secrets(secrets: Vec<wit::SecretKey>, problems: &mut Problems) -> Vec<SecretKey> {
+    problems.list("secrets", &secrets);
+    for secret in &secrets {
+        problems.word("the key of a secret", &secret.key);
+        if !secret.key.starts_with('/') {
+            let key = bounded(&secret.key, WORD_MAX);
+            problems.add(format!("the key of a secret, `{key}`, is no JSON Pointer: it begins with `/`"));
+        }
+        if secret.places == wit::Places::empty() {
+            problems.add(format!("the secret `{}` may be put nowhere", bounded(&secret.key, WORD_MAX)));
+        }
+    }
+    secrets.into_iter().map(|secret| SecretKey { places: to_places(secret.places), pointer: secret.key }).collect()
+}
+
+fn to_places(places: wit::Places) -> Places {
+    Places {
+        url: places.contains(wit::Places::URL),
+        headers: places.contains(wit::Places::HEADERS),
+        body: places.contains(wit::Places::BODY),
+        auth: places.contains(wit::Places::AUTH),
+        sign: places.contains(wit::Places::SIGN),
+    }
+}
+
 fn to_needs(needs: Vec<wit::Need>, problems: &mut Problems) -> Vec<Need> {
-    const KNOWN: [&str; 1] = ["http"];
+    const KNOWN: [&str; 4] = ["http", "sign", "cache", "kv"];
     problems.list("needs", &needs);
     for need in &needs {
         problems.word("a capability", &need.capability);

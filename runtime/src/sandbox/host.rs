@@ -4,8 +4,11 @@
 //!
 //! *Not here:* what an ability does (`capability`).
 
+mod cache;
 mod http;
+mod kv;
 mod log;
+mod sign;
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -21,6 +24,9 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     plugin::types::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
     plugin::http::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
+    plugin::sign::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
+    plugin::cache::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
+    plugin::kv::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
     plugin::log::add_to_linker::<_, log::LogAbility>(&mut linker, log::view)?;
     Ok(linker)
 }

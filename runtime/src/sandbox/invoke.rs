@@ -10,13 +10,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
-use crate::capability::http::HttpGrant;
 use crate::config::CallLimits;
 use crate::domain::Interruption;
 
 use super::Sandbox;
 use super::convert::bounded;
 use super::ends::CallEnd;
+use super::grants::Grants;
 use super::limits::{FUEL_SLICE, HANDLES_MAX, HOSTCALL_BYTES_MAX};
 use super::state::{CallState, Subject};
 
@@ -36,8 +36,8 @@ pub(super) trait Export: Send {
 /// What a call is given to work with.
 pub(super) struct Allowance<'a> {
     pub(super) limits: &'a CallLimits,
-    /// None: every request is denied.
-    pub(super) http: Option<&'a Arc<HttpGrant>>,
+    /// None: everything is denied.
+    pub(super) grants: Option<&'a Arc<Grants>>,
 }
 
 /// How a call ended and what it cost.
@@ -70,7 +70,8 @@ impl Sandbox {
         };
         let started = Instant::now();
         let deadline = started + limits.timeout;
-        let state = CallState::new(subject, limits, self.memory_max, allowance.http.cloned(), &self.metrics, deadline);
+        let state =
+            CallState::new(subject, limits, self.memory_max, allowance.grants.cloned(), &self.metrics, deadline);
         let fuel = self.fuel(limits);
         let mut store = match self.store(state, fuel) {
             Ok(store) => store,

@@ -157,7 +157,7 @@ impl Sandbox {
     }
 
     async fn describe<E: Export>(&self, pre: &InstancePre<CallState>, export: E) -> Result<E::Answer, PrepareError> {
-        let allowance = Allowance { limits: &describe_limits(), http: None };
+        let allowance = Allowance { limits: &describe_limits(), grants: None };
         self.invoke(pre, Subject::default(), allowance, export).await.answer.map_err(PrepareError::Describe)
     }
 }
@@ -206,7 +206,7 @@ impl Plugin {
             return Ok(Vec::new());
         };
         let export = channel::Configure { indices, config_json };
-        let allowance = Allowance { limits, http: None };
+        let allowance = Allowance { limits, grants: None };
         self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
     }
 
@@ -223,7 +223,7 @@ impl Plugin {
             letter: Letter::new(call),
         };
         let subject = Subject { channel: Some(channel.name.clone()), delivery: Some(call.delivery), ..self.subject() };
-        let allowance = Allowance { limits: &channel.limits, http: Some(&channel.http) };
+        let allowance = Allowance { limits: &channel.limits, grants: Some(&channel.grants) };
         let Invoked { answer, duration, fuel, memory_bytes } =
             self.sandbox.invoke(&self.pre, subject, allowance, export).await;
         self.report(Invoked { answer: answer.map(AttemptEnd::Outcome), duration, fuel, memory_bytes })
@@ -240,7 +240,7 @@ impl Plugin {
         };
         let export = channel::Probe { indices, channel, now };
         let subject = Subject { channel: Some(channel.name.clone()), ..self.subject() };
-        let allowance = Allowance { limits: &channel.limits, http: Some(&channel.http) };
+        let allowance = Allowance { limits: &channel.limits, grants: Some(&channel.grants) };
         self.sandbox.invoke(&self.pre, subject, allowance, export).await.answer.map(Some)
     }
 
@@ -257,7 +257,7 @@ impl Plugin {
         let answer = match &self.exports {
             Exports::TemplateEngine(exports) => {
                 let export = template::Check { exports, call };
-                let allowance = Allowance { limits, http: None };
+                let allowance = Allowance { limits, grants: None };
                 self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
             }
             Exports::Channel(_) => Err(self.not_a("template engine")),
@@ -276,7 +276,7 @@ impl Plugin {
         let answer = match &self.exports {
             Exports::TemplateEngine(exports) => {
                 let export = template::Render { exports, call };
-                let allowance = Allowance { limits, http: None };
+                let allowance = Allowance { limits, grants: None };
                 self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
             }
             Exports::Channel(_) => Err(self.not_a("template engine")),

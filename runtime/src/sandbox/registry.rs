@@ -10,6 +10,7 @@
 
 mod calls;
 mod schema;
+mod secrets;
 mod shelf;
 mod snapshot;
 mod status;
@@ -33,7 +34,7 @@ use super::folder::{self, Fingerprint, Listing, Seen};
 use super::inspect::PluginKind;
 use super::loader::{Loader, sentence};
 use crate::capability::http::HostResolver;
-use crate::clock::Clock;
+use crate::clock::{Clock, Entropy};
 use crate::config::{ChannelConfig, PluginsConfig};
 use crate::domain::{ChannelName, PluginName};
 
@@ -49,6 +50,8 @@ pub struct RegistrySettings {
     pub channels: BTreeMap<ChannelName, ChannelConfig>,
     /// How channels find their providers.
     pub resolver: Arc<dyn HostResolver>,
+    /// Where handles of secrets come from.
+    pub entropy: Arc<Entropy>,
 }
 
 impl std::fmt::Debug for RegistrySettings {
@@ -306,7 +309,7 @@ impl Registry {
         name: &ChannelName,
         config: &ChannelConfig,
     ) -> Result<Arc<ReadyChannel>, String> {
-        ReadyChannel::prepare(version, name, config, Arc::clone(&self.settings.resolver)).await
+        ReadyChannel::prepare(version, name, config, &self.settings).await
     }
 
     fn publish(&self, shelf: &mut Shelf) {

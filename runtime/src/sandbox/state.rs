@@ -12,6 +12,7 @@ use crate::config::CallLimits;
 use crate::domain::{ChannelName, DeliveryId};
 use crate::telemetry::Metrics;
 
+use super::grants::Grants;
 use super::limits::{self, Meter};
 use super::output::{Captured, Output};
 
@@ -56,7 +57,7 @@ impl CallState {
         subject: Subject,
         limits: &CallLimits,
         memory_max: u64,
-        grant: Option<Arc<HttpGrant>>,
+        grants: Option<Arc<Grants>>,
         metrics: &Arc<Metrics>,
         deadline: Instant,
     ) -> Self {
@@ -65,7 +66,7 @@ impl CallState {
             subject,
             meter: Meter::new(limits.memory.min(memory_max)),
             http: HttpState {
-                grant,
+                grant: grants.as_ref().map(|grants| Arc::clone(&grants.http)),
                 limits: EgressLimits {
                     calls: limits.egress_calls,
                     request_max: limits::HOSTCALL_BYTES_MAX as u64,

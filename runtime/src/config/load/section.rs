@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use crate::config::check::Finding;
 use crate::config::nearest::nearest;
 use crate::config::tree::{Node, Scalar, Table};
-use crate::config::{Place, Problem};
+use crate::config::{Place, Problem, SecretGrant, SecretGrants};
 
 /// Collects problems, and the places of what was set, by whole key.
 #[derive(Debug)]
@@ -61,6 +61,19 @@ impl Reader {
         if !reported {
             self.problems.push(finding.at(place));
         }
+    }
+
+    fn secret_of_table(&mut self, path: String, table: Table, name: &str, into: &mut SecretGrants) {
+        self.section(path, table, |section| {
+            let mut from = None;
+            let mut hosts = None;
+            section.key("from", &mut from, |scalar| super::value::secret(scalar).map(Some));
+            section.require("from", "say where the secret is: `from = \"env:NAME\"`");
+            section.key("hosts", &mut hosts, |scalar| super::value::list(scalar).map(Some));
+            if let Some(from) = from {
+                into.insert(name.to_owned(), SecretGrant { from, hosts });
+            }
+        });
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
@@ -148,6 +161,33 @@ impl Section<'_> {
             Ok(map) => *into = map,
             Err((place, message)) => self.reader.problems.push(Problem::new(place, path, message)),
         }
+    }
+
+    /// Reads the section `key` as references to secrets: `token = "env:TOKEN"`, or a section with `from` and `hosts`.
+    /// No message quotes a value: somebody may have written the secret itself.
+    pub(super) fn secrets(&mut self, key: &'static str, into: &mut SecretGrants) {
+        self.section(key, |section| {
+            for (name, node) in std::mem::take(&mut section.left) {
+                let path = join(&section.path, &name);
+                let place = node.place().clone();
+                section.reader.places.insert(path.clone(), place.clone());
+                let read = match node {
+                    Node::Value(value) => {
+                        super::value::secret(&value.scalar).map(|from| SecretGrant { from, hosts: None })
+                    }
+                    Node::Table(table) => {
+                        section.reader.secret_of_table(path, table, &name, into);
+                        continue;
+                    }
+                };
+                match read {
+                    Ok(grant) => {
+                        into.insert(name, grant);
+                    }
+                    Err(message) => section.reader.problems.push(Problem::new(place, path, message)),
+                }
+            }
+        });
     }
 
     fn finish(self) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::tree::{Node, Scalar};
-use crate::config::{Durability, ParseUnitError, parse_duration, parse_size};
+use crate::config::{Durability, ParseSecretRefError, ParseUnitError, SecretRef, parse_duration, parse_size};
 use crate::domain::{NameError, Priority};
 
 /// What is wrong, to be read after the key.
@@ -136,6 +136,12 @@ pub(super) fn strategy(scalar: &Scalar) -> Result<(), Complaint> {
 }
 
 /// Texts; separated by commas where they come from a variable.
+/// Where a secret is. A complaint quotes nothing: it may be the secret itself.
+pub(super) fn secret(scalar: &Scalar) -> Result<SecretRef, Complaint> {
+    let text = text(scalar, "a reference to a secret").map_err(|_| ParseSecretRefError.to_string())?;
+    text.parse().map_err(|error: ParseSecretRefError| error.to_string())
+}
+
 pub(super) fn list(scalar: &Scalar) -> Result<Vec<String>, Complaint> {
     let wanted = "an array of strings";
     match scalar {

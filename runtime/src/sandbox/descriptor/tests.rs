@@ -8,6 +8,7 @@ fn about() -> wit::About {
         homepage: None,
         license: None,
         config_schema: r#"{"type":"object","properties":{"url":{"type":"string","format":"uri"}}}"#.to_owned(),
+        secrets: Vec::new(),
         needs: Vec::new(),
         extra: Vec::new(),
     }
@@ -18,7 +19,14 @@ fn channel() -> channel::Descriptor {
         about: about(),
         address: None,
         features: Vec::new(),
-        limits: channel::Limits { title: None, body: None },
+        limits: channel::Limits {
+            title: None,
+            body: None,
+            attachments: None,
+            attachment_size: None,
+            attachments_size: None,
+            batch: None,
+        },
         rate: None,
     }
 }

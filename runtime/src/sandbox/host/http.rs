@@ -9,7 +9,7 @@ use wasmtime::component::HasData;
 use crate::capability::http::{HttpError, HttpReply, HttpRequest};
 use crate::telemetry::EgressResult;
 
-use super::super::bindings::campanile::plugin::http::{Error, Host, Request, Response};
+use super::super::bindings::campanile::plugin::http::{Auth, Error, Host, Request, Response};
 use super::super::bindings::campanile::plugin::types;
 use super::super::limits::Refusal;
 use super::super::state::{CallState, HttpState};
@@ -64,6 +64,9 @@ impl Host for HttpState {
             return Err(HttpEnd::Guest(Error::Denied("http is not granted to this call".to_owned())));
         };
         let open = self.open.get_or_insert_with(|| grant.open(self.limits, self.deadline));
+        if !matches!(request.auth, Auth::None) || request.redirects > 0 {
+            return Err(HttpEnd::Guest(Error::Invalid("`auth` and `redirects` are not there yet".to_owned())));
+        }
         // Not reset when the future is dropped: that is how a deadline learns where it struck.
         self.waiting = true;
         let answer = open.send(to_request(request)).await;
@@ -98,6 +101,7 @@ fn join(pieces: Vec<types::Piece>) -> Bytes {
     let owned = |piece: types::Piece| match piece {
         types::Piece::Text(text) => text.into_bytes(),
         types::Piece::Bytes(bytes) => bytes,
+        types::Piece::Attachment(_) => Vec::new(),
     };
     // One piece is the usual case and needs no copy.
     let mut pieces = pieces.into_iter().map(owned);

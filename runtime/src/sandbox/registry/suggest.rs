@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::schema::ConfigSchema;
 use crate::domain::PluginName;
+use crate::sandbox::SecretKey;
 
 /// Below this likeness (Jaro-Winkler, 0 to 1) a name is another name and not a slip of the finger.
 const ALIKE: f64 = 0.8;
@@ -24,13 +25,18 @@ pub(super) fn nearest<'a>(asked: &str, known: impl IntoIterator<Item = &'a str>)
 }
 
 /// The section that makes a channel of a plugin, with what its schema requires and the hosts that it needs.
-pub(super) fn section(plugin: &PluginName, schema: &ConfigSchema, hosts: &[&str]) -> String {
+pub(super) fn section(plugin: &PluginName, schema: &ConfigSchema, secrets: &[SecretKey], hosts: &[&str]) -> String {
     let mut text = format!("[channels.{plugin}]\nplugin = \"{plugin}\"\n");
     if !hosts.is_empty() {
         let hosts: Vec<_> = hosts.iter().map(|host| toml::Value::from(*host).to_string()).collect();
         line(&mut text, format_args!("allow_hosts = [{}]", hosts.join(", ")));
     }
-    let required = schema.required();
+    let is_secret = |key: &str| secrets.iter().any(|secret| secret.pointer.strip_prefix('/') == Some(key));
+    let (secret, required): (Vec<_>, Vec<_>) = schema.required().into_iter().partition(|(key, _)| is_secret(key));
+    if !secret.is_empty() {
+        let each = secret.iter().map(|(key, _)| format!("{} = \"env:{}\"", toml_key(key), variable(plugin, key)));
+        line(&mut text, format_args!("secrets = {{ {} }}", each.collect::<Vec<_>>().join(", ")));
+    }
     if !required.is_empty() {
         line(&mut text, format_args!("\n[channels.{plugin}.config]"));
     }
@@ -41,6 +47,12 @@ pub(super) fn section(plugin: &PluginName, schema: &ConfigSchema, hosts: &[&str]
         line(&mut text, format_args!("{} = {}", toml_key(key), placeholder(property)));
     }
     text
+}
+
+/// A name for the environment variable of a secret: `SLACK_URL` for `url` of `slack`.
+fn variable(plugin: &PluginName, key: &str) -> String {
+    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    plugin.as_str().chars().chain(['_']).chain(key.chars()).map(upper).collect()
 }
 
 fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
@@ -83,6 +95,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::capability::secret::Places;
 
     #[test]
     fn a_slip_of_the_finger_is_understood_and_a_guess_is_not() {
@@ -102,14 +115,17 @@ mod tests {
                 "colour": {"enum": ["red", "green"]},
                 "quiet": {"type": "boolean", "default": true},
             },
-            "required": ["url", "team id", "colour", "key"],
+            "required": ["url", "team id", "colour", "key", "token"],
         });
         let schema = ConfigSchema::new(schema).expect("a schema");
-        let text = section(&"acme".parse().expect("a name"), &schema, &["api.acme.example", "*.acme.example"]);
+        let secret = SecretKey { pointer: "/token".into(), places: Places::default() };
+        let text =
+            section(&"acme".parse().expect("a name"), &schema, &[secret], &["api.acme.example", "*.acme.example"]);
         insta::assert_snapshot!(text, @r#"
         [channels.acme]
         plugin = "acme"
         allow_hosts = ["api.acme.example", "*.acme.example"]
+        secrets = { token = "env:ACME_TOKEN" }
 
         [channels.acme.config]
         # Address of the webhook.

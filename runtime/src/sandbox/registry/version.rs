@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::RegistrySettings;
 use super::schema::{ConfigSchema, SchemaError};
+use super::secrets::{self, Placed};
 use super::suggest;
 use crate::call::ChannelFacts;
 use crate::capability::http::{Asked, HostResolver, HttpGrant};
+use crate::clock::Entropy;
 use crate::config::{CallLimits, ChannelConfig};
 use crate::domain::{ChannelName, PluginName};
 use crate::sandbox::inspect::FileHash;
-use crate::sandbox::{ConfigProblem, Need, Plugin, PreparedChannel, Role};
+use crate::sandbox::{ConfigProblem, Grants, Need, Plugin, PreparedChannel, Role, SecretKey};
 
 /// The host interface that a channel is granted hosts for.
 const HTTP: &str = "http";
@@ -68,7 +71,7 @@ impl Version {
             .filter(|host| !host.starts_with("config:"))
             .collect();
         match descriptor.role {
-            Role::Channel(_) => Some(suggest::section(self.name(), &self.schema, &hosts)),
+            Role::Channel(_) => Some(suggest::section(self.name(), &self.schema, &descriptor.secrets, &hosts)),
             Role::TemplateEngine(_) => None,
         }
     }
@@ -95,15 +98,17 @@ impl ReadyChannel {
         version: &Arc<Version>,
         name: &ChannelName,
         config: &ChannelConfig,
-        resolver: Arc<dyn HostResolver>,
+        settings: &RegistrySettings,
     ) -> Result<Arc<Self>, String> {
         let descriptor = version.plugin.descriptor();
         let Role::Channel(role) = &descriptor.role else {
             return Err(format!("plugin `{}` is a template engine, not a channel", version.name()));
         };
-        let complete = version.schema.complete(&config.config).map_err(|problems| listed(&problems))?;
-        let http = grant(&descriptor.needs, &complete, config, resolver)?;
-        let config_json = Value::Object(complete).to_string();
+        let placed = read_secrets(descriptor.secrets.clone(), config.clone(), Arc::clone(&settings.entropy)).await?;
+        let complete = version.schema.complete(&placed.revealed).map_err(|problems| listed(&problems))?;
+        let http = grant(&descriptor.needs, &complete, config, Arc::clone(&settings.resolver))?;
+        let config_json = Value::Object(placed.concealed(complete)).to_string();
+        let grants = Grants { http: Arc::new(http), secrets: Arc::new(placed.secrets) };
         match version.plugin.configure(&config_json, &config.limits).await {
             Ok(problems) if problems.is_empty() => {}
             Ok(problems) => return Err(listed(&problems)),
@@ -111,22 +116,21 @@ impl ReadyChannel {
         }
         let facts =
             ChannelFacts { plugin: version.name().clone(), address: role.address.clone(), priority: config.priority };
-        let prepared = PreparedChannel { name: name.clone(), config_json, http: Arc::new(http), limits: config.limits };
+        let prepared =
+            PreparedChannel { name: name.clone(), config_json, grants: Arc::new(grants), limits: config.limits };
         Ok(Arc::new(Self { version: Arc::clone(version), prepared, facts: Arc::new(facts) }))
     }
 }
 
 /// The config of a channel that nobody wrote down.
 pub(super) fn unwritten(plugin: &PluginName, limits: CallLimits) -> ChannelConfig {
-    ChannelConfig {
-        plugin: plugin.clone(),
-        config: Map::new(),
-        allow_hosts: Vec::new(),
-        allow_networks: Vec::new(),
-        retry: "default".to_owned(),
-        priority: None,
-        limits,
-    }
+    ChannelConfig::new(plugin.clone(), limits)
+}
+
+async fn read_secrets(keys: Vec<SecretKey>, config: ChannelConfig, entropy: Arc<Entropy>) -> Result<Placed, String> {
+    // A secret may stand in a file on a slow disk.
+    let read = tokio::task::spawn_blocking(move || secrets::place(&keys, &config, &entropy)).await;
+    read.map_err(|error| format!("its secrets could not be read: {error}"))?.map_err(|problems| problems.join("; "))
 }
 
 fn grant(

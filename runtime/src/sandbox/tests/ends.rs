@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::rig::{Rig, call, grant};
+use super::rig::{Rig, call, grants};
 use crate::domain::{AttemptEnd, Blame, Fault, Interruption, Outcome, RateScope, Trouble};
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_deadline_while_a_provider_is_silent_is_no_fault_of_the_plugin() {
     // The backlog takes the connection; nobody ever answers on it.
     let mut rig = Rig::unruly().await;
     rig.channel.limits.timeout = Duration::from_millis(200);
-    rig.channel.http = grant(&[address.to_string()]);
+    rig.channel.grants = grants(&[address.to_string()]);
     let report = rig.plugin.send(&rig.channel, &call("ask", &format!("http://{address}/"))).await;
     assert_eq!(report.end, AttemptEnd::HostDeadline);
 }

@@ -11,7 +11,7 @@ use crate::domain::{
     Action, ActionStyle, AttemptEnd, ChannelName, Content, Fault, Notification, NotificationId, Outcome, Part,
     Priority, Recipient, Timestamp,
 };
-use crate::sandbox::{ConsoleSink, Plugin, PrepareError, PreparedChannel, Sandbox, SandboxSettings};
+use crate::sandbox::{ConsoleSink, Grants, Plugin, PrepareError, PreparedChannel, Sandbox, SandboxSettings};
 use crate::telemetry::Metrics;
 
 /// Keeps what guests print.
@@ -79,7 +79,7 @@ impl Rig {
         let channel = PreparedChannel {
             name: ChannelName::new("belfry").expect("it is a name"),
             config_json: r#"{"tone":"c"}"#.to_owned(),
-            http: grant(&[]),
+            grants: grants(&[]),
             limits,
         };
         Self { sandbox, console, plugin, channel }
@@ -107,6 +107,11 @@ impl Rig {
             other => panic!("`{text}` should be sent, it is {other:?}"),
         }
     }
+}
+
+/// Everything that a channel with these loopback hosts may do.
+pub(super) fn grants(hosts: &[String]) -> Arc<Grants> {
+    Arc::new(Grants { http: grant(hosts), secrets: Arc::default() })
 }
 
 /// A grant of the loopback hosts given.

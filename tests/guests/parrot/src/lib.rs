@@ -19,6 +19,7 @@ impl Guest for Parrot {
             homepage: None,
             license: None,
             config_schema: "{}".to_owned(),
+            secrets: Vec::new(),
             needs: Vec::new(),
             extra: Vec::new(),
         };

@@ -50,6 +50,7 @@ impl channel::Guest for Unruly {
             homepage: None,
             license: None,
             config_schema: r#"{"type": "object"}"#.to_owned(),
+            secrets: Vec::new(),
             needs: vec![need],
             extra: Vec::new(),
         };
@@ -57,7 +58,14 @@ impl channel::Guest for Unruly {
             about,
             address: None,
             features: vec!["checks-recipient".to_owned()],
-            limits: Limits { title: None, body: None },
+            limits: Limits {
+                title: None,
+                body: None,
+                attachments: None,
+                attachment_size: None,
+                attachments_size: None,
+                batch: None,
+            },
             rate: None,
         }
     }
@@ -149,6 +157,8 @@ fn ask(url: &str) -> Outcome {
         url: url.to_owned(),
         headers: Vec::new(),
         body: Vec::new(),
+        auth: http::Auth::None,
+        redirects: 0,
         timeout_ms: None,
     };
     match http::send(&request) {

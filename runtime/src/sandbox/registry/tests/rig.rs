@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::call::{Call, Caller, Report};
 use crate::capability::http::SystemResolver;
-use crate::clock::ManualClock;
+use crate::clock::{Entropy, ManualClock};
 use crate::config::{CallLimits, ChannelConfig, PluginsConfig};
 use crate::domain::{
     AttemptEnd, ChannelName, Content, Notification, NotificationId, Outcome, PluginName, Priority, Recipient, Timestamp,
@@ -74,15 +74,9 @@ impl Rig {
     /// A channel in the configuration.
     pub(crate) fn with_channel(mut self, name: &str, plugin: &str, config: Value) -> Self {
         let Value::Object(config) = config else { panic!("a config is an object") };
-        let channel = ChannelConfig {
-            plugin: plugin.parse().expect("a name"),
-            config,
-            allow_hosts: Vec::new(),
-            allow_networks: Vec::new(),
-            retry: "default".to_owned(),
-            priority: Some(Priority::Low),
-            limits: CallLimits::default(),
-        };
+        let plugin = plugin.parse().expect("a name");
+        let priority = Some(Priority::Low);
+        let channel = ChannelConfig { config, priority, ..ChannelConfig::new(plugin, CallLimits::default()) };
         self.channels.insert(name.parse().expect("a name"), channel);
         self
     }
@@ -121,7 +115,8 @@ impl Rig {
             defaults: CallLimits::default(),
         };
         let resolver = Arc::new(SystemResolver);
-        let settings = RegistrySettings { plugins, channels: self.channels.clone(), resolver };
+        let entropy = Arc::new(Entropy::fixed(1));
+        let settings = RegistrySettings { plugins, channels: self.channels.clone(), resolver, entropy };
         Registry::open(sandbox, settings, Arc::new(self.clock.clone())).await
     }
 

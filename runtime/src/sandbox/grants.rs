@@ -1,0 +1,15 @@
+//! What the plugin of one channel may do beyond computing. Decided when the channel is configured.
+
+use std::sync::Arc;
+
+use crate::capability::http::HttpGrant;
+use crate::capability::secret::ChannelSecrets;
+
+/// The capabilities of one channel.
+#[derive(Clone, Debug)]
+pub struct Grants {
+    /// What it may reach.
+    pub http: Arc<HttpGrant>,
+    /// What its handles stand for.
+    pub secrets: Arc<ChannelSecrets>,
+}
