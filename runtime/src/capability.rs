@@ -8,5 +8,7 @@
 //!
 //! *Not here:* the thin WIT adapters over these rooms (`sandbox::host`).
 
+mod allowance;
+pub mod cache;
 pub mod http;
 pub mod secret;
