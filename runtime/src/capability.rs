@@ -11,4 +11,5 @@
 mod allowance;
 pub mod cache;
 pub mod http;
+pub mod kv;
 pub mod secret;

@@ -9,6 +9,7 @@
 mod delivery;
 mod event;
 mod id;
+mod kv;
 mod lane;
 mod name;
 mod notification;
@@ -21,6 +22,7 @@ mod timestamp;
 pub use delivery::{Attempt, AttemptEnd, DeliveryState, DeliveryStatus, FailReason, Waiting};
 pub use event::{Event, EventBody, EventKind};
 pub use id::{DeliveryId, NotificationId, ParseIdError};
+pub use kv::{KvChange, KvEntry, KvQuota, KvUsage, KvWrite, KvWritten};
 pub use lane::{Lane, Position, Queued};
 pub use name::{ChannelName, NameError, PluginName, TemplateName};
 pub use notification::{

@@ -38,6 +38,8 @@ pub use draft::Notification;
 pub use handle::{Handle, OutcomeError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
 
+#[cfg(test)]
+pub(crate) use adapters::KeptIn;
 use outcomes::Outcomes;
 
 /// A running Campanile. Clones share it.

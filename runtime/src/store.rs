@@ -22,8 +22,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Attempt, ChannelName, DeliveryId, DeliveryState, Event, Lane, Notification, NotificationId, PluginBook, Position,
-    Queued, Recipient, StatusCounts, Timestamp, Waiting,
+    Attempt, ChannelName, DeliveryId, DeliveryState, Event, KvEntry, KvWrite, KvWritten, Lane, Notification,
+    NotificationId, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting,
 };
 
 pub use crate::config::Durability;
@@ -290,6 +290,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// What is remembered of every plugin, by name.
     async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError>;
+
+    /// The value that a channel keeps under `key`.
+    async fn kv_get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, StoreError>;
+
+    /// Changes what a channel keeps, unless its condition does not hold or its quota forbids it; both are answers.
+    async fn kv_write(&self, write: KvWrite) -> Result<KvWritten, StoreError>;
+
+    /// Up to `limit` keys of a channel that begin with `prefix`, behind `after`, in the order of their bytes.
+    async fn kv_keys(
+        &self,
+        channel: &ChannelName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError>;
 
     /// Totals since the store was opened.
     fn stats(&self) -> StoreStats;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::outcomes::Outcomes;
-use crate::domain::{TemplateName, TemplateUse};
+use crate::capability::kv::{KvStore, KvUnavailable};
+use crate::domain::{ChannelName, KvEntry, KvWrite, KvWritten, TemplateName, TemplateUse};
 use crate::intake::{PinError, TemplatePins};
 use crate::queue::QueueHandle;
 use crate::render::{self, TemplateError, TemplateRegistry};
-use crate::store::{CommitListener, Committed};
+use crate::store::{CommitListener, Committed, Store, StoreError};
 use crate::telemetry::Metrics;
 
 /// Hands each commit to those who wait for it.
@@ -47,4 +48,32 @@ impl TemplatePins for Pins {
             render::PinError::Store(error) => PinError::Store(error),
         })
     }
+}
+
+/// What channels keep, in the store.
+pub(crate) struct KeptIn(pub(crate) Arc<dyn Store>);
+
+#[async_trait]
+impl KvStore for KeptIn {
+    async fn get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, KvUnavailable> {
+        self.0.kv_get(channel, key).await.map_err(unavailable)
+    }
+
+    async fn write(&self, write: KvWrite) -> Result<KvWritten, KvUnavailable> {
+        self.0.kv_write(write).await.map_err(unavailable)
+    }
+
+    async fn keys(
+        &self,
+        channel: &ChannelName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, KvUnavailable> {
+        self.0.kv_keys(channel, prefix, after, limit).await.map_err(unavailable)
+    }
+}
+
+fn unavailable(error: StoreError) -> KvUnavailable {
+    KvUnavailable { reason: error.to_string() }
 }

@@ -17,6 +17,7 @@ use crate::domain::{
 pub(crate) mod cancelling;
 pub(crate) mod claiming;
 pub(crate) mod keeping;
+pub(crate) mod kv;
 pub(crate) mod modelled;
 pub(crate) mod telling;
 
@@ -47,6 +48,15 @@ macro_rules! conformance {
             keeping: a_template_is_kept_once_under_its_version,
             keeping: a_plugin_is_remembered_by_its_newest_book,
             keeping: a_closed_store_has_committed_what_it_took_and_refuses_the_rest,
+            kv: a_kept_value_is_found_again_after_a_restart,
+            kv: a_change_is_made_only_on_the_version_it_expects,
+            kv: a_version_never_comes_back_even_where_a_key_was_removed,
+            kv: of_changes_on_the_same_version_one_is_made,
+            kv: a_quota_holds_whoever_writes_at_the_same_time,
+            kv: a_lowered_quota_lets_a_channel_keep_what_it_has_and_add_nothing,
+            kv: keys_come_in_the_order_of_their_bytes_by_prefix_and_page,
+            kv: channels_do_not_see_each_others_keys,
+            kv: keeping_makes_no_event,
             claiming: a_delivery_has_one_claim_at_a_time,
             claiming: claims_are_numbered_upwards,
             claiming: what_is_not_due_final_or_unknown_is_left_out,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::{EventBody, PluginName, settle_cancelled};
+use crate::domain::{EventBody, KvChange, KvUsage, PluginName, settle_cancelled};
 
 /// What a store knows, as plain collections.
 #[derive(Debug, Default)]
@@ -13,6 +13,9 @@ pub(crate) struct Model {
     pub(crate) events: Vec<Event>,
     pub(crate) plugins: BTreeMap<PluginName, PluginBook>,
     cancelling: BTreeMap<NotificationId, Timestamp>,
+    pub(crate) kv: BTreeMap<(ChannelName, String), KvEntry>,
+    /// The highest version among the keys that each channel removed.
+    kv_removed: BTreeMap<ChannelName, u64>,
 }
 
 #[derive(Debug)]
@@ -112,6 +115,43 @@ impl Model {
         let mut page: Vec<_> = positions.map(|position| Queued { lane: lane.clone(), position }).collect();
         page.sort_by_key(|queued| queued.position);
         page
+    }
+
+    pub(crate) fn kv_write(&mut self, write: KvWrite) -> KvWritten {
+        let of_channel = self.kv.iter().filter(|((channel, _), _)| *channel == write.channel);
+        let usage = of_channel.fold(KvUsage::default(), |sum, ((_, key), entry)| KvUsage {
+            bytes: sum.bytes + (key.len() + entry.value.len()) as u64,
+            keys: sum.keys + 1,
+        });
+        let name = (write.channel.clone(), write.key.clone());
+        let found = self.kv.get(&name);
+        let version = found.map_or(0, |entry| entry.version);
+        if write.expected.is_some_and(|expected| expected != version) {
+            return KvWritten::Conflict(version);
+        }
+        match write.change {
+            KvChange::Remove => {
+                self.kv.remove(&name);
+                let removed = self.kv_removed.entry(write.channel).or_default();
+                *removed = version.max(*removed);
+                KvWritten::Removed
+            }
+            KvChange::Set(value) => {
+                let (added, gone) = (name.1.len() + value.len(), found.map(|entry| name.1.len() + entry.value.len()));
+                let after = KvUsage {
+                    bytes: usage.bytes + added as u64 - gone.unwrap_or(0) as u64,
+                    keys: usage.keys + u64::from(gone.is_none()),
+                };
+                let is_more = after.bytes > usage.bytes;
+                if after.bytes > write.quota.bytes && is_more || after.keys > write.quota.keys && gone.is_none() {
+                    return KvWritten::OverQuota(after);
+                }
+                let removed = self.kv_removed.get(&write.channel).copied().unwrap_or_default();
+                let version = if gone.is_some() { version + 1 } else { removed + 1 };
+                self.kv.insert(name, KvEntry { value, version });
+                KvWritten::Set(version)
+            }
+        }
     }
 
     fn open_of(&self, id: NotificationId) -> Vec<DeliveryId> {

@@ -12,6 +12,7 @@
 mod checkpoint;
 mod event;
 mod failure;
+mod kv;
 mod live;
 mod lock;
 mod read;
@@ -41,7 +42,10 @@ use super::{
     Cancelled, Claim, CommitListener, Durability, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, Planned,
     Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
 };
-use crate::domain::{DeliveryId, Event, Lane, NotificationId, PluginBook, Position, Queued, Timestamp};
+use crate::domain::{
+    ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued,
+    Timestamp,
+};
 
 /// Commands that wait for the writer. Callers beyond it wait to hand theirs over.
 const COMMANDS_MAX: usize = 4_096;
@@ -244,14 +248,14 @@ impl Store for SqliteStore {
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         match self.write(Operation::Settle(settlements)).await? {
             Answer::Settled(settled) => Ok(settled),
-            Answer::Done | Answer::Cancelled(_) => Err(mixed_up()),
+            Answer::Done | Answer::Cancelled(_) | Answer::Kv(_) => Err(mixed_up()),
         }
     }
 
     async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError> {
         match self.write(Operation::Cancel(id, at)).await? {
             Answer::Cancelled(cancelled) => Ok(cancelled),
-            Answer::Done | Answer::Settled(_) => Err(mixed_up()),
+            Answer::Done | Answer::Settled(_) | Answer::Kv(_) => Err(mixed_up()),
         }
     }
 
@@ -290,6 +294,29 @@ impl Store for SqliteStore {
 
     async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError> {
         self.read(read::plugins).await
+    }
+
+    async fn kv_get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, StoreError> {
+        let (channel, key) = (channel.clone(), key.to_owned());
+        self.read(move |db| kv::get(db, &channel, &key)).await
+    }
+
+    async fn kv_write(&self, write: KvWrite) -> Result<KvWritten, StoreError> {
+        match self.write(Operation::Kv(write)).await? {
+            Answer::Kv(written) => Ok(written),
+            Answer::Done | Answer::Settled(_) | Answer::Cancelled(_) => Err(mixed_up()),
+        }
+    }
+
+    async fn kv_keys(
+        &self,
+        channel: &ChannelName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let (channel, prefix, after) = (channel.clone(), prefix.to_owned(), after.map(str::to_owned));
+        self.read(move |db| kv::keys(db, &channel, &prefix, after.as_deref(), limit)).await
     }
 
     fn stats(&self) -> StoreStats {

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 
-use crate::domain::{DeliveryId, Event, Lane, NotificationId, PluginBook, Position, Queued, Timestamp};
+use crate::domain::{
+    ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued,
+    Timestamp,
+};
 use crate::store::{
     Cancelled, Claim, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, Planned, Settled, Settlement,
     StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
@@ -94,6 +97,24 @@ impl Store for Refusing {
 
     async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError> {
         self.store.plugins().await
+    }
+
+    async fn kv_get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, StoreError> {
+        self.store.kv_get(channel, key).await
+    }
+
+    async fn kv_write(&self, write: KvWrite) -> Result<KvWritten, StoreError> {
+        self.store.kv_write(write).await
+    }
+
+    async fn kv_keys(
+        &self,
+        channel: &ChannelName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.store.kv_keys(channel, prefix, after, limit).await
     }
 
     fn stats(&self) -> StoreStats {

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
+use crate::domain::{KvChange, KvQuota};
 use crate::store::model::Model;
 
 const CHANNELS: [&str; 2] = ["mail", "chat"];
@@ -31,6 +32,13 @@ enum Step {
         pick: usize,
         number: u8,
     },
+    /// No value removes the key.
+    Keep {
+        channel: usize,
+        key: String,
+        value: Option<usize>,
+        expected: Option<u64>,
+    },
     Reopen,
 }
 
@@ -46,6 +54,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (picks, 0_usize..5).prop_map(|(picks, end)| Step::Settle { picks, end }),
         2 => pick.clone().prop_map(Step::Cancel),
         1 => (pick, 0_u8..9).prop_map(|(pick, number)| Step::KeepPlugin { pick, number }),
+        4 => (0..CHANNELS.len(), "[ab]{1,2}", proptest::option::weighted(0.8, 0_usize..40), proptest::option::of(0_u64..6))
+            .prop_map(|(channel, key, value, expected)| Step::Keep { channel, key, value, expected }),
         1 => Just(Step::Reopen),
     ];
     proptest::collection::vec(step, 1..60)
@@ -129,6 +139,13 @@ impl Pair {
                 self.model.keep_plugins(&books, &events);
                 self.store.keep_plugins(books, events).await.unwrap();
             }
+            Step::Keep { channel: name, key, value, expected } => {
+                let change = value.map_or(KvChange::Remove, |bytes| KvChange::Set(vec![7; bytes]));
+                let quota = KvQuota { bytes: 90, keys: 4 };
+                let write = KvWrite { channel: channel(CHANNELS[name]), key, change, expected, quota };
+                let written = self.store.kv_write(write.clone()).await.unwrap();
+                assert_eq!(written, self.model.kv_write(write));
+            }
             Step::Reopen => {}
         }
     }
@@ -186,6 +203,16 @@ impl Pair {
         assert!(outbox.iter().zip(1..).all(|(event, number)| event.number == number));
         let events: Vec<_> = outbox.into_iter().map(|numbered| numbered.event).collect();
         assert_eq!(events, model.events);
+
+        let mut keys = 0;
+        for name in CHANNELS.map(channel) {
+            for key in store.kv_keys(&name, "", None, 1_000).await.unwrap() {
+                let entry = store.kv_get(&name, &key).await.unwrap();
+                assert_eq!(entry.as_ref(), model.kv.get(&(name.clone(), key)));
+                keys += 1;
+            }
+        }
+        assert_eq!(keys, model.kv.len());
 
         for n in 0..self.accepted {
             let record = store.notification(id(n)).await.unwrap().expect("it was accepted");

@@ -10,7 +10,11 @@ use super::failure::Failure;
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/0001_first.sql"), include_str!("schema/0002_plugins.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("schema/0001_first.sql"),
+    include_str!("schema/0002_plugins.sql"),
+    include_str!("schema/0003_kv.sql"),
+];
 
 /// "CAMP": tells our files from those of other programs.
 const APPLICATION_ID: i32 = 0x4341_4d50;

@@ -6,7 +6,11 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::conformance::{Ear, NOW, Place, claim_one, conformance, id, open, planned, sent, settle_one};
+use crate::domain::{KvChange, KvEntry, KvWrite};
+use crate::store::conformance::kv::QUOTA;
+use crate::store::conformance::{
+    Ear, NOW, Place, channel, claim_one, conformance, id, open, planned, sent, settle_one,
+};
 
 struct Folder {
     dir: TempDir,
@@ -80,6 +84,15 @@ async fn what_a_caller_was_told_is_on_the_disk_before_anything_is_closed() {
     let claim = claim_one(&*store, id(1).delivery(0)).await;
     settle_one(&*store, &claim, sent(1)).await;
 
+    let write = KvWrite {
+        channel: channel("mail"),
+        key: "cursor".to_owned(),
+        change: KvChange::Set(b"12".to_vec()),
+        expected: None,
+        quota: QUOTA,
+    };
+    store.kv_write(write).await.unwrap();
+
     // The files as a crash at this moment would leave them.
     let crashed = Folder::new(Durability::Full);
     std::fs::create_dir_all(crashed.file().parent().unwrap()).unwrap();
@@ -91,6 +104,8 @@ async fn what_a_caller_was_told_is_on_the_disk_before_anything_is_closed() {
     assert_eq!(after.notification(id(1)).await.unwrap(), store.notification(id(1)).await.unwrap());
     assert_eq!(after.outbox(0, 100).await.unwrap(), store.outbox(0, 100).await.unwrap());
     claim_one(&*after, id(1).delivery(1)).await;
+    let kept = after.kv_get(&channel("mail"), "cursor").await.unwrap();
+    assert_eq!(kept, Some(KvEntry { value: b"12".to_vec(), version: 1 }));
 }
 
 #[cfg(unix)]
@@ -125,6 +140,20 @@ async fn a_file_of_a_newer_version_is_left_alone() {
     folder.try_open().unwrap().close().await;
     sql(&folder, "PRAGMA user_version = 99");
     assert!(refusal(&folder).contains("it has version 99"));
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_version_is_brought_up_to_date_with_what_it_holds() {
+    let folder = Folder::new(Durability::Full);
+    let store = open(&folder).await;
+    store.accept(vec![planned(1, &["mail"])]).await.unwrap();
+    store.close().await;
+    // As the program before left it.
+    sql(&folder, "DROP TABLE kv; DROP TABLE kv_usage; PRAGMA user_version = 2");
+
+    let store = open(&folder).await;
+    assert_eq!(store.count().await.unwrap().open, 1);
+    assert_eq!(store.kv_get(&channel("mail"), "cursor").await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -16,10 +16,11 @@ use rusqlite::{Connection, params};
 use super::failure::Failure;
 use super::live::{Change, Claimed, Live, OpenDelivery, notification_bytes};
 use super::statements::Statements;
-use super::{read, row};
+use super::{kv, read, row};
 use crate::domain::{
-    ChannelName, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, Lane, Notification, NotificationId,
-    PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting, settle_cancelled,
+    ChannelName, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange, KvWrite, KvWritten, Lane,
+    Notification, NotificationId, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting,
+    settle_cancelled,
 };
 use crate::store::{Cancelled, Planned, Settled, Settlement, TemplateSource};
 
@@ -34,6 +35,7 @@ pub(super) enum Operation {
     FinishCancel(NotificationId, Timestamp),
     KeepTemplate(TemplateSource),
     KeepPlugins(Vec<PluginBook>, Vec<Event>),
+    Kv(KvWrite),
 }
 
 /// What came of it.
@@ -42,6 +44,7 @@ pub(super) enum Answer {
     Done,
     Settled(Vec<Settled>),
     Cancelled(Cancelled),
+    Kv(KvWritten),
 }
 
 /// A notification to accept, encoded by its caller: the writer has enough to do.
@@ -91,6 +94,13 @@ impl Operation {
             Self::Settle(settlements) => settlements.len() * 256,
             Self::Release(_) | Self::Cancel(..) | Self::FinishCancel(..) => 256,
             Self::KeepPlugins(books, events) => books.len() * 2_048 + events.len() * 256,
+            Self::Kv(write) => {
+                let value = match &write.change {
+                    KvChange::Set(value) => value.len(),
+                    KvChange::Remove => 0,
+                };
+                256 + write.key.len() + value
+            }
             Self::KeepTemplate(source) => source.parts.iter().map(|(name, text)| name.len() + text.len()).sum(),
         }
     }
@@ -166,6 +176,7 @@ impl<'w> Transaction<'w> {
                 self.keep_template(source)?;
                 Answer::Done
             }
+            Operation::Kv(write) => Answer::Kv(kv::write(self.db, write)?),
         };
         self.write_tallies()?;
         Ok(answer)
