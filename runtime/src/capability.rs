@@ -12,4 +12,5 @@ mod allowance;
 pub mod cache;
 pub mod http;
 pub mod kv;
+pub mod log;
 pub mod secret;

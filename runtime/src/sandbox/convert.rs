@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::call::{Call, TemplateProblem, TemplateVariable};
+use crate::capability::log::clean;
 use crate::domain::{
     Action, ActionStyle, Blame, Content, Outcome, Part, Priority, RateScope, Receipt, Recipient, Timestamp, Trouble,
 };
@@ -30,12 +31,11 @@ const FACT_NAME_MAX: usize = 64;
 const FACT_VALUE_MAX: usize = 512;
 
 /// At most `max` bytes of `text`, cut between characters and marked where cut; control characters become spaces, so
-/// that no plugin writes to an operator's terminal.
+/// that no plugin writes to an operator's terminal, and handles of secrets are blanked.
 pub(super) fn bounded(text: &str, max: usize) -> String {
     const MARK: &str = "…";
     let cut = if text.len() <= max { text.len() } else { text.floor_char_boundary(max.saturating_sub(MARK.len())) };
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
-    let mut bounded: String = text[..cut].chars().map(clean).collect();
+    let mut bounded = clean(&text[..cut]).into_owned();
     if cut < text.len() {
         bounded.push_str(MARK);
     }

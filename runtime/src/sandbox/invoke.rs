@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
+use crate::capability::log::clean;
 use crate::config::CallLimits;
 use crate::domain::Interruption;
 
@@ -132,7 +133,7 @@ impl Sandbox {
                 plugin = state.subject.plugin.as_deref().map(tracing::field::display),
                 channel = channel.map(tracing::field::display),
                 delivery = state.subject.delivery.as_ref().map(tracing::field::display),
-                stderr,
+                stderr = &*clean(&stderr),
                 dropped_bytes = dropped,
                 "a plugin printed"
             );

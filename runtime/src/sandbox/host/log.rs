@@ -4,6 +4,8 @@ use std::sync::PoisonError;
 
 use wasmtime::component::HasData;
 
+use crate::capability::log::clean;
+
 use super::super::bindings::campanile::plugin::log::{Host, Level, Pairs};
 use super::super::state::CallState;
 
@@ -38,13 +40,14 @@ impl Host for CallState {
 impl CallState {
     fn emit(&self, level: Level, message: &str, fields: &[(String, String)]) {
         let fields = fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
+        let (message, fields) = (clean(message), clean(&fields));
         let plugin = self.subject.plugin.as_deref().map(tracing::field::display);
         let channel = self.subject.channel.as_ref().map(tracing::field::display);
         let delivery = self.subject.delivery.as_ref().map(tracing::field::display);
         // A level is part of a tracing call site, so each needs its own.
         macro_rules! emit {
             ($level:ident) => {
-                tracing::$level!(plugin, channel, delivery, text = message, fields, "a plugin logged")
+                tracing::$level!(plugin, channel, delivery, text = &*message, fields = &*fields, "a plugin logged")
             };
         }
         match level {
