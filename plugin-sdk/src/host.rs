@@ -1,9 +1,13 @@
 //! The door to the host: the contract's imports in the sandbox, the mock host in a native build.
 
 #[cfg(target_arch = "wasm32")]
-pub(crate) use crate::guest::host::{exchange, log};
+pub(crate) use crate::guest::host::{
+    cache_get, cache_get_or_claim, cache_put, cache_remove, exchange, kv_get, kv_keys, kv_remove, kv_set, log,
+};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::host::{exchange, log};
+pub(crate) use crate::testing::host::{
+    cache_get, cache_get_or_claim, cache_put, cache_remove, exchange, kv_get, kv_keys, kv_remove, kv_set, log,
+};
 
 /// Writes one line to standard output, which the host captures and hands on.
 ///

@@ -39,6 +39,7 @@
 extern crate self as campanile_plugin_sdk;
 
 mod about;
+pub mod cache;
 mod call;
 mod channel;
 pub mod config;
@@ -47,6 +48,7 @@ pub mod config;
 pub mod guest;
 mod host;
 pub mod http;
+pub mod kv;
 pub mod log;
 mod macros;
 pub mod outcome;

@@ -18,12 +18,14 @@
 
 mod cases;
 pub(crate) mod host;
+mod kept;
 
 use std::collections::VecDeque;
 
 use serde_json::Value;
 
 pub use cases::{render_outcome, run_cases};
+pub use kept::Kept;
 
 use crate::{
     Call, Channel, Config, ConfigProblem, Content, Context, Notification, Outcome, Pairs, Recipient,
@@ -40,6 +42,8 @@ pub const NOW_MS: u64 = 1_769_860_800_000;
 pub struct MockHost {
     expected: VecDeque<Expect>,
     now_ms: u64,
+    kept: Kept,
+    denied: Vec<&'static str>,
 }
 
 /// What a plugin said while it ran.
@@ -51,6 +55,8 @@ pub struct Record {
     pub logs: Vec<Logged>,
     /// What was written to standard output.
     pub stdout: String,
+    /// What the channel keeps now, for the next call: see [`MockHost::keeping`].
+    pub kept: Kept,
 }
 
 /// One log line.
@@ -73,7 +79,7 @@ impl Default for MockHost {
 impl MockHost {
     /// A host that expects no request, at [`NOW_MS`].
     pub fn new() -> Self {
-        Self { expected: VecDeque::new(), now_ms: NOW_MS }
+        Self { expected: VecDeque::new(), now_ms: NOW_MS, kept: Kept::default(), denied: Vec::new() }
     }
 
     /// Expects one more request, after the earlier ones.
@@ -88,13 +94,25 @@ impl MockHost {
         self
     }
 
+    /// With what an earlier call of the same channel left in `cache` and `kv`.
+    pub fn keeping(mut self, kept: Kept) -> Self {
+        self.kept = kept;
+        self
+    }
+
+    /// Grants this ability (`cache`, `kv`) not: its functions answer `denied`.
+    pub fn deny(mut self, ability: &'static str) -> Self {
+        self.denied.push(ability);
+        self
+    }
+
     /// Runs `code` with this host in place.
     ///
     /// # Panics
     ///
     /// A request is not the expected one, or an expected one did not come: the message says which and how it differs.
     pub fn run<T>(self, code: impl FnOnce() -> T) -> (T, Record) {
-        let installed = host::Installed::new(self.expected, self.now_ms);
+        let installed = host::Installed::new(self);
         let answer = code();
         (answer, installed.finish())
     }

@@ -3,15 +3,17 @@
 use std::{
     cell::Cell,
     io::{Write, stdout},
+    time::Duration,
 };
 
 use super::{
-    imports::campanile::plugin::{http as wit_http, log as wit_log},
+    imports::campanile::plugin::{cache as wit_cache, http as wit_http, kv as wit_kv, log as wit_log},
     types::Piece,
 };
 use crate::{
-    Secret,
+    Secret, cache,
     http::{Auth, AwsSigV4, Body, Error, Reply, Request},
+    kv,
     log::Level,
 };
 
@@ -85,6 +87,57 @@ pub(crate) fn log(level: Level, message: &str, fields: &[(&str, &str)]) {
     };
     let fields: Vec<_> = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
     wit_log::log(level, message, &fields);
+}
+
+fn cache_error(error: wit_cache::Error) -> cache::Error {
+    match error {
+        wit_cache::Error::Denied(why) => cache::Error::Denied(why),
+        wit_cache::Error::Limit(why) => cache::Error::Limit(why),
+        wit_cache::Error::Timeout(why) => cache::Error::Timeout(why),
+    }
+}
+
+pub(crate) fn cache_get(key: &str) -> Result<Option<Vec<u8>>, cache::Error> {
+    wit_cache::get(key).map_err(cache_error)
+}
+
+pub(crate) fn cache_get_or_claim(key: &str) -> Result<Option<Vec<u8>>, cache::Error> {
+    wit_cache::get_or_claim(key).map_err(cache_error)
+}
+
+pub(crate) fn cache_put(key: &str, value: Vec<u8>, ttl: Duration) -> Result<(), cache::Error> {
+    let ttl_ms = u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX);
+    wit_cache::put(key, &value, ttl_ms).map_err(cache_error)
+}
+
+pub(crate) fn cache_remove(key: &str) -> Result<(), cache::Error> {
+    wit_cache::remove(key).map_err(cache_error)
+}
+
+fn kv_error(error: wit_kv::Error) -> kv::Error {
+    match error {
+        wit_kv::Error::Denied(why) => kv::Error::Denied(why),
+        wit_kv::Error::Limit(why) => kv::Error::Limit(why),
+        wit_kv::Error::Conflict(version) => kv::Error::Conflict(version),
+        wit_kv::Error::Unavailable(why) => kv::Error::Unavailable(why),
+    }
+}
+
+pub(crate) fn kv_get(key: &str) -> Result<Option<kv::Entry>, kv::Error> {
+    let entry = wit_kv::get(key).map_err(kv_error)?;
+    Ok(entry.map(|wit_kv::Entry { value, version }| kv::Entry { value, version }))
+}
+
+pub(crate) fn kv_set(key: &str, value: Vec<u8>, expected: Option<u64>) -> Result<u64, kv::Error> {
+    wit_kv::set(key, &value, expected).map_err(kv_error)
+}
+
+pub(crate) fn kv_remove(key: &str, expected: Option<u64>) -> Result<(), kv::Error> {
+    wit_kv::remove(key, expected).map_err(kv_error)
+}
+
+pub(crate) fn kv_keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, kv::Error> {
+    wit_kv::keys(prefix, after, limit).map_err(kv_error)
 }
 
 pub(crate) fn print_line(line: &str) {

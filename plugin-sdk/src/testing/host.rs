@@ -1,10 +1,12 @@
 //! The mock host while code runs: installed for one thread, taken away at the end.
 
-use std::{cell::RefCell, collections::VecDeque, thread::panicking};
+use std::{cell::RefCell, collections::VecDeque, thread::panicking, time::Duration};
 
-use super::{Expect, Logged, Record};
+use super::{Expect, Kept, Logged, MockHost, Record};
 use crate::{
+    cache,
     http::{Error, Reply, Request},
+    kv,
     log::Level,
 };
 
@@ -12,6 +14,7 @@ use crate::{
 struct Standing {
     expected: VecDeque<Expect>,
     now_ms: u64,
+    denied: Vec<&'static str>,
     record: Record,
 }
 
@@ -23,10 +26,12 @@ thread_local! {
 pub(super) struct Installed(());
 
 impl Installed {
-    pub(super) fn new(expected: VecDeque<Expect>, now_ms: u64) -> Self {
+    pub(super) fn new(host: MockHost) -> Self {
+        let MockHost { expected, now_ms, kept, denied } = host;
         STANDING.with_borrow_mut(|standing| {
             assert!(standing.is_none(), "a mock host runs already: do not call `run` within `run`");
-            *standing = Some(Standing { expected, now_ms, record: Record::default() });
+            let record = Record { kept, ..Record::default() };
+            *standing = Some(Standing { expected, now_ms, denied, record });
         });
         Self(())
     }
@@ -78,4 +83,50 @@ pub(crate) fn print_line(line: &str) {
         standing.record.stdout.push_str(line);
         standing.record.stdout.push('\n');
     });
+}
+
+/// What the channel keeps and what time it is, unless the test takes the ability away.
+fn keep<T, E>(
+    ability: &str,
+    denied: fn(String) -> E,
+    act: impl FnOnce(&mut Kept, u64) -> Result<T, E>,
+) -> Result<T, E> {
+    with(ability, |standing| {
+        if standing.denied.contains(&ability) {
+            return Err(denied(format!("`{ability}` is not granted in this test")));
+        }
+        act(&mut standing.record.kept, standing.now_ms)
+    })
+}
+
+pub(crate) fn cache_get(key: &str) -> Result<Option<Vec<u8>>, cache::Error> {
+    keep("cache", cache::Error::Denied, |kept, now_ms| kept.cached(key, now_ms))
+}
+
+pub(crate) fn cache_get_or_claim(key: &str) -> Result<Option<Vec<u8>>, cache::Error> {
+    cache_get(key)
+}
+
+pub(crate) fn cache_put(key: &str, value: Vec<u8>, ttl: Duration) -> Result<(), cache::Error> {
+    keep("cache", cache::Error::Denied, |kept, now_ms| kept.put(key, value, ttl, now_ms))
+}
+
+pub(crate) fn cache_remove(key: &str) -> Result<(), cache::Error> {
+    keep("cache", cache::Error::Denied, |kept, _| kept.uncache(key))
+}
+
+pub(crate) fn kv_get(key: &str) -> Result<Option<kv::Entry>, kv::Error> {
+    keep("kv", kv::Error::Denied, |kept, _| kept.get(key))
+}
+
+pub(crate) fn kv_set(key: &str, value: Vec<u8>, expected: Option<u64>) -> Result<u64, kv::Error> {
+    keep("kv", kv::Error::Denied, |kept, _| kept.set(key, value, expected))
+}
+
+pub(crate) fn kv_remove(key: &str, expected: Option<u64>) -> Result<(), kv::Error> {
+    keep("kv", kv::Error::Denied, |kept, _| kept.remove(key, expected))
+}
+
+pub(crate) fn kv_keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, kv::Error> {
+    keep("kv", kv::Error::Denied, |kept, _| Ok(kept.keys(prefix, after, limit)))
 }
