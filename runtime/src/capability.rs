@@ -14,3 +14,4 @@ pub mod http;
 pub mod kv;
 pub mod log;
 pub mod secret;
+pub mod sign;
