@@ -5,8 +5,10 @@ SHELL := /bin/bash
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 GUESTS := $(TARGET)/guests/wasm32-wasip2/release
-# Tests read the guests from here, and the harness the program.
+EXAMPLES := $(TARGET)/examples
+# Tests read the guests and the examples from here, and the harness the program.
 export CAMPANILE_GUESTS := $(GUESTS)
+export CAMPANILE_EXAMPLES := $(EXAMPLES)
 export CAMPANILE_BIN := $(TARGET)/debug/campanile
 export CARGO_TERM_COLOR ?= auto
 
@@ -22,13 +24,18 @@ GUEST_BUILD := cargo build --release --locked --target wasm32-wasip2 --target-di
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 ifeq ($(NEXTEST),yes)
 RUN_TESTS := cargo nextest run --locked --no-fail-fast
+LEAVE_OUT = -E 'not test(/^($(subst $(space),|,$(NEED_MORE)))::/)'
 else
 RUN_TESTS := cargo test --locked --no-fail-fast --lib --bins --tests
+LEAVE_OUT = -- $(addprefix --skip ,$(addsuffix ::,$(NEED_MORE)))
 endif
+# The rooms of tests/it that need more than Rust and a C compiler: `make setup-test` sees to it.
+NEED_MORE := languages
+space := $(subst ,, )
 
 STEP := .ci/step
 
-.PHONY: help setup guests build demo test test-core quick fmt-check clippy clippy-guests doc unit deny clean
+.PHONY: help setup setup-test examples guests build demo test test-core quick fmt-check clippy clippy-guests doc unit deny clean
 
 help: ## Lists what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -40,9 +47,41 @@ setup:
 	  || rustup target add wasm32-wasip2 \
 	  || { echo "error: plugins need the Rust target wasm32-wasip2, and it could not be added; run: rustup target add wasm32-wasip2" >&2; exit 2; }
 
+setup-test: setup
+	@.ci/setup-test
+
 guests: setup ## Builds every plugin and test guest, once, in release
 	@$(STEP) guests $(GUEST_BUILD) $(addprefix -p ,$(GUEST_PACKAGES))
 	@for engine in $(ENGINES); do (cd plugins/$$engine && ../../$(STEP) guests-$$engine $(GUEST_BUILD) -p campanile-plugin-$$engine) || exit 1; done
+
+# Plugins in other languages. Their toolchains stay in the folder (Node.js) and in the target folder (Python).
+JS := examples/channel-js
+PYTHON := examples/channel-python
+VENV := $(EXAMPLES)/venv
+CONTRACT := $(wildcard wit/*.wit)
+
+examples: setup-test ## Builds and tests the example plugins in JavaScript and Python
+	@$(MAKE) --no-print-directory $(EXAMPLES)/discord.wasm $(EXAMPLES)/ntfy.wasm
+
+$(JS)/node_modules/.package-lock.json: $(JS)/package.json $(JS)/package-lock.json
+	@cd $(JS) && ../../$(STEP) npm npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(EXAMPLES)/discord.wasm: $(JS)/node_modules/.package-lock.json $(wildcard $(JS)/src/*.js $(JS)/test/*.js $(JS)/wit/*.wit) $(CONTRACT)
+	@mkdir -p $(@D)
+	@cd $(JS) && ../../$(STEP) test-js node --test --test-reporter=dot test/
+	@cd $(JS) && ../../$(STEP) channel-js npm run build --silent -- $@
+
+$(VENV)/installed: $(PYTHON)/requirements.txt
+	@$(STEP) venv python3 -m venv $(VENV)
+	@$(STEP) pip $(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(EXAMPLES)/ntfy.wasm: $(VENV)/installed $(wildcard $(PYTHON)/src/*.py $(PYTHON)/tests/*.py $(PYTHON)/wit/*.wit) $(CONTRACT)
+	@rm -rf $(EXAMPLES)/bindings
+	@$(VENV)/bin/componentize-py -q -d $(PYTHON)/wit -w ntfy bindings $(EXAMPLES)/bindings
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(PYTHON)/src:$(EXAMPLES)/bindings $(STEP) test-python $(VENV)/bin/python -m unittest discover -q -s $(PYTHON)/tests
+	@$(STEP) channel-python $(VENV)/bin/componentize-py -q -d $(PYTHON)/wit -w ntfy componentize -p $(PYTHON)/src channel -o $@
 
 build: guests ## Builds target/release/campanile and its plugins beside it
 	@$(STEP) release cargo build --release --locked -p campanile
@@ -53,11 +92,12 @@ build: guests ## Builds target/release/campanile and its plugins beside it
 demo: build ## Shows the whole story on this machine, in under half a minute
 	@$(TARGET)/release/campanile demo --exit
 
-test: ## Everything: format, lints, guests, unit, integration and documentation tests
-	@$(MAKE) --no-print-directory fmt-check clippy guests clippy-guests doc unit
+test: setup-test ## Everything: format, lints, guests, examples, unit, integration and documentation tests
+	@$(MAKE) --no-print-directory fmt-check clippy guests examples clippy-guests doc unit
 
-test-core: setup fmt-check clippy guests unit ## As `test`, with Rust and a C compiler only
-	@echo "left out of test-core: documentation tests, lints of the guests"
+test-core: ## As `test`, with Rust and a C compiler only
+	@$(MAKE) --no-print-directory fmt-check clippy guests unit FILTER=core
+	@echo "left out of test-core: documentation tests, lints of the guests, plugins in JavaScript and Python"
 
 quick: ## Before each commit: format, lints, tests of the library and the plugins
 	@$(MAKE) --no-print-directory fmt-check clippy guests
@@ -79,7 +119,7 @@ doc:
 unit: guests
 	@$(STEP) program cargo build --locked --workspace --bins --tests
 	@$(STEP) embed $(TARGET)/debug/embed $(GUESTS)
-	@$(STEP) tests $(RUN_TESTS) --workspace
+	@$(STEP) tests $(RUN_TESTS) --workspace $(if $(filter core,$(FILTER)),$(LEAVE_OUT))
 
 deny: ## Licences, bans and sources of all dependencies; needs cargo-deny
 	@command -v cargo-deny >/dev/null || { echo "error: run: cargo install --locked cargo-deny" >&2; exit 2; }

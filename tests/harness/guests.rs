@@ -1,4 +1,4 @@
-//! Where the built guests lie.
+//! Where the built guests and examples lie.
 
 use std::path::PathBuf;
 
@@ -34,4 +34,18 @@ pub fn plugin(name: &str) -> PathBuf {
 #[must_use]
 pub fn guest(name: &str) -> PathBuf {
     plugin(&name.replace('-', "_"))
+}
+
+/// The component of an example plugin that was built with another language's toolchain.
+///
+/// # Panics
+///
+/// Where it has not been built.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    let folder = std::env::var_os("CAMPANILE_EXAMPLES")
+        .expect("CAMPANILE_EXAMPLES names the folder of built examples; run the tests through `make test`");
+    let path = PathBuf::from(folder).join(format!("{name}.wasm"));
+    assert!(path.is_file(), "`{}` is missing; run `make examples`", path.display());
+    path
 }

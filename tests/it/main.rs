@@ -6,6 +6,7 @@ mod delivery;
 mod guests;
 mod http;
 mod intake;
+mod languages;
 mod plugins;
 mod stop;
 mod tidy;

@@ -14,9 +14,19 @@ const LISTED_LIMIT: Duration = Duration::from_secs(20);
 
 /// The entry of the file or plugin `name` in `/v1/plugins`, once it is as `wanted`.
 pub(crate) async fn until_listed(api: &Api, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    until_listed_within(LISTED_LIMIT, api, name, wanted).await
+}
+
+/// The same with another limit, for files that take long to compile.
+pub(crate) async fn until_listed_within(
+    limit: Duration,
+    api: &Api,
+    name: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> Value {
     let mut ticks = tokio::time::interval(Duration::from_millis(25));
     let mut last = Value::Null;
-    let waited = tokio::time::timeout(LISTED_LIMIT, async {
+    let waited = tokio::time::timeout(limit, async {
         loop {
             ticks.tick().await;
             last = api.get("/v1/plugins").await.body;
@@ -31,7 +41,7 @@ pub(crate) async fn until_listed(api: &Api, name: &str, wanted: impl Fn(&Value) 
     });
     match waited.await {
         Ok(found) => found,
-        Err(_) => panic!("`{name}` was not listed as wanted after {LISTED_LIMIT:?}: {last:#}"),
+        Err(_) => panic!("`{name}` was not listed as wanted after {limit:?}: {last:#}"),
     }
 }
 

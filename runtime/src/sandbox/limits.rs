@@ -29,8 +29,9 @@ pub(super) const HANDLES_MAX: usize = 1_000;
 /// Elements of all tables together; C# components have 10,000.
 pub(super) const TABLE_ELEMENTS_MAX: usize = 20_000;
 
-/// Core instances of one component; a JavaScript or Python one has about eight.
-pub(super) const CORE_INSTANCES_MAX: u32 = 16;
+/// Core instances of one component. One from Rust or JavaScript has 3, one from Python 14, and one more for each native
+/// module that it brings along.
+pub(super) const CORE_INSTANCES_MAX: u32 = 32;
 
 /// Linear memories of one component.
 pub(super) const MEMORIES_MAX: u32 = 4;
