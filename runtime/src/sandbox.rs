@@ -29,10 +29,13 @@ mod loader;
 mod output;
 mod plugin;
 mod registry;
+mod slices;
 mod state;
 mod template;
+mod turns;
 mod watch;
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -57,6 +60,7 @@ pub use watch::{RESCAN, Watch};
 
 use crate::telemetry::Metrics;
 use state::CallState;
+use turns::Turnstile;
 
 /// What a sandbox is made with.
 #[derive(Clone)]
@@ -104,6 +108,7 @@ pub struct Sandbox {
     engine: Engine,
     linker: Linker<CallState>,
     permits: Semaphore,
+    turnstile: Arc<Turnstile>,
     in_flight: u32,
     pooled: bool,
     memory_max: u64,
@@ -130,6 +135,7 @@ impl Sandbox {
             engine: built.engine,
             linker,
             permits: Semaphore::new(in_flight as usize),
+            turnstile: Turnstile::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             in_flight,
             pooled: built.pooled,
             memory_max: settings.memory_max,

@@ -1,14 +1,17 @@
 //! How a call ended, if not with an answer: every class told apart, each with a sentence that helps.
 
-use tokio::time::error::Elapsed;
+use std::time::Duration;
+
 use wasmtime::{OutOfMemory, PoolConcurrencyLimitError, Trap, WasmBacktrace, WasmtimeBug};
 use wasmtime_wasi::I32Exit;
 
+use crate::config::format_duration;
 use crate::domain::{AttemptEnd, Fault, Interruption};
 
 use super::convert::bounded;
-use super::limits::Refusal;
-use super::state::CallState;
+use super::limits::{HANDLES_MAX, HOSTCALL_BYTES_MAX, Refusal};
+use super::slices::Pause;
+use super::state::{CallState, Setting};
 
 /// The longest sentence about an end, in bytes: it is stored with the attempt.
 const MESSAGE_MAX: usize = 1 << 10;
@@ -60,13 +63,24 @@ impl CallEnd {
         Self::Interrupted { interruption, message: bounded(message, MESSAGE_MAX) }
     }
 
-    /// The call's deadline passed: in guest code, or while the guest waited for a provider.
-    pub(super) fn of_deadline(_: Elapsed, state: &CallState) -> Self {
+    /// The call's deadline passed: in guest code, or while the guest waited for a provider. `cpu_time` is what it had
+    /// used.
+    pub(super) fn of_deadline(pause: Pause, state: &CallState, cpu_time: Duration) -> Self {
         if state.http.waiting {
-            Self::HostDeadline
-        } else {
-            Self::fault(Fault::Deadline, "the plugin was still running at the call's deadline")
+            return Self::HostDeadline;
         }
+        let (timeout, used) = (format_duration(state.limits.timeout), rounded(cpu_time));
+        let what = match pause {
+            Pause::Running => {
+                format!("the plugin was still running at the call's deadline of {timeout}, after {used} of CPU time")
+            }
+            Pause::InLine => format!(
+                "the plugin was still running at the call's deadline of {timeout}, after {used} of CPU time and a wait \
+                 for its turn behind other calls of its channel"
+            ),
+            Pause::Waiting => format!("the plugin was asleep at the call's deadline of {timeout}"),
+        };
+        Self::fault(Fault::Deadline, &format!("{what}; {}", state.doubled(Setting::Timeout)))
     }
 
     /// Our own code panicked underneath a guest.
@@ -81,7 +95,7 @@ impl CallEnd {
     /// An error came out of the guest.
     pub(super) fn of_error(error: &wasmtime::Error, state: &CallState) -> Self {
         if let Some(refusal) = error.downcast_ref::<Refusal>() {
-            return Self::of_refusal(*refusal);
+            return Self::of_refusal(*refusal, state);
         }
         if let Some(I32Exit(status)) = error.downcast_ref() {
             return Self::fault(Fault::Exit, &format!("the plugin left through `exit` with status {status}"));
@@ -97,19 +111,32 @@ impl CallEnd {
         }
         let cause = error.root_cause().to_string();
         // The two that wasmtime gives no public type to.
-        if cause == HOSTCALL_BYTES || cause == HANDLES {
-            return Self::fault(Fault::Memory, &cause);
+        if cause == HOSTCALL_BYTES {
+            let what = "it handed more to the host, or answered more, than a single call of the contract may carry";
+            return Self::fault(
+                Fault::Memory,
+                &format!("{what}: {HOSTCALL_BYTES_MAX} bytes, the limit for every plugin"),
+            );
+        }
+        if cause == HANDLES {
+            let what = format!("it asked for more than {HANDLES_MAX} handles, the limit for every plugin");
+            return Self::fault(Fault::Memory, &what);
         }
         // What is left comes from values that do not keep to the contract's encoding.
         Self::fault(Fault::BadOutput, &format!("the plugin passed what the contract does not allow: {cause}"))
     }
 
-    fn of_refusal(refusal: Refusal) -> Self {
+    pub(super) fn of_refusal(refusal: Refusal, state: &CallState) -> Self {
         match refusal {
-            Refusal::Memory { .. }
-            | Refusal::Table { .. }
+            Refusal::Memory { .. } => {
+                Self::fault(Fault::Memory, &format!("{refusal}; {}", state.doubled(Setting::Memory)))
+            }
+            Refusal::Table { .. }
             | Refusal::OutputBytes { .. }
-            | Refusal::OutputLines { .. } => Self::fault(Fault::Memory, &refusal.to_string()),
+            | Refusal::OutputLines { .. }
+            | Refusal::HostBytes { .. } => Self::fault(Fault::Memory, &refusal.to_string()),
+            // Its calls are what its budget of CPU time cannot see.
+            Refusal::HostCalls { .. } => Self::fault(Fault::OutOfFuel, &refusal.to_string()),
             Refusal::MachineMemory => Self::interrupted(Interruption::HostBug, &refusal.to_string()),
             Refusal::ProviderDeadline => Self::HostDeadline,
         }
@@ -117,7 +144,14 @@ impl CallEnd {
 
     fn of_trap(trap: Trap, error: &wasmtime::Error, state: &CallState) -> Self {
         match trap {
-            Trap::OutOfFuel => Self::fault(Fault::OutOfFuel, "the plugin used up its CPU budget"),
+            Trap::OutOfFuel => {
+                let budget = match state.limits.fuel {
+                    Some(fuel) => format!("{fuel} fuel"),
+                    None => format_duration(state.limits.cpu_time),
+                };
+                let remedy = state.doubled(Setting::CpuTime);
+                Self::fault(Fault::OutOfFuel, &format!("the plugin used up its CPU budget of {budget}; {remedy}"))
+            }
             Trap::AllocationTooLarge => Self::fault(Fault::Memory, &trap.to_string()),
             _ => {
                 let panic = state.captured().and_then(|captured| captured.panic_message());
@@ -126,6 +160,11 @@ impl CallEnd {
             }
         }
     }
+}
+
+/// To the millisecond: what is below says nothing to an operator.
+fn rounded(time: Duration) -> String {
+    format_duration(Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
 }
 
 const HOSTCALL_BYTES: &str =

@@ -1,6 +1,7 @@
 //! One call of one export, from permit to dropped store. Every call of every plugin goes through here.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
 use crate::capability::log::clean;
-use crate::config::CallLimits;
+use crate::config::{CallLimits, format_duration};
 use crate::domain::Interruption;
 
 use super::Sandbox;
@@ -19,7 +20,9 @@ use super::convert::bounded;
 use super::ends::CallEnd;
 use super::grants::Grants;
 use super::limits::{FUEL_SLICE, HANDLES_MAX, HOSTCALL_BYTES_MAX};
+use super::slices::Sliced;
 use super::state::{CallState, Subject};
+use super::turns::Lane;
 
 /// An export with its arguments.
 pub(super) trait Export: Send {
@@ -66,11 +69,14 @@ impl Sandbox {
     ) -> Invoked<E::Answer> {
         let limits = allowance.limits;
         let Ok(Ok(permit)) = timeout(limits.timeout, self.permits.acquire()).await else {
-            let message = format!("no sandbox was free within {:?}, all {} are busy", limits.timeout, self.in_flight);
+            let (timeout, busy) = (format_duration(limits.timeout), self.in_flight);
+            let message =
+                format!("no sandbox was free within {timeout}, all {busy} are busy; `[workers] max` sets how many");
             return Invoked::never(CallEnd::interrupted(Interruption::PoolFull, &message));
         };
         let started = Instant::now();
         let deadline = started + limits.timeout;
+        let lane = lane_of(&subject);
         let state =
             CallState::new(subject, limits, self.memory_max, allowance.grants.cloned(), &self.metrics, deadline);
         let fuel = self.fuel(limits);
@@ -79,18 +85,30 @@ impl Sandbox {
             Err(error) => return Invoked::never(CallEnd::interrupted(Interruption::HostBug, &format!("{error:#}"))),
         };
 
-        let run = async {
-            let instance = plugin.instantiate_async(&mut store).await?;
-            export.call(&mut store, &instance).await
+        let pulse = Arc::clone(&store.data().pulse);
+        let (ended, pause) = {
+            let run = pin!(async {
+                let instance = plugin.instantiate_async(&mut store).await?;
+                export.call(&mut store, &instance).await
+            });
+            let mut sliced = Sliced::new(run, pulse, &self.turnstile, lane);
+            let ended = AssertUnwindSafe(timeout_at(deadline, &mut sliced)).catch_unwind().await;
+            (ended, sliced.pause())
         };
-        let answer = match AssertUnwindSafe(timeout_at(deadline, run)).catch_unwind().await {
-            Ok(Ok(Ok(answer))) => Ok(answer),
-            Ok(Ok(Err(error))) => Err(CallEnd::of_error(&error, store.data())),
-            Ok(Err(elapsed)) => Err(CallEnd::of_deadline(elapsed, store.data())),
+        let left = store.get_fuel().unwrap_or_default();
+        let answer = match ended {
+            Ok(Ok(Ok(Ok(answer)))) => Ok(answer),
+            Ok(Ok(Ok(Err(error)))) => Err(CallEnd::of_error(&error, store.data())),
+            Ok(Ok(Err(refusal))) => Err(CallEnd::of_refusal(refusal, store.data())),
+            Ok(Err(_elapsed)) => {
+                let cpu_time =
+                    Duration::from_micros(fuel.saturating_sub(left).saturating_mul(1_000) / self.fuel_per_ms);
+                Err(CallEnd::of_deadline(pause, store.data(), cpu_time))
+            }
             Err(_panic) => Err(CallEnd::of_panic()),
         };
 
-        let fuel = fuel.saturating_sub(store.get_fuel().unwrap_or_default());
+        let fuel = fuel.saturating_sub(left);
         let memory_bytes = store.data().meter.memory();
         self.publish_output(store.data_mut());
         drop(store);
@@ -138,5 +156,14 @@ impl Sandbox {
                 "a plugin printed"
             );
         }
+    }
+}
+
+/// Whom a call shares the CPU with.
+fn lane_of(subject: &Subject) -> Lane {
+    match subject {
+        Subject { channel: Some(channel), .. } => Lane::Channel(channel.clone()),
+        Subject { plugin: Some(plugin), .. } => Lane::Plugin(plugin.name.clone()),
+        Subject { .. } => Lane::Newcomer,
     }
 }

@@ -20,6 +20,13 @@ pub(super) const OFFERED_BYTES_MAX: u64 = 16 << 20;
 /// Lines of log that a guest may offer in all, for the same reason.
 pub(super) const OFFERED_LINES_MAX: u32 = 20_000;
 
+/// Calls of host functions in all, WASI's included. They cost the guest next to no fuel; a plugin makes some tens, and one
+/// that logs all it may makes as many as [`OFFERED_LINES_MAX`].
+pub(super) const HOST_CALLS_MAX: u32 = 25_000;
+
+/// Bytes that a guest may hand to the host in all: as many as eight requests of full size. To copy them costs it no fuel.
+pub(super) const HOST_BYTES_MAX: u64 = 64 << 20;
+
 /// Random bytes in one answer: a key, a seed, not a stream.
 pub(super) const RANDOM_BYTES_MAX: u64 = 4 << 10;
 
@@ -48,12 +55,16 @@ pub(super) const BACKTRACE_FRAMES_MAX: usize = 16;
 pub(super) enum Refusal {
     #[error("it asked for {asked} bytes of memory, the limit is {limit}")]
     Memory { asked: u64, limit: u64 },
-    #[error("it asked for {asked} table elements, the limit is {limit}")]
+    #[error("it asked for {asked} table elements, the limit is {limit}, for every plugin")]
     Table { asked: u64, limit: u64 },
-    #[error("it wrote more than {limit} bytes of output")]
+    #[error("it offered more than {limit} bytes of output, the limit for every plugin")]
     OutputBytes { limit: u64 },
-    #[error("it wrote more than {limit} lines to the log")]
+    #[error("it offered more than {limit} lines to the log, the limit for every plugin")]
     OutputLines { limit: u32 },
+    #[error("it called the host more than {limit} times, the limit for every plugin")]
+    HostCalls { limit: u32 },
+    #[error("it handed more than {limit} bytes to the host, the limit for every plugin")]
+    HostBytes { limit: u64 },
     #[error("the machine has no memory to give")]
     MachineMemory,
     #[error("no answer from the provider before the call's deadline")]

@@ -8,13 +8,14 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::call::PluginVersion;
 use crate::capability::http::{EgressLimits, HttpGrant, OpenHttp};
-use crate::config::CallLimits;
+use crate::config::{CallLimits, format_duration, format_size};
 use crate::domain::{ChannelName, DeliveryId};
 use crate::telemetry::Metrics;
 
 use super::grants::Grants;
 use super::limits::{self, Meter};
 use super::output::{Captured, Output};
+use super::slices::Pulse;
 
 /// Who is called, and for whom: the fields of everything that is told about the call.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,14 @@ pub(super) struct Subject {
     pub(super) plugin: Option<Arc<PluginVersion>>,
     pub(super) channel: Option<ChannelName>,
     pub(super) delivery: Option<DeliveryId>,
+}
+
+/// A limit of a call that the operator sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setting {
+    CpuTime,
+    Memory,
+    Timeout,
 }
 
 /// HTTP of one call: opened when the guest first asks.
@@ -32,6 +41,7 @@ pub(super) struct HttpState {
     pub(super) open: Option<OpenHttp>,
     /// Set while the guest waits for a provider: whose fault a deadline is.
     pub(super) waiting: bool,
+    pub(super) pulse: Arc<Pulse>,
     /// Whose requests are counted, and where.
     pub(super) counted: Option<(Arc<PluginVersion>, Arc<Metrics>)>,
 }
@@ -41,8 +51,10 @@ pub(super) struct CallState {
     pub(super) subject: Subject,
     pub(super) meter: Meter,
     pub(super) http: HttpState,
+    /// What the call may use, memory as far as the pool has it.
+    pub(super) limits: CallLimits,
+    pub(super) pulse: Arc<Pulse>,
     output: Option<Output>,
-    log_max: u64,
     // Most calls never ask WASI for anything, and its context costs seven allocations and a seed.
     wasi: Option<Box<Wasi>>,
 }
@@ -62,9 +74,13 @@ impl CallState {
         deadline: Instant,
     ) -> Self {
         let counted = subject.plugin.clone().map(|plugin| (plugin, Arc::clone(metrics)));
+        let memory = limits.memory.min(memory_max);
+        let pulse = Arc::<Pulse>::default();
         Self {
+            limits: CallLimits { memory, ..*limits },
+            pulse: Arc::clone(&pulse),
             subject,
-            meter: Meter::new(limits.memory.min(memory_max)),
+            meter: Meter::new(memory),
             http: HttpState {
                 grant: grants.as_ref().map(|grants| Arc::clone(&grants.http)),
                 limits: EgressLimits {
@@ -75,17 +91,35 @@ impl CallState {
                 deadline,
                 open: None,
                 waiting: false,
+                pulse,
                 counted,
             },
             output: None,
-            log_max: limits.log_max,
             wasi: None,
         }
     }
 
+    /// The line of configuration that would double a limit.
+    pub(super) fn doubled(&self, setting: Setting) -> String {
+        let section = match &self.subject {
+            Subject { channel: Some(channel), .. } => format!("[channels.{channel}]"),
+            Subject { plugin: Some(_), .. } => "[plugins.defaults]".to_owned(),
+            // It was asked to describe itself.
+            Subject { .. } => return "the limit for every plugin that describes itself".to_owned(),
+        };
+        let limits = &self.limits;
+        let line = match (setting, limits.fuel) {
+            (Setting::CpuTime, Some(fuel)) => format!("fuel = {}", fuel.saturating_mul(2)),
+            (Setting::CpuTime, None) => format!("cpu_time = \"{}\"", format_duration(limits.cpu_time * 2)),
+            (Setting::Memory, _) => format!("memory = \"{}\"", format_size(limits.memory.saturating_mul(2))),
+            (Setting::Timeout, _) => format!("timeout = \"{}\"", format_duration(limits.timeout * 2)),
+        };
+        format!("`{section} {line}` would double it")
+    }
+
     /// Where the guest's output is gathered.
     pub(super) fn output(&mut self) -> Output {
-        let log_max = self.log_max;
+        let log_max = self.limits.log_max;
         self.output.get_or_insert_with(|| Arc::new(Mutex::new(Captured::new(log_max)))).clone()
     }
 
@@ -102,6 +136,8 @@ impl CallState {
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Asked for by each function of WASI that a guest calls.
+        self.pulse.host_call();
         if self.wasi.is_none() {
             let output = self.output();
             self.wasi = Some(Box::new(Wasi { ctx: wasi_ctx(&output), table: ResourceTable::new() }));

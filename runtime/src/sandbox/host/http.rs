@@ -33,6 +33,7 @@ impl HasData for HttpAbility {
 }
 
 pub(super) fn view(state: &mut CallState) -> &mut HttpState {
+    state.pulse.host_call();
     &mut state.http
 }
 
@@ -59,6 +60,8 @@ impl types::Host for HttpState {}
 
 impl Host for HttpState {
     async fn send(&mut self, request: Request) -> Result<Response, HttpEnd> {
+        let handed = request.body.iter().map(piece_bytes).sum();
+        self.pulse.hand_over(handed).map_err(HttpEnd::Call)?;
         let Some(grant) = &self.grant else {
             self.count(EgressResult::Denied);
             return Err(HttpEnd::Guest(Error::Denied("http is not granted to this call".to_owned())));
@@ -94,6 +97,15 @@ fn to_request(request: Request) -> HttpRequest {
         headers: request.headers,
         body: join(request.body),
         timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+    }
+}
+
+fn piece_bytes(piece: &types::Piece) -> u64 {
+    match piece {
+        types::Piece::Text(text) => text.len() as u64,
+        types::Piece::Bytes(bytes) => bytes.len() as u64,
+        // Its bytes are with the host already.
+        types::Piece::Attachment(_) => 0,
     }
 }
 

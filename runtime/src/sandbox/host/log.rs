@@ -16,6 +16,7 @@ impl HasData for LogAbility {
 }
 
 pub(super) fn view(state: &mut CallState) -> &mut CallState {
+    state.pulse.host_call();
     state
 }
 

@@ -40,14 +40,19 @@ async fn a_guest_that_spins_past_the_deadline_is_at_fault() {
     let mut rig = Rig::unruly().await;
     rig.channel.limits.fuel = Some(u64::MAX);
     rig.channel.limits.timeout = Duration::from_millis(50);
-    assert_eq!(rig.fault("spin").await.0, Fault::Deadline);
+    let (fault, message) = rig.fault("spin").await;
+    assert_eq!(fault, Fault::Deadline);
+    assert!(message.starts_with("the plugin was still running at the call's deadline of 50ms, after "), "{message}");
+    assert!(message.ends_with("; `[channels.belfry] timeout = \"100ms\"` would double it"), "{message}");
 }
 
 #[tokio::test]
 async fn a_guest_that_sleeps_past_the_deadline_is_at_fault() {
     let mut rig = Rig::unruly().await;
     rig.channel.limits.timeout = Duration::from_millis(50);
-    assert_eq!(rig.fault("sleep").await.0, Fault::Deadline);
+    let (fault, message) = rig.fault("sleep").await;
+    assert_eq!(fault, Fault::Deadline);
+    insta::assert_snapshot!(message, @"the plugin was asleep at the call's deadline of 50ms; `[channels.belfry] timeout = \"100ms\"` would double it");
 }
 
 #[tokio::test]
@@ -68,7 +73,7 @@ async fn more_memory_than_allowed_is_a_fault_of_its_own() {
     let report = rig.send("hoard").await;
     let AttemptEnd::Fault { fault, message } = report.end else { panic!("{:?}", report.end) };
     assert_eq!(fault, Fault::Memory);
-    assert!(message.contains("the limit is 16777216"), "{message}");
+    assert!(message.contains("the limit is 16777216; `[channels.belfry] memory = \"32MiB\"`"), "{message}");
     assert!(report.memory_bytes <= 16 << 20);
 }
 
