@@ -108,11 +108,19 @@ fn config(home: &Path, receivers: &Receivers) -> anyhow::Result<Config> {
     ] {
         let mut channel = ChannelConfig::new(PluginName::new(plugin)?, config.plugins.defaults);
         let url = format!("http://{}/{path}", receivers.address);
+        let url = if plugin == "slack" { kept_as_secret(home, &url)? } else { url };
         channel.config.insert("url".to_owned(), json!(url));
         channel.allow_networks.push("127.0.0.1/32".to_owned());
         config.channels.insert(ChannelName::new(name)?, channel);
     }
     Ok(config)
+}
+
+/// Slack's URL is as good as a password: the configuration says where it is, and never what it is.
+fn kept_as_secret(home: &Path, url: &str) -> anyhow::Result<String> {
+    let path = home.join("slack-url");
+    fs::write(&path, url)?;
+    Ok(format!("file:{}", path.display()))
 }
 
 async fn accept(runtime: &Runtime) -> anyhow::Result<Vec<Handle>> {

@@ -72,9 +72,12 @@ mod tests {
     fn a_reference_says_where_and_nothing_else_is_one() {
         assert_eq!("env:TOKEN".parse(), Ok(SecretRef::Env("TOKEN".into())));
         assert_eq!("file:/run/secrets/token".parse(), Ok(SecretRef::File("/run/secrets/token".into())));
-        for text in ["", "xoxb-1", "env:", "file:", "env:A=B", "vault:x", "ENV:A", "https://hooks.example.com/T0/x"] {
+        for text in ["", "env:", "file:"] {
+            assert!(text.parse::<SecretRef>().is_err(), "{text}");
+        }
+        for text in ["xoxb-1", "env:A=B", "vault:x", "ENV:A", "https://hooks.example.com/T0/x"] {
             let error = text.parse::<SecretRef>().expect_err(text).to_string();
-            assert!(text.is_empty() || !error.contains(text), "{error} quotes {text}");
+            assert!(!error.contains(text), "{error} quotes {text}");
         }
     }
 }

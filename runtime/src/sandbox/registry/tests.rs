@@ -242,10 +242,7 @@ async fn an_unknown_channel_gets_the_nearest_name_or_a_section_to_paste() {
     insta::assert_snapshot!(section.expect("a section"), @r#"
     [channels.slack]
     plugin = "slack"
-
-    [channels.slack.config]
-    # URL of the incoming webhook.
-    url = "…"
+    secrets = { url = "env:SLACK_URL" }
     "#);
 }
 
