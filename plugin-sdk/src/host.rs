@@ -2,11 +2,13 @@
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::guest::host::{
-    cache_get, cache_get_or_claim, cache_put, cache_remove, exchange, kv_get, kv_keys, kv_remove, kv_set, log,
+    cache_get, cache_get_or_claim, cache_put, cache_remove, exchange, jwt, kv_get, kv_keys, kv_remove, kv_set, log,
+    sign,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::testing::host::{
-    cache_get, cache_get_or_claim, cache_put, cache_remove, exchange, kv_get, kv_keys, kv_remove, kv_set, log,
+    cache_get, cache_get_or_claim, cache_put, cache_remove, exchange, jwt, kv_get, kv_keys, kv_remove, kv_set, log,
+    sign,
 };
 
 /// Writes one line to standard output, which the host captures and hands on.

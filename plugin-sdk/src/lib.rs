@@ -54,6 +54,7 @@ mod macros;
 pub mod outcome;
 pub mod retry_after;
 mod secret;
+pub mod sign;
 mod template;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

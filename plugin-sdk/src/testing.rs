@@ -53,10 +53,23 @@ pub struct Record {
     pub requests: Vec<Request>,
     /// Log lines in their order.
     pub logs: Vec<Logged>,
+    /// What was signed, in its order. The mock host answers `ALGORITHM by KEY` to each.
+    pub signed: Vec<Signed>,
     /// What was written to standard output.
     pub stdout: String,
     /// What the channel keeps now, for the next call: see [`MockHost::keeping`].
     pub kept: Kept,
+}
+
+/// One thing signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The handle; in a test, whatever the test's config has for the key.
+    pub key: String,
+    /// As the host was asked, such as `hmac-sha256`.
+    pub algorithm: String,
+    /// The message; of a token, header and claims with a full stop between them.
+    pub message: Vec<u8>,
 }
 
 /// One log line.
@@ -100,7 +113,7 @@ impl MockHost {
         self
     }
 
-    /// Grants this ability (`cache`, `kv`) not: its functions answer `denied`.
+    /// Grants this ability (`cache`, `kv`, `sign`) not: its functions answer `denied`.
     pub fn deny(mut self, ability: &'static str) -> Self {
         self.denied.push(ability);
         self

@@ -7,7 +7,9 @@ use std::{
 };
 
 use super::{
-    imports::campanile::plugin::{cache as wit_cache, http as wit_http, kv as wit_kv, log as wit_log},
+    imports::campanile::plugin::{
+        cache as wit_cache, http as wit_http, kv as wit_kv, log as wit_log, sign as wit_sign,
+    },
     types::Piece,
 };
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
     http::{Auth, AwsSigV4, Body, Error, Reply, Request},
     kv,
     log::Level,
+    sign,
 };
 
 thread_local! {
@@ -144,4 +147,20 @@ pub(crate) fn print_line(line: &str) {
     let mut out = stdout().lock();
     // The host keeps the first so many bytes and drops the rest; a guest can do nothing about either.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+}
+
+fn sign_error(error: wit_sign::Error) -> sign::Error {
+    match error {
+        wit_sign::Error::Denied(why) => sign::Error::Denied(why),
+        wit_sign::Error::Invalid(why) => sign::Error::Invalid(why),
+        wit_sign::Error::Unsupported(why) => sign::Error::Unsupported(why),
+    }
+}
+
+pub(crate) fn sign(key: &Secret, algorithm: &str, message: &[u8]) -> Result<Vec<u8>, sign::Error> {
+    wit_sign::sign(key.handle(), algorithm, message).map_err(sign_error)
+}
+
+pub(crate) fn jwt(key: &Secret, algorithm: &str, header: &str, claims: &str) -> Result<Secret, sign::Error> {
+    wit_sign::jwt(key.handle(), algorithm, header, claims).map(Secret::of_handle).map_err(sign_error)
 }

@@ -2,12 +2,13 @@
 
 use std::{cell::RefCell, collections::VecDeque, thread::panicking, time::Duration};
 
-use super::{Expect, Kept, Logged, MockHost, Record};
+use super::{Expect, Kept, Logged, MockHost, Record, Signed};
 use crate::{
-    cache,
+    Secret, cache,
     http::{Error, Reply, Request},
     kv,
     log::Level,
+    sign,
 };
 
 /// What stands behind the SDK's functions while a test runs.
@@ -129,4 +130,25 @@ pub(crate) fn kv_remove(key: &str, expected: Option<u64>) -> Result<(), kv::Erro
 
 pub(crate) fn kv_keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, kv::Error> {
     keep("kv", kv::Error::Denied, |kept, _| Ok(kept.keys(prefix, after, limit)))
+}
+
+/// No signature of any worth: it says how and by which key, the same each time.
+fn signed(key: &Secret, algorithm: &str, message: Vec<u8>) -> Result<String, sign::Error> {
+    with("sign", |standing| {
+        if standing.denied.contains(&"sign") {
+            return Err(sign::Error::Denied("`sign` is not granted in this test".into()));
+        }
+        let (key, algorithm) = (key.handle().to_owned(), algorithm.to_owned());
+        let signature = format!("{algorithm} by {key}");
+        standing.record.signed.push(Signed { key, algorithm, message });
+        Ok(signature)
+    })
+}
+
+pub(crate) fn sign(key: &Secret, algorithm: &str, message: &[u8]) -> Result<Vec<u8>, sign::Error> {
+    signed(key, algorithm, message.to_vec()).map(String::into_bytes)
+}
+
+pub(crate) fn jwt(key: &Secret, algorithm: &str, header: &str, claims: &str) -> Result<Secret, sign::Error> {
+    signed(key, algorithm, format!("{header}.{claims}").into_bytes()).map(Secret::of_handle)
 }

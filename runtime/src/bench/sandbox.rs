@@ -173,7 +173,7 @@ impl TestBed {
         let channel = PreparedChannel {
             name: ChannelName::new("bench").expect("it is a name"),
             config_json: params.config_json.clone(),
-            grants: Arc::new(Grants { http: Arc::new(grant), secrets: Arc::default() }),
+            grants: Arc::new(Grants { http: Arc::new(grant), secrets: Arc::default(), sign: None }),
             limits: CallLimits::default(),
         };
         Ok(Self { plugin, channel, call: call() })

@@ -6,6 +6,8 @@
 //! *Invariants:* a value is never printed, logged or handed to a guest; a handle is good for one channel, until it is
 //! configured anew.
 
+mod call;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read as _;
@@ -14,6 +16,8 @@ use std::sync::Arc;
 use crate::clock::Entropy;
 use crate::config::SecretRef;
 use crate::telemetry::Redacted;
+
+pub use call::CallSecrets;
 
 /// The longest secret, in bytes: a 16,384-bit RSA key in PEM has 13 KiB.
 pub const SECRET_BYTES_MAX: usize = 32 << 10;

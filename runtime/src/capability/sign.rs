@@ -1,14 +1,15 @@
 //! Signatures for plugins: the key stays here, the plugin gets what was made with it.
 //!
-//! *Flow:* [`sign`] and [`jwt`] serve the `sign` interface; [`standard_webhooks`] and [`aws_sigv4`] sign a request that
-//! is about to be sent, when nothing changes it any more.
+//! *Flow:* [`SignGrant::check`] at load → [`SignGrant::open`] per call → [`OpenSign`]. [`standard_webhooks`] and
+//! [`aws_sigv4`] sign a request that is about to be sent, when nothing changes it any more.
 //!
 //! *Invariants:* no message holds a byte of a key; time is a parameter; the numbers that ECDSA and RSA need at random
 //! are the crypto library's own, for a key is lost with the first one that can be foreseen.
 //!
-//! *Not here:* which plugin may use which key, and where what was signed may go (`capability::secret`).
+//! *Not here:* where what was signed may go (`capability::secret`, `capability::http`).
 
 mod aws;
+mod grant;
 mod jwt;
 mod key;
 mod webhooks;
@@ -19,6 +20,7 @@ use std::str::FromStr;
 use http::{HeaderName, HeaderValue};
 
 pub use aws::{AwsCredentials, FinalRequest, aws_sigv4};
+pub use grant::{Asked, OpenSign, SIGNATURES_MAX, SignGrant};
 pub use jwt::jwt;
 pub use webhooks::standard_webhooks;
 
@@ -103,7 +105,7 @@ pub enum SignError {
 /// A key as the operator wrote it, and where.
 #[derive(Clone, Copy)]
 pub struct Key<'a> {
-    /// The key of the configuration that it stands at, such as `config.signing_key`: named in messages.
+    /// Its key in the channel's `secrets`, such as `signing_key`: named in messages.
     pub name: &'a str,
     /// The value.
     pub text: &'a str,
@@ -118,11 +120,10 @@ impl fmt::Debug for Key<'_> {
 impl Key<'_> {
     /// The value is not `expected`; the sentence says what to write.
     fn unfit(&self, algorithm: &str, expected: &str) -> SignError {
-        let Self { name, .. } = self;
-        let last = name.rsplit('.').next().unwrap_or(name);
+        let name = self.name;
         SignError::Invalid(format!(
-            "the secret `{name}` does not fit `{algorithm}`, which takes {expected}; have `{last} = \"file:/PATH\"` or \
-             `{last} = \"env:NAME\"` name such a key"
+            "the secret `{name}` does not fit `{algorithm}`, which takes {expected}; have `secrets = {{ {name} = \
+             \"file:/PATH\" }}` or `\"env:NAME\"` name such a key"
         ))
     }
 }
@@ -139,11 +140,17 @@ pub type SignedHeaders = Vec<(HeaderName, HeaderValue)>;
 ///
 /// [`SignError::Invalid`] where the key does not fit or the message is longer than [`MESSAGE_BYTES_MAX`].
 pub fn sign(algorithm: Algorithm, key: Key<'_>, message: &[u8]) -> Result<Vec<u8>, SignError> {
-    if message.len() > MESSAGE_BYTES_MAX {
-        let length = message.len();
-        return Err(SignError::Invalid(format!("the message has {length} bytes, the limit is {MESSAGE_BYTES_MAX}")));
-    }
+    check_message(message)?;
     SigningKey::parse(algorithm, key)?.sign(message)
+}
+
+fn check_message(message: &[u8]) -> Result<(), SignError> {
+    match message.len() {
+        length if length > MESSAGE_BYTES_MAX => {
+            Err(SignError::Invalid(format!("the message has {length} bytes, the limit is {MESSAGE_BYTES_MAX}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A header whose value is not shown by those who print headers.

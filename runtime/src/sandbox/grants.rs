@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::capability::http::HttpGrant;
 use crate::capability::secret::ChannelSecrets;
+use crate::capability::sign::SignGrant;
 
 /// The capabilities of one channel.
 #[derive(Clone, Debug)]
@@ -12,4 +13,6 @@ pub struct Grants {
     pub http: Arc<HttpGrant>,
     /// What its handles stand for.
     pub secrets: Arc<ChannelSecrets>,
+    /// What it may sign with; none: it may not.
+    pub sign: Option<Arc<SignGrant>>,
 }

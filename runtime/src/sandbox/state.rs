@@ -8,6 +8,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::call::PluginVersion;
 use crate::capability::http::{EgressLimits, HttpGrant, OpenHttp};
+use crate::capability::secret::CallSecrets;
+use crate::capability::sign::{OpenSign, SignGrant};
 use crate::config::{CallLimits, format_duration, format_size};
 use crate::domain::{ChannelName, DeliveryId};
 use crate::telemetry::Metrics;
@@ -39,6 +41,9 @@ pub(super) struct HttpState {
     pub(super) limits: EgressLimits,
     pub(super) deadline: Instant,
     pub(super) open: Option<OpenHttp>,
+    /// What the guest's handles stand for.
+    pub(super) secrets: CallSecrets,
+    pub(super) sign: Option<OpenSign>,
     /// Set while the guest waits for a provider: whose fault a deadline is.
     pub(super) waiting: bool,
     pub(super) pulse: Arc<Pulse>,
@@ -90,6 +95,11 @@ impl CallState {
                 },
                 deadline,
                 open: None,
+                secrets: grants
+                    .as_ref()
+                    .map(|grants| CallSecrets::of_channel(Arc::clone(&grants.secrets)))
+                    .unwrap_or_default(),
+                sign: grants.as_ref().and_then(|grants| grants.sign.as_ref()).map(SignGrant::open),
                 waiting: false,
                 pulse,
                 counted,

@@ -18,6 +18,16 @@ const PART_BYTES_MAX: usize = 16 << 10;
 /// [`SignError::Unsupported`] for an algorithm other than `es256` and `rs256`; [`SignError::Invalid`] where the key does
 /// not fit, a part is not a JSON object or has over 16 KiB, or the header names another algorithm.
 pub fn jwt(algorithm: Algorithm, key: Key<'_>, header: &str, claims: &str) -> Result<String, SignError> {
+    token(algorithm, header, claims, |signed| SigningKey::parse(algorithm, key)?.sign(signed))
+}
+
+/// The same, with whatever signs.
+pub(super) fn token(
+    algorithm: Algorithm,
+    header: &str,
+    claims: &str,
+    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, SignError>,
+) -> Result<String, SignError> {
     let name = match algorithm {
         Algorithm::Es256 => "ES256",
         Algorithm::Rs256 => "RS256",
@@ -36,7 +46,7 @@ pub fn jwt(algorithm: Algorithm, key: Key<'_>, header: &str, claims: &str) -> Re
     object("claims", claims)?;
     let header = URL_SAFE_NO_PAD.encode(Value::Object(header).to_string());
     let mut token = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-    let signature = SigningKey::parse(algorithm, key)?.sign(token.as_bytes())?;
+    let signature = sign(token.as_bytes())?;
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut token);
     Ok(token)

@@ -27,7 +27,7 @@ const ED25519_PUBLIC: &str = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0
 const CLAIMS: &str = "{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n \"http://example.com/is_root\":true}";
 
 fn key(text: &str) -> Key<'_> {
-    Key { name: "config.signing_key", text }
+    Key { name: "signing_key", text }
 }
 
 fn hex_of(algorithm: Algorithm, text: &str, message: &[u8]) -> String {
@@ -152,12 +152,12 @@ fn a_key_that_does_not_fit_is_refused_with_what_to_write_and_never_shown() {
     }
     messages.dedup();
     assert_snapshot!(messages.join("\n"), @r#"
-    invalid: the secret `config.signing_key` does not fit `hmac-sha256`, which takes a key that is not empty; have `signing_key = "file:/PATH"` or `signing_key = "env:NAME"` name such a key
-    invalid: the secret `config.signing_key` does not fit `ed25519`, which takes an Ed25519 key: PKCS#8 in PEM, or 32 bytes in base64 or hex; have `signing_key = "file:/PATH"` or `signing_key = "env:NAME"` name such a key
-    invalid: the secret `config.signing_key` does not fit `es256`, which takes a private key on P-256 in PEM, as PKCS#8 or SEC1; have `signing_key = "file:/PATH"` or `signing_key = "env:NAME"` name such a key
-    invalid: the secret `config.signing_key` does not fit `rs256`, which takes an RSA private key of 2048 to 4096 bits in PEM, as PKCS#8 or PKCS#1; have `signing_key = "file:/PATH"` or `signing_key = "env:NAME"` name such a key
+    invalid: the secret `signing_key` does not fit `hmac-sha256`, which takes a key that is not empty; have `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` name such a key
+    invalid: the secret `signing_key` does not fit `ed25519`, which takes an Ed25519 key: PKCS#8 in PEM, or 32 bytes in base64 or hex; have `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` name such a key
+    invalid: the secret `signing_key` does not fit `es256`, which takes a private key on P-256 in PEM, as PKCS#8 or SEC1; have `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` name such a key
+    invalid: the secret `signing_key` does not fit `rs256`, which takes an RSA private key of 2048 to 4096 bits in PEM, as PKCS#8 or PKCS#1; have `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` name such a key
     "#);
-    assert_eq!(format!("{:?}", key("4ccd089b")), r#"Key { name: "config.signing_key", .. }"#);
+    assert_eq!(format!("{:?}", key("4ccd089b")), r#"Key { name: "signing_key", .. }"#);
 }
 
 #[test]
@@ -254,8 +254,8 @@ fn a_webhook_with_a_bad_key_or_id_is_refused() {
     invalid: the webhook's id is not 1 to 255 visible ASCII characters without a full stop
     invalid: 0 keys sign a webhook, expected 1 to 8
     invalid: 9 keys sign a webhook, expected 1 to 8
-    invalid: the secret `config.signing_key` does not fit `standard-webhooks`, which takes a key that starts with `whsec_` or `whsk_`; have `signing_key = "file:/PATH"` or `signing_key = "env:NAME"` name such a key
-    invalid: the secret `config.signing_key` does not fit `standard-webhooks`, which takes `whsec_` and base64 of at least 24 bytes; have `signing_key = "file:/PATH"` or `signing_key = "env:NAME"` name such a key
-    invalid: the secret `config.signing_key` does not fit `standard-webhooks`, which takes `whsk_` and base64 of an Ed25519 key; have `signing_key = "file:/PATH"` or `signing_key = "env:NAME"` name such a key
+    invalid: the secret `signing_key` does not fit `standard-webhooks`, which takes a key that starts with `whsec_` or `whsk_`; have `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` name such a key
+    invalid: the secret `signing_key` does not fit `standard-webhooks`, which takes `whsec_` and base64 of at least 24 bytes; have `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` name such a key
+    invalid: the secret `signing_key` does not fit `standard-webhooks`, which takes `whsk_` and base64 of an Ed25519 key; have `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` name such a key
     "#);
 }

@@ -85,7 +85,7 @@ fn unknown(keys: &[SecretKey], config: &ChannelConfig) -> Vec<String> {
 }
 
 /// `/auth/token` is `auth.token` for people.
-fn name_of(pointer: &str) -> String {
+pub(super) fn name_of(pointer: &str) -> String {
     pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~")
 }
 

@@ -10,6 +10,7 @@ use super::secrets::{self, Placed};
 use super::suggest;
 use crate::call::ChannelFacts;
 use crate::capability::http::{Asked, HostResolver, HttpGrant};
+use crate::capability::sign::{self, SignGrant};
 use crate::clock::Entropy;
 use crate::config::{CallLimits, ChannelConfig};
 use crate::domain::{ChannelName, PluginName};
@@ -18,6 +19,9 @@ use crate::sandbox::{ConfigProblem, Grants, Need, Plugin, PreparedChannel, Role,
 
 /// The host interface that a channel is granted hosts for.
 const HTTP: &str = "http";
+
+/// The host interface that a channel is granted keys for.
+const SIGN: &str = "sign";
 
 /// A plugin that can serve. Lives as long as a channel or a call in flight holds it.
 #[derive(Debug)]
@@ -108,7 +112,8 @@ impl ReadyChannel {
         let complete = version.schema.complete(&placed.revealed).map_err(|problems| listed(&problems))?;
         let http = grant(&descriptor.needs, &complete, config, Arc::clone(&settings.resolver))?;
         let config_json = Value::Object(placed.concealed(complete)).to_string();
-        let grants = Grants { http: Arc::new(http), secrets: Arc::new(placed.secrets) };
+        let sign = sign_grant(&descriptor.needs, &descriptor.secrets, &placed, &settings.entropy)?;
+        let grants = Grants { http: Arc::new(http), secrets: Arc::new(placed.secrets), sign };
         match version.plugin.configure(&config_json, &config.limits).await {
             Ok(problems) if problems.is_empty() => {}
             Ok(problems) => return Err(listed(&problems)),
@@ -146,6 +151,27 @@ fn grant(
         .collect();
     HttpGrant::check(&asked, complete, &config.allow_hosts, &config.allow_networks, resolver)
         .map_err(|error| error.to_string())
+}
+
+/// None where the plugin does not ask to sign.
+fn sign_grant(
+    needs: &[Need],
+    keys: &[SecretKey],
+    placed: &Placed,
+    entropy: &Arc<Entropy>,
+) -> Result<Option<Arc<SignGrant>>, String> {
+    let asked: Vec<_> = needs
+        .iter()
+        .filter(|need| need.capability == SIGN)
+        .map(|need| sign::Asked { scope: &need.scope, required: need.required })
+        .collect();
+    if asked.is_empty() {
+        return Ok(None);
+    }
+    let may_sign: Vec<_> =
+        keys.iter().filter(|key| key.places.sign).map(|key| secrets::name_of(&key.pointer)).collect();
+    let grant = SignGrant::check(&asked, &may_sign, &placed.secrets, Arc::clone(entropy));
+    grant.map(|grant| Some(Arc::new(grant))).map_err(|error| error.to_string())
 }
 
 fn listed(problems: &[ConfigProblem]) -> String {

@@ -111,7 +111,7 @@ impl Rig {
 
 /// Everything that a channel with these loopback hosts may do.
 pub(super) fn grants(hosts: &[String]) -> Arc<Grants> {
-    Arc::new(Grants { http: grant(hosts), secrets: Arc::default() })
+    Arc::new(Grants { http: grant(hosts), secrets: Arc::default(), sign: None })
 }
 
 /// A grant of the loopback hosts given.

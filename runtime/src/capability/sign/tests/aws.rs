@@ -14,14 +14,14 @@ const MANUAL_AT: Timestamp = Timestamp::from_millis(1_369_353_600_000);
 
 const SUITE: AwsCredentials<'_> = AwsCredentials {
     access_key_id: "AKIDEXAMPLE",
-    secret_key: Key { name: "config.secret_key", text: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY" },
+    secret_key: Key { name: "secret_key", text: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY" },
     session_token: None,
     region: "us-east-1",
     service: "service",
 };
 const MANUAL: AwsCredentials<'_> = AwsCredentials {
     access_key_id: "AKIAIOSFODNN7EXAMPLE",
-    secret_key: Key { name: "config.secret_key", text: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" },
+    secret_key: Key { name: "secret_key", text: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" },
     session_token: None,
     region: "us-east-1",
     service: "s3",
@@ -153,7 +153,7 @@ fn a_session_token_is_signed_and_sent() {
                  YUuwthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6\
                  fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQ\
                  wj2ICCR/oLxBA==";
-    let credentials = AwsCredentials { session_token: Some(Key { name: "config.token", text: token }), ..SUITE };
+    let credentials = AwsCredentials { session_token: Some(Key { name: "token", text: token }), ..SUITE };
     let headers = signed(&credentials, SUITE_AT, ("POST", "https://example.amazonaws.com/"), &[], "");
     assert_eq!(headers["x-amz-security-token"], token);
     assert_eq!(
@@ -220,7 +220,7 @@ fn bad_words_in_the_scope_and_empty_secrets_are_refused() {
     let url = "https://example.amazonaws.com/".parse().expect("a URL");
     let headers = HeaderMap::new();
     let request = FinalRequest { method: "GET", url: &url, headers: &headers, body: b"", now: SUITE_AT };
-    let empty = Key { name: "config.secret_key", text: "" };
+    let empty = Key { name: "secret_key", text: "" };
     let messages = [
         AwsCredentials { access_key_id: "", ..SUITE },
         AwsCredentials { region: "us-east-1/x", ..SUITE },
@@ -233,7 +233,7 @@ fn bad_words_in_the_scope_and_empty_secrets_are_refused() {
     invalid: the access key's id for AWS is not 1 to 128 of `A-Z`, `a-z`, `0-9`, `-`, `_`
     invalid: the region for AWS is not 1 to 128 of `A-Z`, `a-z`, `0-9`, `-`, `_`
     invalid: the service for AWS is not 1 to 128 of `A-Z`, `a-z`, `0-9`, `-`, `_`
-    invalid: the secret `config.secret_key` does not fit `aws-sigv4`, which takes a value that is not empty; have `secret_key = "file:/PATH"` or `secret_key = "env:NAME"` name such a key
-    invalid: the secret `config.secret_key` does not fit `aws-sigv4`, which takes a value that is not empty; have `secret_key = "file:/PATH"` or `secret_key = "env:NAME"` name such a key
+    invalid: the secret `secret_key` does not fit `aws-sigv4`, which takes a value that is not empty; have `secrets = { secret_key = "file:/PATH" }` or `"env:NAME"` name such a key
+    invalid: the secret `secret_key` does not fit `aws-sigv4`, which takes a value that is not empty; have `secrets = { secret_key = "file:/PATH" }` or `"env:NAME"` name such a key
     "#);
 }
