@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::call::Call;
-use crate::capability::http::{HttpGrant, SystemResolver};
+use crate::capability::http::{Egress, HttpGrant};
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, ChannelName, Content, Notification, NotificationId, Priority, Recipient, Timestamp};
 use crate::sandbox::{
@@ -168,7 +168,7 @@ impl TestBed {
         })?;
         let plugin =
             sandbox.compile(wasm, [0; 32]).await.map_err(|source| SandboxBenchError::Prepare { path, source })?;
-        let grant = HttpGrant::check(&[], &serde_json::Map::new(), &[], &[], Arc::new(SystemResolver))
+        let grant = HttpGrant::check(&[], &serde_json::Map::new(), &[], &[], &Egress::system())
             .map_err(|error| SandboxBenchError::Grant { reason: error.to_string() })?;
         let channel = PreparedChannel {
             name: ChannelName::new("bench").expect("it is a name"),

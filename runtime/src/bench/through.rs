@@ -11,7 +11,7 @@ use serde_json::json;
 use super::pipeline::{self, PipelineBench, PipelineParams, PipelineParts};
 use super::receiver::Receiver;
 use crate::call::{ChannelDirectory as _, ChannelUnavailable, ContentSource, RenderFailure};
-use crate::capability::http::SystemResolver;
+use crate::capability::http::Egress;
 use crate::clock::{Entropy, SystemClock};
 use crate::config::{ChannelConfig, Config};
 use crate::domain::{ChannelName, Content, NameError, Notification, PluginName, Recipient};
@@ -146,7 +146,7 @@ async fn registry(
     let settings = RegistrySettings {
         plugins: config.plugins,
         channels: config.channels,
-        resolver: Arc::new(SystemResolver),
+        egress: Egress::system(),
         entropy: Arc::new(Entropy::from_system()),
     };
     let registry = Registry::open(sandbox, settings, Arc::new(SystemClock)).await;

@@ -2,14 +2,23 @@
 //!
 //! *Flow:* [`HttpGrant::check`] at load → [`HttpGrant::open`] per call → [`OpenHttp::send`].
 //!
-//! *Invariants:* a name is resolved once and the connection goes to an address that was checked; each grant has a
-//! connection pool of its own, so a reused connection launders no grant; redirects are not followed; no proxy of the
-//! environment is used; no call outlives its deadline.
+//! *Invariants:* a name is resolved once per connection, which goes to an address that was checked; each grant has a
+//! connection pool of its own, so a reused connection launders no grant; redirects are followed only on request, and
+//! each passes the whole policy; no proxy of the environment is used; no call outlives its deadline.
 
 mod address;
 mod client;
+mod connect;
+mod egress;
 mod grant;
+mod redirect;
+mod request;
 
 pub use address::{Network, ParseNetworkError, special_use};
-pub use client::{EgressLimits, HttpError, HttpReply, HttpRequest, OpenHttp};
-pub use grant::{Asked, GrantError, HostResolver, HttpGrant, SystemResolver};
+pub use client::OpenHttp;
+pub use egress::{Dial, Egress, HostResolver, SystemDialler, SystemResolver};
+pub use grant::{Asked, GrantError, HttpGrant};
+pub use request::{EgressLimits, HttpError, HttpReply, HttpRequest, REDIRECTS_MAX, is_reserved};
+
+#[cfg(test)]
+mod tests;

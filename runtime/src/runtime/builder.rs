@@ -9,7 +9,7 @@ use super::adapters::{Commits, Pins};
 use super::outcomes::Outcomes;
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
-use crate::capability::http::SystemResolver;
+use crate::capability::http::Egress;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, TemplatesConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
@@ -179,7 +179,7 @@ pub(super) async fn open_registry(
     let settings = RegistrySettings {
         plugins: config.plugins.clone(),
         channels: config.channels.clone(),
-        resolver: Arc::new(SystemResolver),
+        egress: Egress::system(),
         entropy: Arc::clone(entropy),
     };
     Ok(Registry::open(sandbox, settings, Arc::clone(clock)).await)

@@ -33,7 +33,7 @@ use super::Sandbox;
 use super::folder::{self, Fingerprint, Listing, Seen};
 use super::inspect::PluginKind;
 use super::loader::{Loader, sentence};
-use crate::capability::http::HostResolver;
+use crate::capability::http::Egress;
 use crate::clock::{Clock, Entropy};
 use crate::config::{ChannelConfig, PluginsConfig};
 use crate::domain::{ChannelName, PluginName};
@@ -49,7 +49,7 @@ pub struct RegistrySettings {
     /// The configured channels.
     pub channels: BTreeMap<ChannelName, ChannelConfig>,
     /// How channels find their providers.
-    pub resolver: Arc<dyn HostResolver>,
+    pub egress: Egress,
     /// Where handles of secrets come from.
     pub entropy: Arc<Entropy>,
 }

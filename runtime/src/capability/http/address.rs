@@ -1,7 +1,8 @@
 //! Which addresses are special: not somewhere on the public Internet.
 //!
 //! Source: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its updates). An IPv6 address
-//! that carries an IPv4 address is judged by the address it carries, whatever the spelling.
+//! that carries an IPv4 address is judged by the address it carries, whatever the spelling. One address is special
+//! though no registry says so: 168.63.129.16, where Azure serves its virtual machines.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -78,6 +79,7 @@ const SPECIAL: &[(Network, &str)] = &[
     (Network::v4(10, 0, 0, 0, 8), "private"),
     (Network::v4(100, 64, 0, 0, 10), "carrier-grade NAT"),
     (Network::v4(127, 0, 0, 0, 8), "loopback"),
+    (Network::v4(168, 63, 129, 16, 32), "platform service of a cloud"),
     (Network::v4(169, 254, 0, 0, 16), "link-local, where cloud metadata is served"),
     (Network::v4(172, 16, 0, 0, 12), "private"),
     (Network::v4(192, 0, 0, 0, 24), "protocol assignments"),
@@ -89,7 +91,8 @@ const SPECIAL: &[(Network, &str)] = &[
     (Network::v4(203, 0, 113, 0, 24), "documentation"),
     (Network::v4(224, 0, 0, 0, 4), "multicast"),
     (Network::v4(240, 0, 0, 0, 4), "reserved or broadcast"),
-    (Network::v6([0x0100, 0, 0], 64), "discard-only"),
+    (Network::v6([0x0064, 0xff9b, 1], 48), "local NAT64"),
+    (Network::v6([0x0100, 0, 0], 63), "discard-only or dummy"),
     (Network::v6([0x2001, 0, 0], 23), "protocol assignments, Teredo among them"),
     (Network::v6([0x2001, 0x0db8, 0], 32), "documentation"),
     (Network::v6([0x3fff, 0, 0], 20), "documentation"),
@@ -100,32 +103,41 @@ const SPECIAL: &[(Network, &str)] = &[
     (Network::v6([0xff00, 0, 0], 8), "multicast"),
 ];
 
+/// What IANA has given to the public Internet of IPv6 (RFC 4291, section 2.4); all else is not, or not yet.
+const GLOBAL_UNICAST: Network = Network::v6([0x2000, 0, 0], 3);
+
 /// Why `address` is special, or `None` where it is an ordinary public address.
 #[must_use]
 pub fn special_use(address: IpAddr) -> Option<&'static str> {
-    let judged = carried(address);
-    if judged == IpAddr::V6(Ipv6Addr::LOCALHOST) {
+    let listed = |address| SPECIAL.iter().find(|(network, _)| network.contains(address)).map(|(_, what)| *what);
+    let IpAddr::V6(v6) = address else { return listed(address) };
+    if v6.is_loopback() {
         return Some("loopback");
     }
-    if judged == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+    if v6.is_unspecified() {
         return Some("unspecified");
     }
-    SPECIAL.iter().find(|(network, _)| network.contains(judged)).map(|(_, what)| *what)
+    let low = |shift: u32| IpAddr::V4(Ipv4Addr::from_bits((v6.to_bits() >> shift) as u32));
+    if stands_for_v4(v6) {
+        return listed(low(0));
+    }
+    if !GLOBAL_UNICAST.contains(address) {
+        return listed(address).or(Some("not global unicast"));
+    }
+    let [prefix, .., tag_high, tag_low, _, _] = v6.segments();
+    // 6to4 (RFC 3056), and ISATAP (RFC 5214) as the interface's part of any prefix: behind both stands an IPv4 address.
+    let six_to_four = (prefix == 0x2002).then(|| low(80));
+    let isatap = (matches!(tag_high, 0 | 0x0200) && tag_low == 0x5efe).then(|| low(0));
+    listed(address).or_else(|| six_to_four.and_then(listed)).or_else(|| isatap.and_then(listed))
 }
 
-/// The IPv4 address that an IPv6 address carries, else the address itself.
-fn carried(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
-    let low = |shift: u32| IpAddr::V4(Ipv4Addr::from_bits((v6.to_bits() >> shift) as u32));
-    match v6.segments() {
-        // IPv4-mapped (RFC 4291), IPv4-translated (RFC 2765) and the two NAT64 prefixes (RFC 6052, RFC 8215).
-        [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => low(0),
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] => low(0),
+fn stands_for_v4(address: Ipv6Addr) -> bool {
+    match address.segments() {
+        // IPv4-mapped (RFC 4291), IPv4-translated (RFC 2765) and the public NAT64 prefix (RFC 6052).
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => true,
         // IPv4-compatible (RFC 4291, deprecated); `::` and `::1` are their own.
-        [0, 0, 0, 0, 0, 0, high, low_half] if high != 0 || low_half > 1 => low(0),
-        // 6to4 (RFC 3056).
-        [0x2002, ..] => low(80),
-        _ => address,
+        [0, 0, 0, 0, 0, 0, high, low] => high != 0 || low > 1,
+        _ => false,
     }
 }
 

@@ -1,14 +1,14 @@
 //! What a channel may reach: what its plugin asks for ∩ what the operator grants.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
 use super::address::{Network, ParseNetworkError, special_use};
+use super::connect::{self, Pool};
+use super::egress::Egress;
 
 /// Hosts that one channel may be granted. A channel speaks to one provider; this bounds what is matched per request.
 const HOSTS_MAX: usize = 64;
@@ -54,12 +54,6 @@ pub enum GrantError {
     TooMany {
         /// How many.
         count: usize,
-    },
-    /// The HTTP client could not be made.
-    #[error("the HTTP client could not be set up: {reason}")]
-    Client {
-        /// What it said.
-        reason: String,
     },
 }
 
@@ -131,29 +125,11 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// Turns a host name into addresses. Injected, so that a test can be a hostile name server.
-#[async_trait]
-pub trait HostResolver: Send + Sync + 'static {
-    /// The addresses of `host`; the port in them is not used.
-    async fn resolve(&self, host: &str) -> std::io::Result<Vec<SocketAddr>>;
-}
-
-/// The operating system's resolver.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemResolver;
-
-#[async_trait]
-impl HostResolver for SystemResolver {
-    async fn resolve(&self, host: &str) -> std::io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host((host, 0)).await?.collect())
-    }
-}
-
 /// What one channel may reach, with a connection pool of its own. Made when the channel is loaded.
 pub struct HttpGrant {
     hosts: Vec<HostPattern>,
     networks: Arc<Vec<Network>>,
-    pub(super) client: reqwest::Client,
+    pub(super) pool: Pool,
 }
 
 impl fmt::Debug for HttpGrant {
@@ -177,7 +153,7 @@ impl HttpGrant {
         config: &Map<String, Value>,
         allow_hosts: &[String],
         allow_networks: &[String],
-        resolver: Arc<dyn HostResolver>,
+        egress: &Egress,
     ) -> Result<Self, GrantError> {
         let allowed = allow_hosts.iter().map(|text| HostPattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
         let networks = allow_networks.iter().map(|text| text.parse()).collect::<Result<Vec<Network>, _>>()?;
@@ -208,9 +184,8 @@ impl HttpGrant {
             return Err(GrantError::TooMany { count: hosts.len() });
         }
         let networks = Arc::new(networks);
-        let client = super::client::build(resolver, Arc::clone(&networks))
-            .map_err(|error| GrantError::Client { reason: error.to_string() })?;
-        Ok(Self { hosts, networks, client })
+        let pool = connect::pool(egress, Arc::clone(&networks));
+        Ok(Self { hosts, networks, pool })
     }
 
     /// Whether `url` goes to a granted host and, where its host is an address, to one that may be reached.

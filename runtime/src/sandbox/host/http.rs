@@ -97,6 +97,7 @@ fn to_request(request: Request) -> HttpRequest {
         headers: request.headers,
         body: join(request.body),
         timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+        redirects: 0,
     }
 }
 

@@ -9,7 +9,7 @@ use super::schema::{ConfigSchema, SchemaError};
 use super::secrets::{self, Placed};
 use super::suggest;
 use crate::call::ChannelFacts;
-use crate::capability::http::{Asked, HostResolver, HttpGrant};
+use crate::capability::http::{Asked, Egress, HttpGrant};
 use crate::capability::sign::{self, SignGrant};
 use crate::clock::Entropy;
 use crate::config::{CallLimits, ChannelConfig};
@@ -110,7 +110,7 @@ impl ReadyChannel {
         };
         let placed = read_secrets(descriptor.secrets.clone(), config.clone(), Arc::clone(&settings.entropy)).await?;
         let complete = version.schema.complete(&placed.revealed).map_err(|problems| listed(&problems))?;
-        let http = grant(&descriptor.needs, &complete, config, Arc::clone(&settings.resolver))?;
+        let http = grant(&descriptor.needs, &complete, config, &settings.egress)?;
         let config_json = Value::Object(placed.concealed(complete)).to_string();
         let sign = sign_grant(&descriptor.needs, &descriptor.secrets, &placed, &settings.entropy)?;
         let grants = Grants { http: Arc::new(http), secrets: Arc::new(placed.secrets), sign };
@@ -142,14 +142,14 @@ fn grant(
     needs: &[Need],
     complete: &Map<String, Value>,
     config: &ChannelConfig,
-    resolver: Arc<dyn HostResolver>,
+    egress: &Egress,
 ) -> Result<HttpGrant, String> {
     let asked: Vec<_> = needs
         .iter()
         .filter(|need| need.capability == HTTP)
         .map(|need| Asked { scope: &need.scope, required: need.required })
         .collect();
-    HttpGrant::check(&asked, complete, &config.allow_hosts, &config.allow_networks, resolver)
+    HttpGrant::check(&asked, complete, &config.allow_hosts, &config.allow_networks, egress)
         .map_err(|error| error.to_string())
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::call::{Call, Report};
-use crate::capability::http::{Asked, HttpGrant, SystemResolver};
+use crate::capability::http::{Asked, Egress, HttpGrant};
 use crate::config::CallLimits;
 use crate::domain::{
     Action, ActionStyle, AttemptEnd, ChannelName, Content, Fault, Notification, NotificationId, Outcome, Part,
@@ -118,7 +118,7 @@ pub(super) fn grants(hosts: &[String]) -> Arc<Grants> {
 pub(super) fn grant(hosts: &[String]) -> Arc<HttpGrant> {
     let asked = [Asked { scope: hosts, required: true }];
     let networks = ["127.0.0.1/32".to_owned()];
-    let grant = HttpGrant::check(&asked, &serde_json::Map::new(), hosts, &networks, Arc::new(SystemResolver));
+    let grant = HttpGrant::check(&asked, &serde_json::Map::new(), hosts, &networks, &Egress::system());
     Arc::new(grant.expect("the grant is a good one"))
 }
 

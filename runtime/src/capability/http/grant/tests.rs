@@ -5,7 +5,7 @@ use super::*;
 fn check(scope: &[&str], required: bool, config: Value, hosts: &[&str]) -> Result<HttpGrant, GrantError> {
     let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
     let Value::Object(config) = config else { panic!("a config is an object") };
-    HttpGrant::check(&[Asked { scope: &owned(scope), required }], &config, &owned(hosts), &[], Arc::new(SystemResolver))
+    HttpGrant::check(&[Asked { scope: &owned(scope), required }], &config, &owned(hosts), &[], &Egress::system())
 }
 
 fn permits(grant: &HttpGrant, url: &str) -> bool {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::call::{Call, Caller, Report};
-use crate::capability::http::SystemResolver;
+use crate::capability::http::Egress;
 use crate::clock::{Entropy, ManualClock};
 use crate::config::{CallLimits, ChannelConfig, PluginsConfig};
 use crate::domain::{
@@ -114,9 +114,8 @@ impl Rig {
             cache_dir: self.cache(),
             defaults: CallLimits::default(),
         };
-        let resolver = Arc::new(SystemResolver);
         let entropy = Arc::new(Entropy::fixed(1));
-        let settings = RegistrySettings { plugins, channels: self.channels.clone(), resolver, entropy };
+        let settings = RegistrySettings { plugins, channels: self.channels.clone(), egress: Egress::system(), entropy };
         Registry::open(sandbox, settings, Arc::new(self.clock.clone())).await
     }
 

@@ -1,0 +1,206 @@
+//! What a plugin asks for and what it gets, and the limits both are held to.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use url::Url;
+
+/// The longest URL of a request. Servers commonly refuse beyond 8 KiB.
+const URL_BYTES_MAX: usize = 8 << 10;
+/// The most headers of a request, and of a reply.
+pub(super) const HEADERS_MAX: usize = 64;
+/// All header names and values of a request together, and of a reply.
+pub(super) const HEADER_BYTES_MAX: usize = 32 << 10;
+/// The most redirects that are followed for one request. Providers that redirect at all do it once.
+pub const REDIRECTS_MAX: u32 = 5;
+
+/// What requests say of themselves where the plugin does not.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("campanile/", env!("CARGO_PKG_VERSION")));
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
+
+/// Headers that belong to the connection, not to the plugin.
+const RESERVED: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a header belongs to the connection and no plugin may set it. `name` is in lower case.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
+/// What one call of a plugin may use of HTTP.
+#[derive(Clone, Copy, Debug)]
+pub struct EgressLimits {
+    /// Requests per call; a redirect that is followed is another.
+    pub calls: u32,
+    /// The largest request body, in bytes.
+    pub request_max: u64,
+    /// The largest reply body that is handed over, in bytes; a longer one is cut.
+    pub response_max: u64,
+}
+
+/// A request as a plugin makes it.
+#[derive(Clone)]
+pub struct HttpRequest {
+    /// A token, such as `POST`.
+    pub method: String,
+    /// Absolute, `http` or `https`.
+    pub url: String,
+    /// In order; several of a name stay several.
+    pub headers: Vec<(String, String)>,
+    /// Empty: none.
+    pub body: Bytes,
+    /// Never more than the call has left.
+    pub timeout: Option<Duration>,
+    /// How many redirects are followed, at most [`REDIRECTS_MAX`]; the one after is handed over as a reply.
+    pub redirects: u32,
+}
+
+// URL, header values and body may hold credentials and addresses of recipients.
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("HttpRequest")
+            .field("method", &self.method)
+            .field("headers", &names)
+            .field("body_bytes", &self.body.len())
+            .field("timeout", &self.timeout)
+            .field("redirects", &self.redirects)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A reply as a plugin gets it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpReply {
+    /// Of the status line.
+    pub status: u16,
+    /// Lower-case names; several of a name stay several.
+    pub headers: Vec<(String, String)>,
+    /// At most as long as the limit.
+    pub body: Bytes,
+    /// It was longer.
+    pub truncated: bool,
+}
+
+impl fmt::Debug for HttpReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("HttpReply")
+            .field("status", &self.status)
+            .field("headers", &names)
+            .field("body_bytes", &self.body.len())
+            .field("truncated", &self.truncated)
+            .finish()
+    }
+}
+
+/// Why there is no reply. Each says whether the provider may have acted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// Not granted, or a forbidden address. Nothing was sent, but for what was answered by a redirect.
+    #[error("denied: {0}")]
+    Denied(String),
+    /// A bad URL, method, header or size. Nothing was sent.
+    #[error("invalid request: {0}")]
+    Invalid(String),
+    /// More requests than a call may make. Nothing was sent, but for what was answered by a redirect.
+    #[error("exhausted: {0}")]
+    Exhausted(String),
+    /// No connection. Nothing was sent: safe to repeat.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    /// The connection broke. The provider may have acted.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
+    /// No answer in time. The provider may have acted.
+    #[error("timed out: {0}")]
+    Timeout(String),
+}
+
+pub(super) fn parse_method(text: &str) -> Result<Method, HttpError> {
+    Method::from_bytes(text.as_bytes())
+        .ok()
+        .filter(|method| *method != Method::CONNECT && *method != Method::TRACE)
+        .ok_or_else(|| HttpError::Invalid("the method is not one that can be used".into()))
+}
+
+pub(super) fn parse_url(text: &str) -> Result<Url, HttpError> {
+    if text.len() > URL_BYTES_MAX {
+        return Err(HttpError::Invalid(format!("the URL has {} bytes, the limit is {URL_BYTES_MAX}", text.len())));
+    }
+    // The text may hold a credential, so no message repeats it.
+    let url = Url::parse(text).map_err(|error| HttpError::Invalid(format!("the URL is not one: {error}")))?;
+    check_url(url).map_err(|sentence| HttpError::Invalid(format!("the URL {sentence}")))
+}
+
+/// What every URL has to be, the plugin's own and that of a redirect.
+pub(super) fn check_url(mut url: Url) -> Result<Url, &'static str> {
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("is not an absolute http or https URL");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("carries credentials; send them in a header");
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
+pub(super) fn parse_headers(headers: &[(String, String)]) -> Result<HeaderMap, HttpError> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if headers.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
+        return Err(HttpError::Invalid(format!(
+            "{} headers of {bytes} bytes, the limits are {HEADERS_MAX} and {HEADER_BYTES_MAX}",
+            headers.len()
+        )));
+    }
+    let mut map = HeaderMap::with_capacity(headers.len() + 2);
+    for (name, value) in headers {
+        let name = parse_name(name)?;
+        let value = HeaderValue::from_str(value).map_err(|_| {
+            HttpError::Invalid(format!("the value of header `{name}` has characters that none may have"))
+        })?;
+        map.append(name, value);
+    }
+    map.entry(USER_AGENT).or_insert(AGENT);
+    map.entry(ACCEPT).or_insert(ANYTHING);
+    Ok(map)
+}
+
+pub(super) fn parse_name(name: &str) -> Result<HeaderName, HttpError> {
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| HttpError::Invalid("a header's name is not a token".into()))?;
+    if is_reserved(name.as_str()) {
+        return Err(HttpError::Invalid(format!("the header `{name}` belongs to the connection")));
+    }
+    Ok(name)
+}
+
+/// The headers of a reply as far as the limits go.
+pub(super) fn reply_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut bytes = 0;
+    headers
+        .iter()
+        .take(HEADERS_MAX)
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .take_while(|(name, value)| {
+            bytes += name.len() + value.len();
+            bytes <= HEADER_BYTES_MAX
+        })
+        .collect()
+}

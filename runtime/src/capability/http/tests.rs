@@ -1,0 +1,7 @@
+//! What leaves this machine, and what does not: with a resolver and a dialler of the tests, or on loopback.
+
+mod exchange;
+mod isolation;
+mod redirects;
+mod rig;
+mod spellings;
