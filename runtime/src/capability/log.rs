@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 /// What every handle begins with.
 const HANDLE: &str = "csec_";
-/// What stands in place of one.
-const BLANK: &str = "[secret]";
+/// What stands in place of one: no longer than the shortest, so that a text within a limit stays within it.
+const BLANK: &str = "***";
 
 /// The text without handles of secrets and without control characters, which become spaces. One that is fit already is
 /// handed back as it is.
@@ -23,6 +23,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
         let behind = &rest[at + HANDLE.len()..];
         // Also one that was cut off, or that goes on: a guest may have joined it with something.
         let end = behind.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(behind.len());
+        let end = behind.find(HANDLE).unwrap_or(end).min(end);
         clean.push_str(BLANK);
         rest = &behind[end..];
     }
@@ -45,15 +46,15 @@ mod tests {
             ("", ""),
             ("Provider is slow.", "Provider is slow."),
             ("\u{1b}[31mred\r\nnext", " [31mred  next"),
-            ("csec_", "[secret]"),
-            ("csec_012…", "[secret]…"),
-            ("https://csec_abc/csec_def?x=csec_ghi", "https://[secret]/[secret]?x=[secret]"),
-            ("grüße csec_ABC-ü", "grüße [secret]-ü"),
+            ("csec_", "***"),
+            ("csec_012…", "***…"),
+            ("https://csec_abc/csec_def?x=csec_ghi", "https://***/***?x=***"),
+            ("grüße csec_ABC-ü", "grüße ***-ü"),
         ];
         for (said, shown) in cases {
             assert_eq!(clean(said), shown);
         }
-        assert_eq!(clean(&format!("with {handle}{handle}\u{7}")), "with [secret] ");
+        assert_eq!(clean(&format!("with {handle}{handle}\u{7}")), "with ****** ");
         assert!(matches!(clean("fit already"), Cow::Borrowed(_)));
     }
 }
