@@ -235,6 +235,12 @@ impl Default for CallLimits {
     }
 }
 
+/// What a channel may keep where nothing else is said: some thousand cursors and counters.
+const KV_MAX: u64 = 1 << 20;
+
+/// What `deny` can take away. Other abilities are not granted without a line that grants them.
+const DENIABLE: [&str; 2] = ["cache", "kv"];
+
 /// `[channels.<name>]`: a configured instance of a channel plugin.
 #[derive(Clone, PartialEq)]
 pub struct ChannelConfig {
@@ -248,6 +254,10 @@ pub struct ChannelConfig {
     pub allow_hosts: Vec<String>,
     /// Special and private address ranges it may speak to, such as `127.0.0.1/32`. Default: none.
     pub allow_networks: Vec<String>,
+    /// Abilities that are granted to a plugin that asks for them, and are taken away here: `cache`, `kv`. Default: none.
+    pub deny: Vec<String>,
+    /// Keys and values that it may keep with `kv`, together, in bytes. Default: 1 MiB.
+    pub kv_max: u64,
     /// The retry policy, by name. Default: `default`.
     pub retry: String,
     /// Priority of notifications that name none. Default: none.
@@ -266,6 +276,8 @@ impl ChannelConfig {
             secrets: SecretGrants::new(),
             allow_hosts: Vec::new(),
             allow_networks: Vec::new(),
+            deny: Vec::new(),
+            kv_max: KV_MAX,
             retry: DEFAULT_POLICY.to_owned(),
             priority: None,
             limits,
@@ -275,13 +287,15 @@ impl ChannelConfig {
 
 impl fmt::Debug for ChannelConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plugin, config, secrets, allow_hosts, allow_networks, retry, priority, limits } = self;
+        let Self { plugin, config, secrets, allow_hosts, allow_networks, deny, kv_max, retry, priority, limits } = self;
         f.debug_struct("ChannelConfig")
             .field("plugin", plugin)
             .field("config", &config.keys().collect::<Vec<_>>())
             .field("secrets", secrets)
             .field("allow_hosts", allow_hosts)
             .field("allow_networks", allow_networks)
+            .field("deny", deny)
+            .field("kv_max", kv_max)
             .field("retry", retry)
             .field("priority", priority)
             .field("limits", limits)

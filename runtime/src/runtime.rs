@@ -176,6 +176,11 @@ impl Runtime {
         self.parts.registry.plugins()
     }
 
+    /// Counts the changes: plugins and channels may be others after each.
+    pub(crate) fn plugin_changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.parts.registry.changes()
+    }
+
     /// Every channel there is, and why those that cannot be used cannot.
     #[must_use]
     pub fn channels(&self) -> Vec<ChannelStatus> {

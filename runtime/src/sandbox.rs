@@ -47,7 +47,7 @@ pub use descriptor::{
     ChannelDescriptor, Descriptor, EngineDescriptor, Length, LengthUnit, Need, Rate, Role, SecretKey,
 };
 pub use ends::CallEnd;
-pub use grants::Grants;
+pub use grants::{Granted, Grants, NotGranted};
 pub use inspect::{
     CONTRACT_VERSION, FILE_BYTES_MAX, FileHash, InspectError, Inspected, PluginKind, inspect, inspect_file,
     name_of_file,

@@ -173,7 +173,7 @@ impl TestBed {
         let channel = PreparedChannel {
             name: ChannelName::new("bench").expect("it is a name"),
             config_json: params.config_json.clone(),
-            grants: Arc::new(Grants { http: Arc::new(grant), secrets: Arc::default(), sign: None }),
+            grants: Arc::new(Grants::of_http(Arc::new(grant), Arc::default())),
             limits: CallLimits::default(),
         };
         Ok(Self { plugin, channel, call: call() })

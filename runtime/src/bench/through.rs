@@ -12,6 +12,7 @@ use super::pipeline::{self, PipelineBench, PipelineParams, PipelineParts};
 use super::receiver::Receiver;
 use crate::call::{ChannelDirectory as _, ChannelUnavailable, ContentSource, RenderFailure};
 use crate::capability::http::Egress;
+use crate::capability::kv::Nowhere;
 use crate::clock::{Entropy, SystemClock};
 use crate::config::{ChannelConfig, Config};
 use crate::domain::{ChannelName, Content, NameError, Notification, PluginName, Recipient};
@@ -148,6 +149,7 @@ async fn registry(
         channels: config.channels,
         egress: Egress::system(),
         entropy: Arc::new(Entropy::from_system()),
+        kv: Arc::new(Nowhere),
     };
     let registry = Registry::open(sandbox, settings, Arc::new(SystemClock)).await;
     // Loaded; what is left behind is a nuisance, not a wrong figure.

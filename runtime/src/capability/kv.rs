@@ -51,6 +51,31 @@ pub struct KvUnavailable {
     pub reason: String,
 }
 
+/// No store: for those who look at a plugin and do not run it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nowhere;
+
+impl Nowhere {
+    fn unavailable<T>() -> Result<T, KvUnavailable> {
+        Err(KvUnavailable { reason: "there is no store here".to_owned() })
+    }
+}
+
+#[async_trait]
+impl KvStore for Nowhere {
+    async fn get(&self, _: &ChannelName, _: &str) -> Result<Option<KvEntry>, KvUnavailable> {
+        Self::unavailable()
+    }
+
+    async fn write(&self, _: KvWrite) -> Result<KvWritten, KvUnavailable> {
+        Self::unavailable()
+    }
+
+    async fn keys(&self, _: &ChannelName, _: &str, _: Option<&str>, _: usize) -> Result<Vec<String>, KvUnavailable> {
+        Self::unavailable()
+    }
+}
+
 /// Why a question is not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

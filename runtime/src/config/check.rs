@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::nearest::nearest;
 use super::{
-    CallLimits, ChannelConfig, Config, Place, PluginsConfig, Problem, ServerConfig, StoreConfig, TemplatesConfig,
-    WorkersConfig, format_duration, format_size,
+    CallLimits, ChannelConfig, Config, DENIABLE, Place, PluginsConfig, Problem, ServerConfig, StoreConfig,
+    TemplatesConfig, WorkersConfig, format_duration, format_size,
 };
 use crate::domain::{Backoff, RetryPolicy};
 
@@ -35,6 +35,8 @@ const EGRESS_CALLS: RangeInclusive<u32> = 0..=1_000;
 const RESPONSE: RangeInclusive<u64> = 1..=256 << 20;
 /// 0 drops all output; a log is no store.
 const LOG: RangeInclusive<u64> = 0..=1 << 20;
+/// 0 keeps nothing; what is over a gigabyte belongs into a database of its own.
+const KV: RangeInclusive<u64> = 0..=1 << 30;
 /// Workers are permits: far more than any machine's cores can serve.
 const WORKERS: RangeInclusive<u32> = 1..=4_096;
 /// Deliveries of one worker in flight, and taken at once: as many as one transaction settles.
@@ -175,8 +177,18 @@ impl Findings {
     }
 
     fn channel(&mut self, section: &str, channel: &ChannelConfig, config: &Config) {
-        let ChannelConfig { plugin: _, config: _, secrets, allow_hosts, allow_networks, retry, priority: _, limits } =
-            channel;
+        let ChannelConfig {
+            plugin: _,
+            config: _,
+            secrets,
+            allow_hosts,
+            allow_networks,
+            deny,
+            kv_max,
+            retry,
+            priority: _,
+            limits,
+        } = channel;
         for (name, grant) in secrets {
             for host in grant.hosts.iter().flatten() {
                 if let Err(why) = egress::host_pattern(host) {
@@ -202,6 +214,10 @@ impl Findings {
                 self.add(format!("{section}.allow_networks"), format!("has `{network}`, {why}"));
             }
         }
+        for ability in deny.iter().filter(|ability| !DENIABLE.contains(&ability.as_str())) {
+            self.add(format!("{section}.deny"), format!("has `{ability}`, expected `{}`", DENIABLE.join("`, `")));
+        }
+        self.sizes(format!("{section}.kv_max"), *kv_max, &KV);
         // What is merely inherited is reported once, where it was set.
         if *limits != config.plugins.defaults {
             self.limits(section, *limits);

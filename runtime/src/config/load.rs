@@ -91,6 +91,8 @@ fn channel(section: &mut Section<'_>, defaults: CallLimits) -> ChannelConfig {
     section.secrets("secrets", &mut channel.secrets);
     section.key("allow_hosts", &mut channel.allow_hosts, value::list);
     section.key("allow_networks", &mut channel.allow_networks, value::list);
+    section.key("deny", &mut channel.deny, value::list);
+    section.key("kv_max", &mut channel.kv_max, value::size);
     section.key("retry", &mut channel.retry, value::string);
     section.key("priority", &mut channel.priority, |scalar| value::priority(scalar).map(Some));
     limits(section, &mut channel.limits);

@@ -135,8 +135,18 @@ impl Page {
     }
 
     fn channel(&mut self, channel: &ChannelConfig, secrets: Secrets) {
-        let ChannelConfig { plugin, config, secrets: references, allow_hosts, allow_networks, retry, priority, limits } =
-            channel;
+        let ChannelConfig {
+            plugin,
+            config,
+            secrets: references,
+            allow_hosts,
+            allow_networks,
+            deny,
+            kv_max,
+            retry,
+            priority,
+            limits,
+        } = channel;
         let list = |items: &[String]| toml::Value::Array(items.iter().cloned().map(toml::Value::String).collect());
         self.text("plugin", plugin.as_str());
         self.raw("config", toml::Value::Table(table(config, secrets)));
@@ -145,6 +155,8 @@ impl Page {
         }
         self.raw("allow_hosts", list(allow_hosts));
         self.raw("allow_networks", list(allow_networks));
+        self.raw("deny", list(deny));
+        self.text("kv_max", format_size(*kv_max));
         self.text("retry", retry.clone());
         if let Some(priority) = priority {
             self.text("priority", priority.as_str());

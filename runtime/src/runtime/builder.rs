@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::adapters::{Commits, Pins};
+use super::adapters::{Commits, KeptIn, Pins};
 use super::outcomes::Outcomes;
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
 use crate::capability::http::Egress;
+use crate::capability::kv::KvStore;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, TemplatesConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
@@ -114,11 +115,12 @@ impl RuntimeBuilder {
     pub async fn build(self) -> Result<Runtime, BuildError> {
         let Self { config, clock, entropy, console, metrics } = self;
         config.check()?;
-        let registry = open_registry(&config, &clock, console, &metrics, &entropy).await?;
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
         let commits = Commits { queue: queue.clone(), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) };
         let store = open_store(&config, Arc::new(commits)).await?;
+        let kv = Arc::new(KeptIn(Arc::clone(&store)));
+        let registry = open_registry(&config, &clock, console, &metrics, &entropy, kv).await?;
 
         let engines: Arc<dyn TemplateCaller> = Arc::clone(&registry) as _;
         let TemplatesConfig { dir, strict } = config.templates.clone();
@@ -167,6 +169,7 @@ pub(super) async fn open_registry(
     console: Arc<dyn ConsoleSink>,
     metrics: &Arc<Metrics>,
     entropy: &Arc<Entropy>,
+    kv: Arc<dyn KvStore>,
 ) -> Result<Arc<Registry>, SandboxError> {
     let slots = config.workers.max.saturating_mul(config.workers.per_worker);
     let memory = config.channels.values().map(|channel| channel.limits.memory);
@@ -181,6 +184,7 @@ pub(super) async fn open_registry(
         channels: config.channels.clone(),
         egress: Egress::system(),
         entropy: Arc::clone(entropy),
+        kv,
     };
     Ok(Registry::open(sandbox, settings, Arc::clone(clock)).await)
 }

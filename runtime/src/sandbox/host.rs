@@ -25,8 +25,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     plugin::types::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
     plugin::http::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
     plugin::sign::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
-    plugin::cache::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
-    plugin::kv::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
+    plugin::cache::add_to_linker::<_, cache::KeepAbility>(&mut linker, cache::view)?;
+    plugin::kv::add_to_linker::<_, cache::KeepAbility>(&mut linker, cache::view)?;
     plugin::log::add_to_linker::<_, log::LogAbility>(&mut linker, log::view)?;
     Ok(linker)
 }

@@ -9,6 +9,7 @@
 //! *Not here:* notices of the file system ([`Watch`](super::Watch)), what a failed delivery does (`domain::settle`).
 
 mod calls;
+mod kept;
 mod schema;
 mod secrets;
 mod shelf;
@@ -34,6 +35,7 @@ use super::folder::{self, Fingerprint, Listing, Seen};
 use super::inspect::PluginKind;
 use super::loader::{Loader, sentence};
 use crate::capability::http::Egress;
+use crate::capability::kv::KvStore;
 use crate::clock::{Clock, Entropy};
 use crate::config::{ChannelConfig, PluginsConfig};
 use crate::domain::{ChannelName, PluginName};
@@ -52,6 +54,8 @@ pub struct RegistrySettings {
     pub egress: Egress,
     /// Where handles of secrets come from.
     pub entropy: Arc<Entropy>,
+    /// Where channels keep what is to last.
+    pub kv: Arc<dyn KvStore>,
 }
 
 impl std::fmt::Debug for RegistrySettings {
@@ -309,7 +313,7 @@ impl Registry {
         name: &ChannelName,
         config: &ChannelConfig,
     ) -> Result<Arc<ReadyChannel>, String> {
-        ReadyChannel::prepare(version, name, config, &self.settings).await
+        ReadyChannel::prepare(version, name, config, &self.settings, &self.clock).await
     }
 
     fn publish(&self, shelf: &mut Shelf) {

@@ -7,7 +7,9 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::call::PluginVersion;
+use crate::capability::cache::OpenCache;
 use crate::capability::http::{EgressLimits, HttpGrant, OpenHttp};
+use crate::capability::kv::OpenKv;
 use crate::capability::secret::CallSecrets;
 use crate::capability::sign::{OpenSign, SignGrant};
 use crate::config::{CallLimits, format_duration, format_size};
@@ -51,11 +53,22 @@ pub(super) struct HttpState {
     pub(super) counted: Option<(Arc<PluginVersion>, Arc<Metrics>)>,
 }
 
+/// What one call keeps and finds kept: each opened when the guest first asks.
+pub(super) struct KeepState {
+    pub(super) grants: Option<Arc<Grants>>,
+    pub(super) deadline: Instant,
+    pub(super) pulse: Arc<Pulse>,
+    /// Gives up what it claimed when it goes.
+    pub(super) cache: Option<OpenCache>,
+    pub(super) kv: Option<OpenKv>,
+}
+
 /// The store's data.
 pub(super) struct CallState {
     pub(super) subject: Subject,
     pub(super) meter: Meter,
     pub(super) http: HttpState,
+    pub(super) keep: KeepState,
     /// What the call may use, memory as far as the pool has it.
     pub(super) limits: CallLimits,
     pub(super) pulse: Arc<Pulse>,
@@ -101,9 +114,10 @@ impl CallState {
                     .unwrap_or_default(),
                 sign: grants.as_ref().and_then(|grants| grants.sign.as_ref()).map(SignGrant::open),
                 waiting: false,
-                pulse,
+                pulse: Arc::clone(&pulse),
                 counted,
             },
+            keep: KeepState { grants, deadline, pulse, cache: None, kv: None },
             output: None,
             wasi: None,
         }

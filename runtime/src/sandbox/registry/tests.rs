@@ -9,6 +9,7 @@ use crate::call::{ChannelDirectory, ChannelUnavailable, TemplateCaller};
 use crate::domain::{AttemptEnd, Interruption};
 use crate::sandbox::inspect::tests::component;
 
+mod keeping;
 pub(crate) mod rig;
 
 fn why(registry: &Registry, channel: &str) -> String {

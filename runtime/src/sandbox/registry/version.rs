@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::RegistrySettings;
+use super::kept;
 use super::schema::{ConfigSchema, SchemaError};
 use super::secrets::{self, Placed};
 use super::suggest;
 use crate::call::ChannelFacts;
 use crate::capability::http::{Asked, Egress, HttpGrant};
 use crate::capability::sign::{self, SignGrant};
-use crate::clock::Entropy;
+use crate::clock::{Clock, Entropy};
 use crate::config::{CallLimits, ChannelConfig};
 use crate::domain::{ChannelName, PluginName};
 use crate::sandbox::inspect::FileHash;
@@ -56,11 +57,14 @@ impl Version {
         }
     }
 
-    /// Whether it needs no config and no grant, and so is a channel without anybody writing one down.
+    /// Whether it needs no config and no grant that somebody has to give, and so is a channel without anybody writing one down.
     pub(super) fn stands_alone(&self) -> bool {
         let descriptor = self.plugin.descriptor();
         matches!(descriptor.role, Role::Channel(_))
-            && !descriptor.needs.iter().any(|need| need.required)
+            && !descriptor
+                .needs
+                .iter()
+                .any(|need| need.required && ![kept::CACHE, kept::KV].contains(&&*need.capability))
             && self.schema.complete(&Map::new()).is_ok()
     }
 
@@ -103,6 +107,7 @@ impl ReadyChannel {
         name: &ChannelName,
         config: &ChannelConfig,
         settings: &RegistrySettings,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Arc<Self>, String> {
         let descriptor = version.plugin.descriptor();
         let Role::Channel(role) = &descriptor.role else {
@@ -113,7 +118,13 @@ impl ReadyChannel {
         let http = grant(&descriptor.needs, &complete, config, &settings.egress)?;
         let config_json = Value::Object(placed.concealed(complete)).to_string();
         let sign = sign_grant(&descriptor.needs, &descriptor.secrets, &placed, &settings.entropy)?;
-        let grants = Grants { http: Arc::new(http), secrets: Arc::new(placed.secrets), sign };
+        let grants = Grants {
+            http: Arc::new(http),
+            secrets: Arc::new(placed.secrets),
+            sign,
+            cache: kept::cache(&descriptor.needs, name, config, clock)?,
+            kv: kept::kv(&descriptor.needs, name, config, &settings.kv)?,
+        };
         match version.plugin.configure(&config_json, &config.limits).await {
             Ok(problems) if problems.is_empty() => {}
             Ok(problems) => return Err(listed(&problems)),

@@ -111,7 +111,7 @@ impl Rig {
 
 /// Everything that a channel with these loopback hosts may do.
 pub(super) fn grants(hosts: &[String]) -> Arc<Grants> {
-    Arc::new(Grants { http: grant(hosts), secrets: Arc::default(), sign: None })
+    Arc::new(Grants::of_http(grant(hosts), Arc::default()))
 }
 
 /// A grant of the loopback hosts given.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::call::{Call, Caller, Report};
 use crate::capability::http::Egress;
+use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Entropy, ManualClock};
 use crate::config::{CallLimits, ChannelConfig, PluginsConfig};
 use crate::domain::{
@@ -58,6 +59,8 @@ pub(crate) struct Rig {
     root: TempDir,
     pub(crate) channels: BTreeMap<ChannelName, ChannelConfig>,
     pub(crate) clock: ManualClock,
+    /// Outlives the registries that are opened here.
+    pub(crate) kv: Arc<dyn KvStore>,
     settling: Settling,
 }
 
@@ -68,7 +71,7 @@ impl Rig {
             fs::create_dir(root.path().join(folder)).expect("a folder");
         }
         let clock = ManualClock::at(Timestamp::from_millis(1_000));
-        Self { root, channels: BTreeMap::new(), clock, settling: Settling::default() }
+        Self { root, channels: BTreeMap::new(), clock, kv: Arc::new(Nowhere), settling: Settling::default() }
     }
 
     /// A channel in the configuration.
@@ -100,8 +103,13 @@ impl Rig {
     }
 
     pub(crate) async fn open(&self) -> Arc<Registry> {
+        self.open_with(4).await
+    }
+
+    /// With so many calls at once.
+    pub(crate) async fn open_with(&self, in_flight: u32) -> Arc<Registry> {
         let settings = SandboxSettings {
-            in_flight: 4,
+            in_flight,
             memory_max: 64 << 20,
             console: Arc::new(Lines::default()) as _,
             metrics: Metrics::off(),
@@ -115,7 +123,8 @@ impl Rig {
             defaults: CallLimits::default(),
         };
         let entropy = Arc::new(Entropy::fixed(1));
-        let settings = RegistrySettings { plugins, channels: self.channels.clone(), egress: Egress::system(), entropy };
+        let (egress, kv) = (Egress::system(), Arc::clone(&self.kv));
+        let settings = RegistrySettings { plugins, channels: self.channels.clone(), egress, entropy, kv };
         Registry::open(sandbox, settings, Arc::new(self.clock.clone())).await
     }
 
@@ -152,8 +161,19 @@ pub(super) async fn version(registry: &Registry, channel: &str) -> Arc<Version> 
 }
 
 pub(crate) async fn send(registry: &Registry, channel: &str) -> Report {
+    say(registry, channel, "ding").await
+}
+
+/// A fact of the receipt that it ends in.
+pub(super) fn fact(report: &Report, name: &str) -> String {
+    let AttemptEnd::Outcome(Outcome::Sent(receipt)) = &report.end else { panic!("it should be sent: {report:?}") };
+    let found = receipt.facts.iter().find(|(key, _)| key == name);
+    found.map(|(_, value)| value.clone()).expect("it is told")
+}
+
+pub(crate) async fn say(registry: &Registry, channel: &str, text: &str) -> Report {
     let content =
-        Arc::new(Content { title: None, text: "ding".to_owned(), html: None, markdown: None, parts: Vec::new() });
+        Arc::new(Content { title: None, text: text.to_owned(), html: None, markdown: None, parts: Vec::new() });
     let id = NotificationId::from_bytes([1; 16]);
     let notification = Notification {
         id,
