@@ -11,4 +11,5 @@ pub mod queue;
 pub mod receiver;
 pub mod sandbox;
 pub mod store;
+pub mod swap;
 pub mod through;

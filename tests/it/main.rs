@@ -9,4 +9,5 @@ mod intake;
 mod languages;
 mod plugins;
 mod stop;
+mod swap;
 mod tidy;

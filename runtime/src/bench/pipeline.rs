@@ -267,7 +267,7 @@ impl Plans {
 }
 
 /// `sorted` in ascending order.
-fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
+pub(super) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
     let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(place).map_or(0.0, |latency| (latency.as_secs_f64() * 1e5).round() / 100.0)
 }

@@ -11,7 +11,7 @@ use super::terminal::{Paint, escaped};
 use super::{Answer, Globals};
 use crate::bench::pipeline::PipelineParams;
 use crate::bench::through::{self, Through};
-use crate::bench::{queue, sandbox, store};
+use crate::bench::{queue, sandbox, store, swap};
 use crate::telemetry::Metrics;
 
 #[derive(Debug, clap::Subcommand)]
@@ -27,6 +27,18 @@ pub(super) enum Command {
     Queue,
     /// The whole way: accepted durably, queued, claimed, called in the sandbox, settled durably
     Pipeline(PipelineArgs),
+    /// A plugin's file replaced again and again under load: what is lost, fails or comes twice, and how long a swap takes
+    Swap {
+        /// How often
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        swaps: u32,
+        /// The `webhook` plugin [default: the bundled webhook.wasm]
+        #[arg(long, value_name = "FILE")]
+        plugin: Option<PathBuf>,
+        /// Folder on the disk to work in; what is made in it is removed at the end
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
     /// The embedded store: accepts, completions and both, at every durability
     Store {
         /// Folder on the disk to measure; what is made in it is removed at the end
@@ -97,6 +109,21 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             Ok((parameters, json(&figures.context("the bench ended by a defect")?)?))
         }
         Command::Pipeline(args) => pipeline(args).await,
+        Command::Swap { swaps, plugin, dir } => {
+            let plugin = plugin.map_or_else(|| bundled("webhook.wasm"), Ok)?;
+            let params = swap::SwapParams { swaps, ..swap::SwapParams::of_plugin(plugin, dir) };
+            let parameters = format!(
+                "two editions of `{}`, {} callers, durability full, in `{}`",
+                params.plugin.display(),
+                params.callers,
+                params.folder.display()
+            );
+            let measured = swap::run(&params).await.context("the swap cannot be measured");
+            let figures = measured.map_err(|error| {
+                Failure::new(Exit::No, error).hint("name a folder that can be written with `--dir`")
+            })?;
+            Ok((parameters, json(&figures)?))
+        }
         Command::Store { dir } => {
             let params = store::StoreParams { folder: dir, ..store::StoreParams::default() };
             let parameters = format!("{} s per row, in `{}`", params.time_per_row.as_secs(), params.folder.display());
