@@ -6,6 +6,7 @@ mod delivery;
 mod guests;
 mod http;
 mod intake;
+mod keeping;
 mod languages;
 mod plugins;
 mod stop;

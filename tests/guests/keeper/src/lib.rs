@@ -35,7 +35,10 @@ impl Channel for Keeper {
                 assert!(kept.is_some(), "the call ends while it has the token to fetch");
                 Ok(Sent::now())
             }
-            "count" => Ok(Sent::now().fact("count", kv::update("count", |count: &mut u64| *count += 1)?.to_string())),
+            "count" => {
+                let count = kv::update("count", |count: &mut u64| *count += 1)?.to_string();
+                Ok(Sent::now().provider_id(&count).fact("count", &count))
+            }
             "hoard" => hoard(),
             "keys" => Ok(Sent::now().fact("keys", kv::keys("", None, 10)?.join(" "))),
             _ => Ok(Sent::now()),
