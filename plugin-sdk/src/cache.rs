@@ -51,8 +51,8 @@ pub fn get_or_claim(key: &str) -> Result<Option<Vec<u8>>, Error> {
 /// # Errors
 ///
 /// [`Error::Limit`] for a key over 256 bytes and a value over 64 KiB.
-pub fn put(key: &str, value: impl Into<Vec<u8>>, ttl: Duration) -> Result<(), Error> {
-    host::cache_put(key, value.into(), ttl)
+pub fn put(key: &str, value: impl AsRef<[u8]>, ttl: Duration) -> Result<(), Error> {
+    host::cache_put(key, value.as_ref(), ttl)
 }
 
 /// Forgets a value: of a token, when the provider refuses it before its time.
@@ -150,17 +150,17 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    fn fetched(token: &str) -> Result<Token, Failure> {
-        Ok(Token { token: token.to_owned(), expires_in: HOUR })
+    fn fetching(token: &str) -> impl FnOnce() -> Result<Token, Failure> {
+        || Ok(Token { token: token.to_owned(), expires_in: HOUR })
     }
 
     #[test]
     fn a_token_is_fetched_once_and_again_after_it_was_refused() {
         let (tokens, _) = MockHost::new().run(|| {
-            let first = token("token", || fetched("one"));
-            let second = token("token", || fetched("two"));
+            let first = token("token", fetching("one"));
+            let second = token("token", fetching("two"));
             remove("token").unwrap();
-            [first, second, token("token", || fetched("three"))].map(Result::unwrap)
+            [first, second, token("token", fetching("three"))].map(Result::unwrap)
         });
         assert_eq!(tokens, ["one", "one", "three"]);
     }
@@ -179,17 +179,17 @@ mod tests {
     fn where_no_cache_is_granted_a_token_is_fetched_each_time() {
         let (tokens, _) = MockHost::new().deny("cache").run(|| {
             assert_eq!(get("token").unwrap_err().name(), "denied");
-            [token("token", || fetched("one")), token("token", || fetched("two"))].map(Result::unwrap)
+            [token("token", fetching("one")), token("token", fetching("two"))].map(Result::unwrap)
         });
         assert_eq!(tokens, ["one", "two"]);
     }
 
     #[test]
     fn a_token_is_not_used_in_the_last_tenth_of_its_time() {
-        let store = MockHost::new().run(|| token("token", || fetched("old")).unwrap()).1.kept;
+        let store = MockHost::new().run(|| token("token", fetching("old")).unwrap()).1.kept;
         let later = |seconds: u64| {
             let host = MockHost::new().keeping(store.clone()).at(crate::testing::NOW_MS + seconds * 1_000);
-            host.run(|| token("token", || fetched("new")).unwrap()).0
+            host.run(|| token("token", fetching("new")).unwrap()).0
         };
         assert_eq!((later(3_239), later(3_240)), ("old".to_owned(), "new".to_owned()));
     }

@@ -45,8 +45,8 @@ pub fn get(key: &str) -> Result<Option<Entry>, Error> {
 /// # Errors
 ///
 /// [`Error::Limit`] for a key over 512 bytes, a value over 64 KiB and over the channel's quota.
-pub fn set(key: &str, value: impl Into<Vec<u8>>) -> Result<u64, Error> {
-    host::kv_set(key, value.into(), None)
+pub fn set(key: &str, value: impl AsRef<[u8]>) -> Result<u64, Error> {
+    host::kv_set(key, value.as_ref(), None)
 }
 
 /// Keeps a value where the key has this version, 0 for "not there". Answers its new version.
@@ -54,8 +54,8 @@ pub fn set(key: &str, value: impl Into<Vec<u8>>) -> Result<u64, Error> {
 /// # Errors
 ///
 /// [`Error::Conflict`] where it has another; else as [`set`].
-pub fn set_if(key: &str, value: impl Into<Vec<u8>>, version: u64) -> Result<u64, Error> {
-    host::kv_set(key, value.into(), Some(version))
+pub fn set_if(key: &str, value: impl AsRef<[u8]>, version: u64) -> Result<u64, Error> {
+    host::kv_set(key, value.as_ref(), Some(version))
 }
 
 /// Forgets a key, if it is there.

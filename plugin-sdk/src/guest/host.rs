@@ -108,9 +108,9 @@ pub(crate) fn cache_get_or_claim(key: &str) -> Result<Option<Vec<u8>>, cache::Er
     wit_cache::get_or_claim(key).map_err(cache_error)
 }
 
-pub(crate) fn cache_put(key: &str, value: Vec<u8>, ttl: Duration) -> Result<(), cache::Error> {
+pub(crate) fn cache_put(key: &str, value: &[u8], ttl: Duration) -> Result<(), cache::Error> {
     let ttl_ms = u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX);
-    wit_cache::put(key, &value, ttl_ms).map_err(cache_error)
+    wit_cache::put(key, value, ttl_ms).map_err(cache_error)
 }
 
 pub(crate) fn cache_remove(key: &str) -> Result<(), cache::Error> {
@@ -131,8 +131,8 @@ pub(crate) fn kv_get(key: &str) -> Result<Option<kv::Entry>, kv::Error> {
     Ok(entry.map(|wit_kv::Entry { value, version }| kv::Entry { value, version }))
 }
 
-pub(crate) fn kv_set(key: &str, value: Vec<u8>, expected: Option<u64>) -> Result<u64, kv::Error> {
-    wit_kv::set(key, &value, expected).map_err(kv_error)
+pub(crate) fn kv_set(key: &str, value: &[u8], expected: Option<u64>) -> Result<u64, kv::Error> {
+    wit_kv::set(key, value, expected).map_err(kv_error)
 }
 
 pub(crate) fn kv_remove(key: &str, expected: Option<u64>) -> Result<(), kv::Error> {

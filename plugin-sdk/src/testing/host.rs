@@ -108,8 +108,8 @@ pub(crate) fn cache_get_or_claim(key: &str) -> Result<Option<Vec<u8>>, cache::Er
     cache_get(key)
 }
 
-pub(crate) fn cache_put(key: &str, value: Vec<u8>, ttl: Duration) -> Result<(), cache::Error> {
-    keep("cache", cache::Error::Denied, |kept, now_ms| kept.put(key, value, ttl, now_ms))
+pub(crate) fn cache_put(key: &str, value: &[u8], ttl: Duration) -> Result<(), cache::Error> {
+    keep("cache", cache::Error::Denied, |kept, now_ms| kept.put(key, value.to_vec(), ttl, now_ms))
 }
 
 pub(crate) fn cache_remove(key: &str) -> Result<(), cache::Error> {
@@ -120,8 +120,8 @@ pub(crate) fn kv_get(key: &str) -> Result<Option<kv::Entry>, kv::Error> {
     keep("kv", kv::Error::Denied, |kept, _| kept.get(key))
 }
 
-pub(crate) fn kv_set(key: &str, value: Vec<u8>, expected: Option<u64>) -> Result<u64, kv::Error> {
-    keep("kv", kv::Error::Denied, |kept, _| kept.set(key, value, expected))
+pub(crate) fn kv_set(key: &str, value: &[u8], expected: Option<u64>) -> Result<u64, kv::Error> {
+    keep("kv", kv::Error::Denied, |kept, _| kept.set(key, value.to_vec(), expected))
 }
 
 pub(crate) fn kv_remove(key: &str, expected: Option<u64>) -> Result<(), kv::Error> {

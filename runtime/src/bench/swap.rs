@@ -312,7 +312,10 @@ impl Tally {
             Err(OutcomeError::Pending { record, .. }) => *record,
             Err(OutcomeError::Store(error)) => return Err(error.into()),
             // Nothing removes notifications here: it counts as not sent.
-            Err(OutcomeError::Gone) => return Ok(self.accepted.push(handle.id().to_string())),
+            Err(OutcomeError::Gone) => {
+                self.accepted.push(handle.id().to_string());
+                return Ok(());
+            }
         };
         for delivery in record.deliveries {
             self.accepted.push(delivery.id.to_string());

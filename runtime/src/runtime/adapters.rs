@@ -56,11 +56,11 @@ pub(crate) struct KeptIn(pub(crate) Arc<dyn Store>);
 #[async_trait]
 impl KvStore for KeptIn {
     async fn get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, KvUnavailable> {
-        self.0.kv_get(channel, key).await.map_err(unavailable)
+        self.0.kv_get(channel, key).await.map_err(|error| unavailable(&error))
     }
 
     async fn write(&self, write: KvWrite) -> Result<KvWritten, KvUnavailable> {
-        self.0.kv_write(write).await.map_err(unavailable)
+        self.0.kv_write(write).await.map_err(|error| unavailable(&error))
     }
 
     async fn keys(
@@ -70,10 +70,10 @@ impl KvStore for KeptIn {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, KvUnavailable> {
-        self.0.kv_keys(channel, prefix, after, limit).await.map_err(unavailable)
+        self.0.kv_keys(channel, prefix, after, limit).await.map_err(|error| unavailable(&error))
     }
 }
 
-fn unavailable(error: StoreError) -> KvUnavailable {
+fn unavailable(error: &StoreError) -> KvUnavailable {
     KvUnavailable { reason: error.to_string() }
 }
