@@ -15,6 +15,7 @@ mod print;
 mod secret;
 mod source;
 mod tree;
+mod trust;
 mod unit;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use place::{ConfigError, Place, Problem};
 pub use print::Secrets;
 pub use secret::{ParseSecretRefError, SecretGrant, SecretGrants, SecretRef};
 pub use source::{Loaded, Source};
+pub use trust::{ParseTrustedKeyError, Trust, TrustedKey};
 pub use unit::{ParseUnitError, format_duration, format_size, parse_duration, parse_size};
 
 /// The retry policy of a channel that names none.
@@ -186,6 +188,11 @@ pub struct PluginsConfig {
     pub watch: bool,
     /// Compiled plugins, in a directory of its own with mode 0700. Default: `data/plugin-cache`.
     pub cache_dir: PathBuf,
+    /// What happens to a file in `dir` that nobody trusted has signed. Bundled plugins come with the program and are not
+    /// asked. Default: `off`.
+    pub trust: Trust,
+    /// Whose signatures count: at most 32. Default: nobody's.
+    pub trusted_keys: Vec<TrustedKey>,
     /// `[plugins.defaults]`
     pub defaults: CallLimits,
 }
@@ -197,6 +204,8 @@ impl Default for PluginsConfig {
             bundled_dir: None,
             watch: true,
             cache_dir: PathBuf::from("data/plugin-cache"),
+            trust: Trust::default(),
+            trusted_keys: Vec::new(),
             defaults: CallLimits::default(),
         }
     }

@@ -19,6 +19,7 @@ pub mod route;
 pub mod runtime;
 pub mod sandbox;
 pub mod store;
+pub mod supply;
 pub mod telemetry;
 
 pub use config::Config;

@@ -13,6 +13,7 @@ mod draft;
 mod handle;
 mod inspection;
 mod outcomes;
+mod supplying;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +34,12 @@ pub use crate::sandbox::{
     ChannelStatus, ConsoleSink, Descriptor, Need, PluginKind, PluginSource, PluginState, PluginStatus, Role,
 };
 pub use crate::store::{DeliveryRecord, NotificationRecord, StoreError};
+pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustError};
 pub use builder::{BuildError, RuntimeBuilder};
 pub use draft::Notification;
 pub use handle::{Handle, OutcomeError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
+pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};
 
 #[cfg(test)]
 pub(crate) use adapters::KeptIn;

@@ -1,7 +1,11 @@
 //! `campanile plugins`: one file for each subcommand.
 
+mod add;
 mod inspect;
+mod keygen;
 mod list;
+mod remove;
+mod sign;
 
 use std::path::Path;
 
@@ -14,12 +18,24 @@ pub(super) enum Command {
     List,
     /// Show what a plugin file is: needs no server
     Inspect(inspect::Args),
+    /// Take a plugin into the folder: from a file, a URL or a registry
+    Add(add::Args),
+    /// Take a plugin out of the folder
+    Remove(remove::Args),
+    /// Sign a plugin file for others to trust
+    Sign(sign::Args),
+    /// Make a key to sign plugins with
+    Keygen(keygen::Args),
 }
 
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<Answer, Failure> {
     match command {
         Command::List => list::run(globals).await,
         Command::Inspect(args) => inspect::run(globals, &args).await,
+        Command::Add(args) => add::run(globals, args).await,
+        Command::Remove(args) => remove::run(globals, &args),
+        Command::Sign(args) => sign::run(globals, &args),
+        Command::Keygen(args) => keygen::run(globals, &args),
     }
 }
 

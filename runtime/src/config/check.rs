@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::nearest::nearest;
 use super::{
     CallLimits, ChannelConfig, Config, DENIABLE, Place, PluginsConfig, Problem, ServerConfig, StoreConfig,
-    TemplatesConfig, WorkersConfig, format_duration, format_size,
+    TemplatesConfig, Trust, WorkersConfig, format_duration, format_size,
 };
 use crate::domain::{Backoff, RetryPolicy};
 
@@ -29,6 +29,8 @@ const CPU_TIME: RangeInclusive<Duration> = MILLISECOND..=Duration::from_mins(1);
 const FUEL: RangeInclusive<u64> = 1..=i64::MAX as u64;
 /// From one page to all that a 32-bit guest can address.
 const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
+/// Each is tried on no file but the ones that name it; people whose word counts are few.
+const TRUSTED_KEYS_MAX: usize = 32;
 /// 0 for a plugin that is to reach nothing.
 const EGRESS_CALLS: RangeInclusive<u32> = 0..=1_000;
 /// A reply is held by host and guest at once.
@@ -147,13 +149,24 @@ impl Findings {
     }
 
     fn plugins(&mut self, plugins: &PluginsConfig) {
-        let PluginsConfig { dir, bundled_dir, watch: _, cache_dir, defaults } = plugins;
+        let PluginsConfig { dir, bundled_dir, watch: _, cache_dir, trust, trusted_keys, defaults } = plugins;
         if dir.as_os_str().is_empty() {
             self.add("plugins.dir", "is an empty path");
         }
         if cache_dir == dir || bundled_dir.as_ref() == Some(cache_dir) {
             let message = "is a folder that plugins are loaded from, and what is compiled is never loaded from there";
             self.add("plugins.cache_dir", message).hint("name a folder of its own");
+        }
+        if *trust != Trust::Off && trusted_keys.is_empty() {
+            let message =
+                format!("is `{}`, and `trusted_keys` names nobody whose signature would count", trust.as_str());
+            self.add("plugins.trust", message).hint(
+                "make a key with `campanile plugins keygen FILE` and add the line it prints, or set `trust = \"off\"`",
+            );
+        }
+        if trusted_keys.len() > TRUSTED_KEYS_MAX {
+            let message = format!("has {} keys, the limit is {TRUSTED_KEYS_MAX}", trusted_keys.len());
+            self.add("plugins.trusted_keys", message);
         }
         self.limits("plugins.defaults", *defaults);
     }

@@ -58,11 +58,13 @@ fn store(section: &mut Section<'_>, into: &mut StoreConfig) {
 }
 
 fn plugins(section: &mut Section<'_>, into: &mut PluginsConfig) {
-    let PluginsConfig { dir, bundled_dir, watch, cache_dir, defaults } = into;
+    let PluginsConfig { dir, bundled_dir, watch, cache_dir, trust, trusted_keys, defaults } = into;
     section.key("dir", dir, value::path);
     section.key("bundled_dir", bundled_dir, |scalar| value::path(scalar).map(Some));
     section.key("watch", watch, value::boolean);
     section.key("cache_dir", cache_dir, value::path);
+    section.key("trust", trust, value::trust);
+    section.key("trusted_keys", trusted_keys, value::trusted_keys);
     section.section("defaults", |section| limits(section, defaults));
 }
 

@@ -81,7 +81,7 @@ impl Page {
     }
 
     fn plugins(&mut self, plugins: &PluginsConfig) {
-        let PluginsConfig { dir, bundled_dir, watch, cache_dir, defaults } = plugins;
+        let PluginsConfig { dir, bundled_dir, watch, cache_dir, trust, trusted_keys, defaults } = plugins;
         self.section("plugins");
         self.path("dir", dir);
         if let Some(dir) = bundled_dir {
@@ -89,6 +89,9 @@ impl Page {
         }
         self.raw("watch", watch);
         self.path("cache_dir", cache_dir);
+        self.text("trust", trust.as_str());
+        let keys = trusted_keys.iter().map(|key| toml::Value::String(key.to_string()));
+        self.raw("trusted_keys", toml::Value::Array(keys.collect()));
         self.section("plugins.defaults");
         self.limits(*defaults);
     }

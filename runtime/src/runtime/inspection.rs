@@ -10,7 +10,8 @@ use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{CallLimits, Config};
 use crate::domain::ChannelName;
 use crate::sandbox::{
-    ConsoleSink, Descriptor, FileHash, InspectError, PrepareError, Sandbox, SandboxError, SandboxSettings, inspect_file,
+    ConsoleSink, Descriptor, FileHash, InspectError, Inspected, PrepareError, Sandbox, SandboxError, SandboxSettings,
+    inspect, inspect_file,
 };
 use crate::telemetry::Metrics;
 
@@ -62,7 +63,16 @@ pub async fn inspect_plugin(path: &Path) -> Result<Inspection, InspectionError> 
     let owned = path.to_owned();
     // Reads up to 64 MiB and validates every byte.
     let looked = tokio::task::spawn_blocking(move || inspect_file(&owned)).await;
-    let file = looked.map_err(|stopped| InspectError::Unreadable(std::io::Error::other(stopped)))??;
+    describe(looked.map_err(|stopped| InspectError::Unreadable(std::io::Error::other(stopped)))??).await
+}
+
+/// The same, of a file's content.
+pub(super) async fn inspect_content(bytes: Vec<u8>) -> Result<Inspection, InspectionError> {
+    let looked = tokio::task::spawn_blocking(move || inspect(bytes)).await;
+    describe(looked.map_err(|stopped| InspectError::Unreadable(std::io::Error::other(stopped)))??).await
+}
+
+async fn describe(file: Inspected) -> Result<Inspection, InspectionError> {
     let settings = SandboxSettings {
         in_flight: 1,
         memory_max: CallLimits::default().memory,

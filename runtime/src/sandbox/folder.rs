@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::supply::signature_path;
+
 /// Candidates in one folder. Each takes memory for its compiled code, so this many are a mistake.
 pub(super) const FILES_MAX: usize = 1_000;
 
@@ -21,6 +23,8 @@ pub(super) struct Fingerprint {
     inode: u64,
     modified: (i64, i64),
     changed: (i64, i64),
+    /// Of the signature beside it: one that comes later, or another, may make a refused file welcome.
+    signature: Option<(u64, i64, i64)>,
 }
 
 impl Fingerprint {
@@ -33,6 +37,9 @@ impl Fingerprint {
                 inode: found.ino(),
                 modified: (found.mtime(), found.mtime_nsec()),
                 changed: (found.ctime(), found.ctime_nsec()),
+                signature: fs::metadata(signature_path(path))
+                    .ok()
+                    .map(|found| (found.ino(), found.ctime(), found.ctime_nsec())),
             },
         )
     }

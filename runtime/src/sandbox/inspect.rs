@@ -84,6 +84,8 @@ pub struct Inspected {
     pub exports: Vec<String>,
     /// The name its toolchain gave it, if any. What counts is the name in its descriptor.
     pub name_hint: Option<String>,
+    /// What speaks against loading it, though it may be loaded: who answers for it.
+    pub warnings: Vec<String>,
 }
 
 impl fmt::Debug for Inspected {
@@ -258,7 +260,7 @@ pub fn inspect(bytes: Vec<u8>) -> Result<Inspected, InspectError> {
     let kind = kind(&exports)?;
     let contract = contract(&imports, &exports)?;
     let sha256 = FileHash(Sha256::digest(&bytes).into());
-    Ok(Inspected { bytes, sha256, kind, contract, imports, exports, name_hint })
+    Ok(Inspected { bytes, sha256, kind, contract, imports, exports, name_hint, warnings: Vec::new() })
 }
 
 const MAGIC: &[u8; 4] = b"\0asm";

@@ -6,7 +6,7 @@
 //! compiled at a time, however many are waiting.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +18,8 @@ use wasmtime::component::Component;
 use super::cache::Cache;
 use super::inspect::{FileHash, InspectError, Inspected, inspect_file};
 use super::{Plugin, PrepareError, Sandbox};
+use crate::config::PluginsConfig;
+use crate::supply::{self, Sha256, TrustError};
 
 /// Wall clock for compiling one file. The largest known plugins (Python's, 35 MiB) take about 20 s on two cores.
 const COMPILE_TIME_MAX: Duration = Duration::from_secs(120);
@@ -29,6 +31,9 @@ pub enum LoadError {
     /// It is not a plugin for this program.
     #[error(transparent)]
     Inspect(#[from] InspectError),
+    /// Nobody trusted answers for it.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The compiler refuses it.
     #[error("it cannot be compiled: {reason}")]
     Compile {
@@ -66,6 +71,7 @@ pub(super) struct Loader {
     sandbox: Arc<Sandbox>,
     cache: Option<Arc<Kept>>,
     compiler: Arc<Semaphore>,
+    plugins: Arc<PluginsConfig>,
 }
 
 /// A cache that complains once.
@@ -76,8 +82,9 @@ struct Kept {
 }
 
 impl Loader {
-    /// A loader with its cache in `cache_dir`; without one, said once, where that cannot be had.
-    pub(super) async fn open(sandbox: Arc<Sandbox>, cache_dir: PathBuf) -> Self {
+    /// A loader with its cache where `plugins` has it; without one, said once, where that cannot be had.
+    pub(super) async fn open(sandbox: Arc<Sandbox>, plugins: PluginsConfig) -> Self {
+        let cache_dir = plugins.cache_dir.clone();
         let engine = sandbox.engine().clone();
         let opened =
             tokio::task::spawn_blocking(move || Cache::open(&cache_dir, &engine).map_err(|error| sentence(&error)));
@@ -88,14 +95,19 @@ impl Loader {
                 None
             }
         };
-        Self { sandbox, cache, compiler: Arc::new(Semaphore::new(1)) }
+        Self { sandbox, cache, compiler: Arc::new(Semaphore::new(1)), plugins: Arc::new(plugins) }
     }
 
-    /// Reads, validates and hashes a file.
+    /// Reads, validates and hashes a file, and asks who answers for it.
     pub(super) async fn inspect(&self, path: &Path) -> Result<Inspected, LoadError> {
         let path = path.to_owned();
-        let inspected = tokio::task::spawn_blocking(move || inspect_file(&path)).await;
-        Ok(inspected.map_err(|_| LoadError::Host)??)
+        let plugins = Arc::clone(&self.plugins);
+        let inspected = tokio::task::spawn_blocking(move || {
+            let mut inspected = inspect_file(&path)?;
+            inspected.warnings = supply::vet(&plugins, &path, Sha256(inspected.sha256.0))?.warnings;
+            Ok(inspected)
+        });
+        inspected.await.map_err(|_| LoadError::Host)?
     }
 
     /// Makes a plugin of an inspected file.

@@ -90,7 +90,7 @@ impl Registry {
     /// Never fails: what cannot be loaded is in [`plugins`](Self::plugins) with its reason, and a channel that cannot be
     /// used says why.
     pub async fn open(sandbox: Arc<Sandbox>, settings: RegistrySettings, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let loader = Loader::open(sandbox, settings.plugins.cache_dir.clone()).await;
+        let loader = Loader::open(sandbox, settings.plugins.clone()).await;
         let bundled = settings.plugins.bundled_dir.clone().or_else(find_bundled);
         let registry = Arc::new(Self {
             current: ArcSwap::default(),

@@ -44,6 +44,8 @@ dir = "own"
 bundled_dir = "/opt/plugins"
 watch = false
 cache_dir = "cache"
+trust = "require"
+trusted_keys = ["ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="]
 [plugins.defaults]
 cpu_time = "50ms"
 memory = "32MiB"

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::tree::{Node, Scalar};
-use crate::config::{Durability, ParseSecretRefError, ParseUnitError, SecretRef, parse_duration, parse_size};
+use crate::config::{
+    Durability, ParseSecretRefError, ParseUnitError, SecretRef, Trust, TrustedKey, parse_duration, parse_size,
+};
 use crate::domain::{NameError, Priority};
 
 /// What is wrong, to be read after the key.
@@ -140,6 +142,17 @@ pub(super) fn strategy(scalar: &Scalar) -> Result<(), Complaint> {
 pub(super) fn secret(scalar: &Scalar) -> Result<SecretRef, Complaint> {
     let text = text(scalar, "a reference to a secret").map_err(|_| ParseSecretRefError.to_string())?;
     text.parse().map_err(|error: ParseSecretRefError| error.to_string())
+}
+
+pub(super) fn trust(scalar: &Scalar) -> Result<Trust, Complaint> {
+    let written = text(scalar, "`\"off\"`, `\"warn\"` or `\"require\"`")?;
+    let known = Trust::ALL.into_iter().find(|trust| trust.as_str() == written);
+    known.ok_or_else(|| format!("is `{written}`, expected `off`, `warn` or `require`"))
+}
+
+pub(super) fn trusted_keys(scalar: &Scalar) -> Result<Vec<TrustedKey>, Complaint> {
+    let key = |text: &String| text.parse::<TrustedKey>().map_err(|error| format!("has `{text}`, which {error}"));
+    list(scalar)?.iter().map(key).collect()
 }
 
 pub(super) fn list(scalar: &Scalar) -> Result<Vec<String>, Complaint> {

@@ -30,6 +30,8 @@ fn the_defaults_are_these() {
     dir = "plugins-enabled"
     watch = true
     cache_dir = "data/plugin-cache"
+    trust = "off"
+    trusted_keys = []
 
     [plugins.defaults]
     cpu_time = "200ms"

@@ -120,7 +120,7 @@ impl Rig {
             bundled_dir: Some(self.root.path().join("bundled")),
             watch: true,
             cache_dir: self.cache(),
-            defaults: CallLimits::default(),
+            ..PluginsConfig::default()
         };
         let entropy = Arc::new(Entropy::fixed(1));
         let (egress, kv) = (Egress::system(), Arc::clone(&self.kv));

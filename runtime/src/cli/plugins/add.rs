@@ -1,0 +1,87 @@
+//! `campanile plugins add`: take a plugin into the folder.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::terminal::escaped;
+use crate::cli::{Answer, Globals};
+use crate::runtime::{AddRequest, Added, RegistryLogin, add_plugin};
+use crate::telemetry::Redacted;
+
+/// Names the registry's user, and its password outright or in a file.
+const USER: &str = "CAMPANILE_REGISTRY_USER";
+const PASSWORD: &str = "CAMPANILE_REGISTRY_PASSWORD";
+const PASSWORD_FILE: &str = "CAMPANILE_REGISTRY_PASSWORD_FILE";
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// A file, a URL, or `oci://REGISTRY/NAME` with `:TAG` or `@sha256:…`
+    source: String,
+    /// Take it only if this is the file's SHA-256
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+}
+
+pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure> {
+    let Args { source, sha256 } = args;
+    if sha256.as_ref().is_some_and(|text| text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        return Err(Failure::usage("`--sha256` takes 64 hex digits"));
+    }
+    let plugins = globals.load()?.config.plugins;
+    let login = if source.starts_with("oci://") { login()? } else { None };
+    let request = AddRequest { source, sha256: sha256.map(|text| text.to_lowercase()), login };
+    let added = Box::pin(add_plugin(&plugins, &request)).await.map_err(|error| {
+        let error = anyhow::Error::new(error).context(format!("`{}` was not added", request.source));
+        Failure::new(Exit::No, error)
+    })?;
+    Ok(Answer::ok(if globals.json { to_json(&added) } else { show(&added) }))
+}
+
+fn login() -> Result<Option<RegistryLogin>, Failure> {
+    let Ok(user) = std::env::var(USER) else { return Ok(None) };
+    let password = match (std::env::var(PASSWORD), std::env::var(PASSWORD_FILE)) {
+        (Ok(password), _) => password,
+        (_, Ok(path)) => {
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                Failure::usage(format!("`{PASSWORD_FILE}` names `{path}`, which cannot be read: {error}"))
+            })?;
+            text.trim_end_matches(['\r', '\n']).to_owned()
+        }
+        _ => return Err(Failure::usage(format!("`{USER}` is set, and neither `{PASSWORD}` nor `{PASSWORD_FILE}` is"))),
+    };
+    Ok(Some(RegistryLogin { user, password: Redacted::new(password) }))
+}
+
+fn to_json(added: &Added) -> String {
+    let Added { file, entry, already, trusted, warnings } = added;
+    let value = json!({
+        "name": entry.name, "version": entry.version, "source": entry.source, "sha256": entry.sha256,
+        "digest": entry.digest, "signed_by": entry.signed_by, "trusted": trusted, "already": already,
+        "file": file.display().to_string(), "warnings": warnings,
+    });
+    format!("{value:#}\n")
+}
+
+fn show(added: &Added) -> String {
+    let Added { file, entry, already, trusted, warnings } = added;
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{key:<10}{}", escaped(value));
+    };
+    line(if *already { "already" } else { "added" }, &format!("{} {}", entry.name, entry.version));
+    line("file", &file.display().to_string());
+    line("from", &entry.source);
+    line("sha256", &entry.sha256);
+    if let Some(digest) = &entry.digest {
+        line("digest", digest);
+    }
+    let trust = if *trusted { "trusted" } else { "not looked at or not trusted" };
+    line("signed", &entry.signed_by.as_ref().map_or("no".to_owned(), |key| format!("by {key} ({trust})")));
+    for warning in warnings {
+        line("warning", warning);
+    }
+    text
+}

@@ -1,0 +1,31 @@
+//! `campanile plugins remove`: take a plugin out of the folder.
+
+use serde_json::json;
+
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::{Answer, Globals};
+use crate::domain::PluginName;
+use crate::runtime::remove_plugin;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The plugin's name
+    name: PluginName,
+}
+
+pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
+    let plugins = globals.load()?.config.plugins;
+    let name = &args.name;
+    let removed = remove_plugin(&plugins, name).map_err(|error| {
+        Failure::new(Exit::No, anyhow::Error::new(error).context(format!("plugin `{name}` was not removed")))
+    })?;
+    if !removed {
+        let message = format!("there is no plugin `{name}` in `{}`", plugins.dir.display());
+        return Err(Failure::new(Exit::Nothing, anyhow::Error::msg(message)));
+    }
+    Ok(Answer::ok(if globals.json {
+        format!("{:#}\n", json!({ "removed": name.as_str() }))
+    } else {
+        format!("removed {name}\n")
+    }))
+}

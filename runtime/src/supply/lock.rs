@@ -1,0 +1,214 @@
+//! `plugins.lock`: which file was taken in as which plugin, and from where.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Sha256;
+use super::place::write_whole;
+use crate::domain::PluginName;
+
+/// The lock's name in the plugins folder.
+pub const LOCK_FILE: &str = "plugins.lock";
+
+/// A thousand plugins, the most that a folder may have, with long names of where they come from.
+const LOCK_BYTES_MAX: u64 = 1 << 20;
+
+/// The shape of the file. Raised when an older program would misread it.
+const FORMAT: u32 = 1;
+
+const HEADER: &str = "# What `campanile plugins add` took in. Commit it beside the configuration; do not edit it.\n";
+
+/// Why there is no lock to go by.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// The operating system says no.
+    #[error("`{LOCK_FILE}` cannot be read or written")]
+    Io(#[from] io::Error),
+    /// It is no lock of this program.
+    #[error("`{LOCK_FILE}` cannot be understood: {reason}; remove it and add the plugins again, or restore it")]
+    Unreadable {
+        /// What is wrong, and where.
+        reason: String,
+    },
+}
+
+/// One plugin that was taken in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockEntry {
+    /// The plugin's name, and so its file's.
+    pub name: String,
+    /// The plugin's version.
+    pub version: String,
+    /// A path, a URL, or `oci://…`: as it was asked for.
+    pub source: String,
+    /// Of the file, in lower-case hex.
+    pub sha256: String,
+    /// Of the manifest in the registry, such as `sha256:…`: what a tag stood for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Whose signature it bore, whether trusted or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
+    /// RFC 3339, in UTC.
+    pub added_at: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    format: u32,
+    #[serde(default)]
+    plugin: Vec<LockEntry>,
+}
+
+/// The lock of one folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    entries: BTreeMap<String, LockEntry>,
+}
+
+impl Lock {
+    /// Reads the lock of a folder; an empty one where there is none. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError`] where it is there and cannot be understood.
+    pub fn read(dir: &Path) -> Result<Self, LockError> {
+        let file = match File::open(dir.join(LOCK_FILE)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut text = String::new();
+        file.take(LOCK_BYTES_MAX + 1).read_to_string(&mut text)?;
+        let unreadable = |reason: String| LockError::Unreadable { reason };
+        if text.len() as u64 > LOCK_BYTES_MAX {
+            return Err(unreadable(format!("it has more than {LOCK_BYTES_MAX} bytes")));
+        }
+        let wire: Wire = toml::from_str(&text).map_err(|error| unreadable(error.message().to_owned()))?;
+        if wire.format != FORMAT {
+            return Err(unreadable(format!("its format is {}, this program knows {FORMAT}", wire.format)));
+        }
+        Ok(Self { entries: wire.plugin.into_iter().map(|entry| (entry.name.clone(), entry)).collect() })
+    }
+
+    /// Writes the lock of a folder, ordered by name: the same entries are the same bytes. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Io`].
+    pub fn write(&self, dir: &Path) -> Result<(), LockError> {
+        let wire = Wire { format: FORMAT, plugin: self.entries.values().cloned().collect() };
+        let text = toml::to_string(&wire).map_err(|error| LockError::Unreadable { reason: error.to_string() })?;
+        Ok(write_whole(&dir.join(LOCK_FILE), format!("{HEADER}{text}").as_bytes(), 0o644)?)
+    }
+
+    /// The entry of a plugin.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&LockEntry> {
+        self.entries.get(name)
+    }
+
+    /// Takes an entry in, in place of one of the same name.
+    pub fn put(&mut self, entry: LockEntry) {
+        self.entries.insert(entry.name.clone(), entry);
+    }
+
+    /// Removes an entry; says whether it was there.
+    pub fn remove(&mut self, name: &PluginName) -> bool {
+        self.entries.remove(name.as_str()).is_some()
+    }
+
+    /// What speaks against a file: another one was taken in under its name.
+    #[must_use]
+    pub fn mismatch(&self, file: &Path, sha256: Sha256) -> Option<String> {
+        let entry = self.get(file.file_stem()?.to_str()?).filter(|entry| entry.sha256 != sha256.to_string())?;
+        let LockEntry { name, sha256: locked, source, .. } = entry;
+        Some(format!(
+            "it is not the file that `{LOCK_FILE}` has for `{name}` ({locked} from `{source}`), but {sha256}; take this \
+             one in with `campanile plugins add {}`, or the other one again with `campanile plugins add {source} \
+             --sha256 {locked}`",
+            file.display()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn entry(name: &str) -> LockEntry {
+        LockEntry {
+            name: name.to_owned(),
+            version: "1.2.0".into(),
+            source: format!("https://plugins.example.com/{name}.wasm"),
+            sha256: Sha256::of(name.as_bytes()).to_string(),
+            digest: None,
+            signed_by: None,
+            added_at: "2026-11-21T11:00:00.000Z".into(),
+        }
+    }
+
+    #[test]
+    fn a_lock_is_the_same_text_whatever_order_it_was_made_in_and_reads_back() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut lock = Lock::default();
+        lock.put(LockEntry { digest: Some("sha256:00".into()), ..entry("slack") });
+        lock.put(LockEntry { signed_by: Some("ed25519:x".into()), ..entry("acme") });
+        lock.write(dir.path()).expect("writes");
+        assert_eq!(Lock::read(dir.path()).expect("reads"), lock);
+        let text = std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("reads");
+        assert_snapshot!(text, @r#"
+        # What `campanile plugins add` took in. Commit it beside the configuration; do not edit it.
+        format = 1
+
+        [[plugin]]
+        name = "acme"
+        version = "1.2.0"
+        source = "https://plugins.example.com/acme.wasm"
+        sha256 = "822b33ad87c148a0a20a5ba7cd5ebcaa68d36a18e7aad165554903f52ca82757"
+        signed_by = "ed25519:x"
+        added_at = "2026-11-21T11:00:00.000Z"
+
+        [[plugin]]
+        name = "slack"
+        version = "1.2.0"
+        source = "https://plugins.example.com/slack.wasm"
+        sha256 = "877c3aec832cd41012590679bdb84ebe25e5ebbd71b6b81722b48b129feb76ae"
+        digest = "sha256:00"
+        added_at = "2026-11-21T11:00:00.000Z"
+        "#);
+        assert!(lock.remove(&"slack".parse().expect("a name")));
+        assert!(!lock.remove(&"slack".parse().expect("a name")));
+    }
+
+    #[test]
+    fn no_lock_is_an_empty_one_and_a_broken_one_is_said() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert_eq!(Lock::read(dir.path()).expect("none"), Lock::default());
+        for (text, part) in [("format = 2", "its format is 2"), ("plugin = 7", "cannot be understood"), ("x", "cannot")]
+        {
+            std::fs::write(dir.path().join(LOCK_FILE), text).expect("writes");
+            let told = Lock::read(dir.path()).expect_err(text).to_string();
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn another_file_under_a_locked_name_is_told() {
+        let mut lock = Lock::default();
+        lock.put(entry("acme"));
+        assert_eq!(lock.mismatch(Path::new("acme.wasm"), Sha256::of(b"acme")), None);
+        assert_eq!(lock.mismatch(Path::new("other.wasm"), Sha256::of(b"x")), None);
+        let told = lock.mismatch(Path::new("acme.wasm"), Sha256::of(b"x")).expect("another");
+        assert!(told.contains("`campanile plugins add acme.wasm`"), "{told}");
+    }
+}
