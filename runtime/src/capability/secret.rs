@@ -7,17 +7,19 @@
 //! configured anew.
 
 mod call;
+mod scrub;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::clock::Entropy;
 use crate::config::SecretRef;
 use crate::telemetry::Redacted;
 
 pub use call::CallSecrets;
+pub(crate) use scrub::{ENCODED, Scrubber, json_escaped};
 
 /// The longest secret, in bytes: a 16,384-bit RSA key in PEM has 13 KiB.
 pub const SECRET_BYTES_MAX: usize = 32 << 10;
@@ -163,9 +165,17 @@ pub struct Secret {
 }
 
 /// What one channel's plugin holds handles of. Made when the channel is configured.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ChannelSecrets {
     by_handle: HashMap<String, Secret>,
+    /// Made when the first reply comes in.
+    scrubber: OnceLock<Option<Arc<Scrubber>>>,
+}
+
+impl fmt::Debug for ChannelSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelSecrets").field("by_handle", &self.by_handle).finish_non_exhaustive()
+    }
 }
 
 impl ChannelSecrets {
@@ -179,6 +189,7 @@ impl ChannelSecrets {
     pub fn add(&mut self, secret: Secret, entropy: &Entropy) -> String {
         let handle = new_handle(entropy);
         self.by_handle.insert(handle.clone(), secret);
+        self.scrubber = OnceLock::new();
         handle
     }
 
@@ -191,6 +202,11 @@ impl ChannelSecrets {
     /// Every secret, in no order.
     pub fn all(&self) -> impl Iterator<Item = &Secret> {
         self.by_handle.values()
+    }
+
+    fn scrubber(&self) -> Option<&Arc<Scrubber>> {
+        let make = || Scrubber::new(self.by_handle.values().map(|secret| secret.value.expose())).map(Arc::new);
+        self.scrubber.get_or_init(make).as_ref()
     }
 
     /// Whether there is none.

@@ -11,12 +11,13 @@ use hyper_util::client::legacy;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::{ConnectError, Pool};
+use super::edge::Edge;
 use super::grant::HttpGrant;
 use super::redirect::{Hop, follow, is_redirect};
 use super::request::{
-    EgressLimits, HttpError, HttpReply, HttpRequest, REDIRECTS_MAX, parse_headers, parse_method, parse_url,
-    reply_headers,
+    Auth, EgressLimits, HttpError, HttpReply, HttpRequest, REDIRECTS_MAX, parse_headers, parse_method, reply_headers,
 };
+use crate::capability::secret::CallSecrets;
 
 /// The longest reason that is handed over. It is a library's sentence, cut so that no surprise gets far.
 const REASON_BYTES_MAX: usize = 200;
@@ -39,25 +40,51 @@ impl HttpGrant {
 }
 
 impl OpenHttp {
-    /// One exchange, and those that redirects ask for.
+    /// One exchange, and those that redirects ask for. Handles in it stand for `secrets`, which come back blanked out.
     ///
     /// # Errors
     ///
     /// [`HttpError`] says what went wrong and whether the provider may have acted.
-    pub async fn send(&mut self, request: HttpRequest) -> Result<HttpReply, HttpError> {
+    pub async fn send(&mut self, request: HttpRequest, secrets: &CallSecrets) -> Result<HttpReply, HttpError> {
         self.count()?;
-        let HttpRequest { method, url, headers, body, timeout, redirects } = request;
-        let url = parse_url(&url)?;
-        self.grant.permits(&url).map_err(HttpError::Denied)?;
+        let mut more = Vec::new();
+        let mut answer = self.place_and_send(request, secrets, &mut more).await;
+        for scrubber in secrets.scrubbers(&more).iter().flatten() {
+            match &mut answer {
+                Ok(reply) => {
+                    reply.headers.iter_mut().for_each(|(_, value)| scrubber.text(value));
+                    scrubber.bytes(&mut reply.body, reply.truncated);
+                }
+                Err(error) => scrubber.text(error.reason_mut()),
+            }
+        }
+        answer
+    }
+
+    /// Puts the secrets in place, which nobody gets to see any more, and sends. `more` is what else is a secret now.
+    async fn place_and_send(
+        &mut self,
+        request: HttpRequest,
+        secrets: &CallSecrets,
+        more: &mut Vec<String>,
+    ) -> Result<HttpReply, HttpError> {
+        let HttpRequest { method, url, headers, body, auth, timeout, redirects } = request;
+        let grant = Arc::clone(&self.grant);
+        let edge = Edge { secrets, clock: &*grant.clock };
+        let url = edge.url(&url)?;
+        grant.permits(&url).map_err(HttpError::Denied)?;
+        let (body, secret_body) = edge.body(body, &headers, &url)?;
         self.check_body(&body)?;
         if redirects > REDIRECTS_MAX {
             return Err(HttpError::Invalid(format!(
                 "{redirects} redirects are too many, the limit is {REDIRECTS_MAX}"
             )));
         }
-        let hop = Hop { method: parse_method(&method)?, url, headers: parse_headers(&headers)?, body };
+        let mut headers = parse_headers(&headers)?;
+        edge.headers(&mut headers, &url)?;
+        let hop = Hop { method: parse_method(&method)?, url, headers, body, secret_body };
         let (deadline, left) = self.time(timeout)?;
-        match timeout_at(deadline, self.chain(hop, redirects)).await {
+        match timeout_at(deadline, self.chain(hop, redirects, auth, &edge, more)).await {
             Ok(result) => result,
             Err(_) => Err(HttpError::Timeout(format!("no complete answer within {left:?}"))),
         }
@@ -93,17 +120,29 @@ impl OpenHttp {
         Ok((deadline, deadline - now))
     }
 
-    async fn chain(&mut self, mut hop: Hop, redirects: u32) -> Result<HttpReply, HttpError> {
+    async fn chain(
+        &mut self,
+        mut hop: Hop,
+        redirects: u32,
+        mut auth: Auth,
+        edge: &Edge<'_>,
+        more: &mut Vec<String>,
+    ) -> Result<HttpReply, HttpError> {
         let mut followed = 0;
         loop {
-            let sent = send(&self.grant.pool, &hop).await;
+            let mut last = hop.clone();
+            more.extend(edge.auth(&auth, &mut last)?);
+            let sent = send(&self.grant.pool, last).await;
             let response = sent.map_err(|error| if followed > 0 { acted(error) } else { error })?;
             let (status, headers) = (response.status(), response.headers());
             if followed == redirects || !is_redirect(status, headers) {
                 return collect(response, self.limits.response_max).await;
             }
-            follow(&mut hop, status, headers)
+            let away = follow(&mut hop, status, headers)
                 .map_err(|sentence| HttpError::Denied(format!("the redirect {sentence}")))?;
+            if away {
+                auth = Auth::None;
+            }
             self.grant.permits(&hop.url).map_err(|sentence| HttpError::Denied(format!("of a redirect: {sentence}")))?;
             self.count()?;
             followed += 1;
@@ -120,12 +159,12 @@ fn acted(error: HttpError) -> HttpError {
     }
 }
 
-async fn send(pool: &Pool, hop: &Hop) -> Result<Response<Incoming>, HttpError> {
+async fn send(pool: &Pool, hop: Hop) -> Result<Response<Incoming>, HttpError> {
     let uri = Uri::try_from(hop.url.as_str()).map_err(|_| HttpError::Invalid("the URL cannot be sent".into()))?;
-    let mut request = Request::new(Full::new(hop.body.clone()));
-    *request.method_mut() = hop.method.clone();
+    let mut request = Request::new(Full::new(hop.body));
+    *request.method_mut() = hop.method;
     *request.uri_mut() = uri;
-    *request.headers_mut() = hop.headers.clone();
+    *request.headers_mut() = hop.headers;
     pool.request(request).await.map_err(|error| judge(&error))
 }
 

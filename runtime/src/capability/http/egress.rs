@@ -10,6 +10,8 @@ use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio::net::TcpStream;
 
+use crate::clock::{Clock, SystemClock};
+
 /// TLS sessions that one grant can take up again. A channel speaks to one provider, seldom to more than a few hosts.
 const SESSIONS_MAX: usize = 16;
 
@@ -57,6 +59,7 @@ impl Dial for SystemDialler {
 pub struct Egress {
     pub(super) resolver: Arc<dyn HostResolver>,
     pub(super) dialler: Arc<dyn Dial>,
+    pub(super) clock: Arc<dyn Clock>,
     tls: Arc<ClientConfig>,
 }
 
@@ -76,7 +79,13 @@ impl Egress {
     /// The same with another resolver and another way to dial.
     #[must_use]
     pub fn new(resolver: Arc<dyn HostResolver>, dialler: Arc<dyn Dial>) -> Self {
-        Self { resolver, dialler, tls: Arc::new(tls()) }
+        Self { resolver, dialler, clock: Arc::new(SystemClock), tls: Arc::new(tls()) }
+    }
+
+    /// The same by another clock: signatures hold the time.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     /// TLS for one grant. The certificates are shared; sessions are not, or one channel could take up another's.

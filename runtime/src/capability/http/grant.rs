@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::address::{Network, ParseNetworkError, special_use};
 use super::connect::{self, Pool};
 use super::egress::Egress;
+use crate::clock::Clock;
 
 /// Hosts that one channel may be granted. A channel speaks to one provider; this bounds what is matched per request.
 const HOSTS_MAX: usize = 64;
@@ -130,6 +131,8 @@ pub struct HttpGrant {
     hosts: Vec<HostPattern>,
     networks: Arc<Vec<Network>>,
     pub(super) pool: Pool,
+    /// What time signatures are of.
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for HttpGrant {
@@ -185,7 +188,12 @@ impl HttpGrant {
         }
         let networks = Arc::new(networks);
         let pool = connect::pool(egress, Arc::clone(&networks));
-        Ok(Self { hosts, networks, pool })
+        Ok(Self { hosts, networks, pool, clock: Arc::clone(&egress.clock) })
+    }
+
+    /// Whether `url` goes to one of `patterns`.
+    pub(super) fn is_among(patterns: &[String], url: &Url) -> bool {
+        patterns.iter().any(|text| HostPattern::parse(text).is_ok_and(|host| host.matches(url)))
     }
 
     /// Whether `url` goes to a granted host and, where its host is an address, to one that may be reached.

@@ -22,6 +22,12 @@ pub(super) struct Hop {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The body holds a secret.
+    pub(super) secret_body: bool,
+}
+
+fn is_credential(name: &HeaderName) -> bool {
+    *name == AUTHORIZATION || *name == COOKIE
 }
 
 /// Whether a reply asks to be followed.
@@ -29,8 +35,8 @@ pub(super) fn is_redirect(status: StatusCode, headers: &HeaderMap) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) && headers.contains_key(LOCATION)
 }
 
-/// Turns `hop` into the request that `status` and `headers` ask for. Says whether it goes to another origin; what must
-/// not go there has to be left out by the caller, but for `Authorization` and `Cookie`.
+/// Turns `hop` into the request that `status` and `headers` ask for. Says whether it goes to another origin: secrets and
+/// credentials do not, and `auth` is not to be put on there.
 ///
 /// The error completes the sentence "the redirect …".
 pub(super) fn follow(hop: &mut Hop, status: StatusCode, headers: &HeaderMap) -> Result<bool, &'static str> {
@@ -49,13 +55,24 @@ pub(super) fn follow(hop: &mut Hop, status: StatusCode, headers: &HeaderMap) -> 
     if to_get {
         hop.method = Method::GET;
         hop.body = Bytes::new();
+        hop.secret_body = false;
         for name in OF_BODY {
             hop.headers.remove(name);
         }
     }
     if away {
-        hop.headers.remove(AUTHORIZATION);
-        hop.headers.remove(COOKIE);
+        if hop.secret_body {
+            return Err("leads a secret in the body to another origin");
+        }
+        let kept = std::mem::take(&mut hop.headers);
+        // What holds a secret is marked as sensitive. A name is told only with the first of its values.
+        let mut last = None;
+        for (name, value) in kept {
+            last = name.or(last);
+            if let Some(name) = last.as_ref().filter(|name| !value.is_sensitive() && !is_credential(name)) {
+                hop.headers.append(name.clone(), value);
+            }
+        }
     }
     hop.url = url;
     Ok(away)
@@ -73,7 +90,8 @@ mod tests {
             ("http://a.example/", "https://a.example/", true),
         ] {
             let url = Url::parse(from).unwrap();
-            let mut hop = Hop { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new() };
+            let mut hop =
+                Hop { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new(), secret_body: false };
             let headers = HeaderMap::from_iter([(LOCATION, http::HeaderValue::from_static(to))]);
             assert_eq!(follow(&mut hop, StatusCode::FOUND, &headers).is_ok(), goes, "{from} to {to}");
         }

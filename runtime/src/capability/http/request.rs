@@ -53,7 +53,83 @@ pub struct EgressLimits {
     pub response_max: u64,
 }
 
-/// A request as a plugin makes it.
+/// A stretch of a body.
+#[derive(Clone)]
+pub enum BodyPart {
+    /// Text, in which handles are replaced.
+    Text(String),
+    /// Sent as they are.
+    Bytes(Bytes),
+}
+
+impl BodyPart {
+    /// Its length as the plugin wrote it, in bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl fmt::Debug for BodyPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len())
+    }
+}
+
+/// A credential that the host puts on. Secrets are named by their handles.
+#[derive(Clone, Debug, Default)]
+pub enum Auth {
+    /// None.
+    #[default]
+    None,
+    /// `Authorization: Bearer …`
+    Bearer(String),
+    /// `Authorization: Basic …`
+    Basic {
+        /// In clear.
+        user: String,
+        /// A handle.
+        password: String,
+    },
+    /// A header.
+    Header {
+        /// Its name.
+        name: String,
+        /// A handle.
+        value: String,
+    },
+    /// A parameter in the URL's query.
+    Query {
+        /// Its name.
+        name: String,
+        /// A handle.
+        value: String,
+    },
+    /// The three headers of Standard Webhooks, over the final body.
+    StandardWebhooks {
+        /// The message's.
+        id: String,
+        /// Handles; each makes one signature.
+        keys: Vec<String>,
+    },
+    /// AWS Signature Version 4, over the final request.
+    AwsSigv4 {
+        /// Names the key; no secret.
+        access_key_id: String,
+        /// A handle.
+        secret_key: String,
+        /// A handle, of temporary credentials.
+        session_token: Option<String>,
+        /// Such as `eu-central-1`.
+        region: String,
+        /// Such as `ses`.
+        service: String,
+    },
+}
+
+/// A request as a plugin makes it: handles stand where secrets will.
 #[derive(Clone)]
 pub struct HttpRequest {
     /// A token, such as `POST`.
@@ -63,7 +139,9 @@ pub struct HttpRequest {
     /// In order; several of a name stay several.
     pub headers: Vec<(String, String)>,
     /// Empty: none.
-    pub body: Bytes,
+    pub body: Vec<BodyPart>,
+    /// Put on by the host.
+    pub auth: Auth,
     /// Never more than the call has left.
     pub timeout: Option<Duration>,
     /// How many redirects are followed, at most [`REDIRECTS_MAX`]; the one after is handed over as a reply.
@@ -77,7 +155,8 @@ impl fmt::Debug for HttpRequest {
         f.debug_struct("HttpRequest")
             .field("method", &self.method)
             .field("headers", &names)
-            .field("body_bytes", &self.body.len())
+            .field("body_bytes", &self.body.iter().map(BodyPart::len).sum::<usize>())
+            .field("auth", &self.auth)
             .field("timeout", &self.timeout)
             .field("redirects", &self.redirects)
             .finish_non_exhaustive()
@@ -131,6 +210,20 @@ pub enum HttpError {
     /// No answer in time. The provider may have acted.
     #[error("timed out: {0}")]
     Timeout(String),
+}
+
+impl HttpError {
+    /// Its sentence.
+    pub(super) fn reason_mut(&mut self) -> &mut String {
+        match self {
+            Self::Denied(reason)
+            | Self::Invalid(reason)
+            | Self::Exhausted(reason)
+            | Self::Unreachable(reason)
+            | Self::Interrupted(reason)
+            | Self::Timeout(reason) => reason,
+        }
+    }
 }
 
 pub(super) fn parse_method(text: &str) -> Result<Method, HttpError> {

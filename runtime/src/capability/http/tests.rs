@@ -4,4 +4,5 @@ mod exchange;
 mod isolation;
 mod redirects;
 mod rig;
+mod secrets;
 mod spellings;

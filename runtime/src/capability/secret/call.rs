@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{ChannelSecrets, Secret, new_handle};
+use super::{ChannelSecrets, Scrubber, Secret, new_handle};
 use crate::clock::Entropy;
 
 /// What the handles stand for that a guest holds during one call. Gone with the call.
@@ -32,6 +32,14 @@ impl CallSecrets {
         let handle = new_handle(entropy);
         self.made.insert(handle.clone(), secret);
         handle
+    }
+
+    /// What blanks out the secrets in replies: what was made in this call together with `more`, and
+    /// those of the channel, found by what is made once for all its calls.
+    pub(crate) fn scrubbers(&self, more: &[String]) -> [Option<Arc<Scrubber>>; 2] {
+        let made = self.made.values().map(|secret| secret.value.expose()).chain(more.iter().map(String::as_str));
+        // The longer first: what was made may hold a secret of the channel.
+        [Scrubber::new(made).map(Arc::new), self.channel.scrubber().cloned()]
     }
 
     /// Every secret, in no order.

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use wasmtime::component::HasData;
 
-use crate::capability::http::{HttpError, HttpReply, HttpRequest};
+use crate::capability::http::{self, BodyPart, HttpError, HttpReply, HttpRequest};
 use crate::telemetry::EgressResult;
 
 use super::super::bindings::campanile::plugin::http::{Auth, Error, Host, Request, Response};
@@ -67,12 +66,16 @@ impl Host for HttpState {
             return Err(HttpEnd::Guest(Error::Denied("http is not granted to this call".to_owned())));
         };
         let open = self.open.get_or_insert_with(|| grant.open(self.limits, self.deadline));
-        if !matches!(request.auth, Auth::None) || request.redirects > 0 {
-            return Err(HttpEnd::Guest(Error::Invalid("`auth` and `redirects` are not there yet".to_owned())));
-        }
+        let request = match to_request(request) {
+            Ok(request) => request,
+            Err(error) => {
+                self.count(EgressResult::Invalid);
+                return Err(HttpEnd::Guest(error));
+            }
+        };
         // Not reset when the future is dropped: that is how a deadline learns where it struck.
         self.waiting = true;
-        let answer = open.send(to_request(request)).await;
+        let answer = open.send(request, &self.secrets).await;
         self.waiting = false;
         self.count(answer.as_ref().map_or_else(result_of, |_| EgressResult::Answered));
         answer.map(to_response).map_err(|error| match error {
@@ -90,15 +93,16 @@ impl Host for HttpState {
     }
 }
 
-fn to_request(request: Request) -> HttpRequest {
-    HttpRequest {
+fn to_request(request: Request) -> Result<HttpRequest, Error> {
+    Ok(HttpRequest {
         method: request.method,
         url: request.url,
         headers: request.headers,
-        body: join(request.body),
+        body: request.body.into_iter().map(to_part).collect::<Result<_, _>>()?,
+        auth: to_auth(request.auth),
         timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
-        redirects: 0,
-    }
+        redirects: request.redirects.into(),
+    })
 }
 
 fn piece_bytes(piece: &types::Piece) -> u64 {
@@ -110,20 +114,32 @@ fn piece_bytes(piece: &types::Piece) -> u64 {
     }
 }
 
-fn join(pieces: Vec<types::Piece>) -> Bytes {
-    let owned = |piece: types::Piece| match piece {
-        types::Piece::Text(text) => text.into_bytes(),
-        types::Piece::Bytes(bytes) => bytes,
-        types::Piece::Attachment(_) => Vec::new(),
-    };
-    // One piece is the usual case and needs no copy.
-    let mut pieces = pieces.into_iter().map(owned);
-    let Some(first) = pieces.next() else { return Bytes::new() };
-    let Some(second) = pieces.next() else { return first.into() };
-    let mut body = BytesMut::from(first.as_slice());
-    body.extend_from_slice(&second);
-    pieces.for_each(|piece| body.extend_from_slice(&piece));
-    body.freeze()
+fn to_part(piece: types::Piece) -> Result<BodyPart, Error> {
+    match piece {
+        types::Piece::Text(text) => Ok(BodyPart::Text(text)),
+        types::Piece::Bytes(bytes) => Ok(BodyPart::Bytes(bytes.into())),
+        types::Piece::Attachment(placed) => {
+            Err(Error::Invalid(format!("the call has no attachment {}; it has none at all", placed.id)))
+        }
+    }
+}
+
+fn to_auth(auth: Auth) -> http::Auth {
+    match auth {
+        Auth::None => http::Auth::None,
+        Auth::Bearer(token) => http::Auth::Bearer(token),
+        Auth::Basic(basic) => http::Auth::Basic { user: basic.user, password: basic.password },
+        Auth::Header(named) => http::Auth::Header { name: named.name, value: named.value },
+        Auth::Query(named) => http::Auth::Query { name: named.name, value: named.value },
+        Auth::StandardWebhooks(signature) => http::Auth::StandardWebhooks { id: signature.id, keys: signature.keys },
+        Auth::AwsSigv4(aws) => http::Auth::AwsSigv4 {
+            access_key_id: aws.access_key_id,
+            secret_key: aws.secret_key,
+            session_token: aws.session_token,
+            region: aws.region,
+            service: aws.service,
+        },
+    }
 }
 
 fn to_response(reply: HttpReply) -> Response {

@@ -6,15 +6,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{any, get};
 use bytes::Bytes;
-use tokio::time::Instant;
 
-use super::rig::{grant, open, post, serve};
-use crate::capability::http::{Egress, EgressLimits, HttpError, HttpGrant, HttpRequest, OpenHttp};
+use super::rig::{Plain, grant, open, open_with, post, serve};
+use crate::capability::http::{BodyPart, Egress, EgressLimits, HttpError, HttpGrant, HttpRequest};
 
 const SMALL: EgressLimits = EgressLimits { calls: 2, request_max: 1_000, response_max: 10 };
 
-fn small(grant: &Arc<HttpGrant>) -> OpenHttp {
-    grant.open(SMALL, Instant::now() + Duration::from_secs(20))
+fn small(grant: &Arc<HttpGrant>) -> Plain {
+    open_with(grant, SMALL, Duration::from_secs(20))
 }
 
 async fn url_of(router: Router) -> String {
@@ -63,7 +62,7 @@ async fn a_silent_server_costs_no_more_than_the_time_that_is_left() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let grant = grant(&url, &["127.0.0.1/32"], &Egress::system());
-    let mut http = grant.open(SMALL, Instant::now() + Duration::from_millis(50));
+    let mut http = open_with(&grant, SMALL, Duration::from_millis(50));
     assert!(matches!(http.send(post(&url, "")).await, Err(HttpError::Timeout(_))));
     assert!(matches!(http.send(post(&url, "")).await, Err(HttpError::Timeout(_))), "no time is left");
 }
@@ -79,7 +78,7 @@ async fn a_bad_request_is_invalid_and_its_url_is_not_repeated() {
         post("http://user:canary@127.0.0.1:1/", ""),
         HttpRequest { method: "BAD METHOD".into(), ..base.clone() },
         HttpRequest { method: "CONNECT".into(), ..base.clone() },
-        HttpRequest { body: Bytes::from(vec![0; 1_001]), ..base.clone() },
+        HttpRequest { body: vec![BodyPart::Bytes(Bytes::from(vec![0; 1_001]))], ..base.clone() },
         header("Host", "elsewhere"),
         header("content-length", "1"),
         header("x\r\ny", "1"),

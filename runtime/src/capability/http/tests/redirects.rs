@@ -7,9 +7,8 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::any;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::time::Instant;
 
-use super::rig::{LIMITS, Names, Recorder, grants, open, post, serve};
+use super::rig::{LIMITS, Names, Recorder, grants, open, open_with, post, serve};
 use crate::capability::http::{Egress, EgressLimits, HttpError, HttpGrant, HttpReply, HttpRequest, REDIRECTS_MAX};
 
 const HOME: &str = "http://home.example/";
@@ -138,7 +137,7 @@ async fn each_hop_counts_as_a_call_and_five_are_the_most() {
     let place = place().await;
     let twice = to(302, &to(302, "/there"));
     let limits = EgressLimits { calls: 2, ..LIMITS };
-    let mut http = place.grant.open(limits, Instant::now() + std::time::Duration::from_secs(20));
+    let mut http = open_with(&place.grant, limits, std::time::Duration::from_secs(20));
     assert!(matches!(http.send(request(&twice, 5)).await, Err(HttpError::Exhausted(_))));
     let reply = open(&place.grant).send(request(&twice, 1)).await.unwrap();
     assert_eq!(reply.status, 302, "the second is handed over");

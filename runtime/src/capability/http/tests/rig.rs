@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use bytes::Bytes;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::capability::http::{
-    Asked, Dial, Egress, EgressLimits, HostResolver, HttpGrant, HttpRequest, OpenHttp, SystemDialler,
+    Asked, Auth, BodyPart, Dial, Egress, EgressLimits, HostResolver, HttpError, HttpGrant, HttpReply, HttpRequest,
+    OpenHttp, SystemDialler,
 };
+use crate::capability::secret::CallSecrets;
 
 pub(super) const LIMITS: EgressLimits = EgressLimits { calls: 8, request_max: 1_000, response_max: 1_000 };
 
@@ -99,8 +100,21 @@ pub(super) fn grants(url: &str, hosts: &[&str], networks: &[&str], egress: &Egre
     Arc::new(HttpGrant::check(&asked, &config, &owned(hosts), &owned(networks), egress).unwrap())
 }
 
-pub(super) fn open(grant: &Arc<HttpGrant>) -> OpenHttp {
-    grant.open(LIMITS, Instant::now() + Duration::from_secs(20))
+/// HTTP of a call that has no secrets.
+pub(super) struct Plain(OpenHttp);
+
+impl Plain {
+    pub(super) async fn send(&mut self, request: HttpRequest) -> Result<HttpReply, HttpError> {
+        self.0.send(request, &CallSecrets::default()).await
+    }
+}
+
+pub(super) fn open(grant: &Arc<HttpGrant>) -> Plain {
+    open_with(grant, LIMITS, Duration::from_secs(20))
+}
+
+pub(super) fn open_with(grant: &Arc<HttpGrant>, limits: EgressLimits, left: Duration) -> Plain {
+    Plain(grant.open(limits, Instant::now() + left))
 }
 
 pub(super) fn post(url: &str, body: &'static str) -> HttpRequest {
@@ -108,7 +122,8 @@ pub(super) fn post(url: &str, body: &'static str) -> HttpRequest {
         method: "POST".into(),
         url: url.into(),
         headers: vec![],
-        body: Bytes::from(body),
+        body: vec![BodyPart::Text(body.into())],
+        auth: Auth::None,
         timeout: None,
         redirects: 0,
     }
