@@ -109,7 +109,7 @@ pub fn write<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<u64, Error> 
 ///
 /// # Errors
 ///
-/// [`Error::Conflict`] where others were faster 16 times; else as [`read`] and [`write`].
+/// [`Error::Conflict`] where others were faster 16 times; else as [`read`] and [`write()`].
 pub fn update<T>(key: &str, mut change: impl FnMut(&mut T)) -> Result<T, Error>
 where
     T: Default + Serialize + DeserializeOwned,
