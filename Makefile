@@ -35,7 +35,7 @@ space := $(subst ,, )
 
 STEP := .ci/step
 
-.PHONY: help setup setup-test examples guests build demo test test-core quick fmt-check clippy clippy-guests doc unit deny clean
+.PHONY: help setup setup-test examples contract-docs contract-sample guests build demo test test-core quick fmt-check clippy clippy-guests doc unit deny clean
 
 help: ## Lists what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -120,6 +120,18 @@ unit: guests
 	@$(STEP) program cargo build --locked --workspace --bins --tests
 	@$(STEP) embed $(TARGET)/debug/embed $(GUESTS)
 	@$(STEP) tests $(RUN_TESTS) --workspace $(if $(filter core,$(FILTER)),$(LEAVE_OUT))
+
+contract-docs: ## Writes wit/CONTRACT.md anew from the contract
+	@CAMPANILE_BLESS=1 cargo test --locked --workspace --test it -- contract::
+
+# Once for each version, when it is frozen: its text, and a plugin that uses everything of it.
+VERSION := $(shell sed -n 's/^package campanile:plugin@\(.*\);/\1/p' wit/worlds.wit)
+FROZEN := tests/contract/$(VERSION)
+contract-sample: guests ## Freezes the contract: keeps its text and its sample plugin in tests/contract
+	@test ! -e $(FROZEN).wasm || { echo "error: contract $(VERSION) is frozen, its plugin is never built again; a new contract needs a new version in wit/worlds.wit" >&2; exit 2; }
+	@cat wit/worlds.wit $(filter-out wit/worlds.wit,$(sort $(CONTRACT))) > $(FROZEN).wit
+	@cp $(GUESTS)/sample.wasm $(FROZEN).wasm
+	@echo "kept $(FROZEN).wit and $(FROZEN).wasm; commit both, and say so in wit/README.md"
 
 deny: ## Licences, bans and sources of all dependencies; needs cargo-deny
 	@command -v cargo-deny >/dev/null || { echo "error: run: cargo install --locked cargo-deny" >&2; exit 2; }
