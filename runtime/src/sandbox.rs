@@ -15,6 +15,7 @@
 mod bindings;
 mod cache;
 mod channel;
+mod contract;
 mod convert;
 mod descriptor;
 mod ends;
@@ -43,18 +44,16 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 pub use channel::{ConfigProblem, Health, PreparedChannel};
+pub use contract::{CONTRACT_VERSION, ContractLine, Offered};
 pub use descriptor::{
     ChannelDescriptor, Descriptor, EngineDescriptor, Length, LengthUnit, Need, Rate, Role, SecretKey,
 };
 pub use ends::CallEnd;
 pub use grants::{Granted, Grants, NotGranted};
-pub use inspect::{
-    CONTRACT_VERSION, FILE_BYTES_MAX, FileHash, InspectError, Inspected, PluginKind, inspect, inspect_file,
-    name_of_file,
-};
+pub use inspect::{FILE_BYTES_MAX, FileHash, InspectError, Inspected, PluginKind, inspect, inspect_file, name_of_file};
 pub use loader::LoadError;
 pub use output::{ConsoleSink, Stdout};
-pub use plugin::{Plugin, PrepareError};
+pub use plugin::{Mismatch, Plugin, PrepareError};
 pub use registry::{ChannelStatus, PluginSource, PluginState, PluginStatus, Registry, RegistrySettings};
 pub use watch::{RESCAN, Watch};
 

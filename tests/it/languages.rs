@@ -70,7 +70,11 @@ async fn channels_in_javascript_and_python_deliver() {
     for name in ["discord", "ntfy"] {
         let dropped = server.dir().join("plugins-enabled").join(name).with_extension("wasm");
         fs::copy(example(name), dropped).expect("the folder is there");
-        until_listed_within(COMPILED_LIMIT, &api, name, |listed| listed["state"] == "serving").await;
+        let serves = |listed: &Value| {
+            assert_ne!(listed["state"], "refused", "{listed:#}");
+            listed["state"] == "serving"
+        };
+        until_listed_within(COMPILED_LIMIT, &api, name, serves).await;
     }
     a_refusal_for_now_is_tried_again_and_the_provider_gets_what_was_written(&api, &discord, &ntfy).await;
     as_many_calls_as_there_are_slots_wait_for_their_provider_at_once(&api, &slow).await;

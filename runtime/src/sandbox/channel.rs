@@ -13,6 +13,7 @@ use super::bindings::exports::campanile::plugin::{channel, configure, health, su
 use super::convert::{self, Letter};
 use super::grants::Grants;
 use super::invoke::Export;
+use super::plugin::{CHANNEL, Mismatch};
 use super::state::CallState;
 
 /// A configured instance of a channel plugin, ready to be called.
@@ -57,35 +58,60 @@ pub(super) struct ChannelExports {
     pub(super) health: Option<health::GuestIndices>,
 }
 
+const CONFIGURE: &str = "campanile:plugin/configure@0.1.0";
+const SUPPORTS: &str = "campanile:plugin/supports@0.1.0";
+const HEALTH: &str = "campanile:plugin/health@0.1.0";
+
 impl ChannelExports {
-    pub(super) fn find(pre: &InstancePre<CallState>) -> Option<Self> {
-        Some(Self {
-            channel: channel::GuestIndices::new(pre).ok()?,
-            configure: configure::GuestIndices::new(pre).ok(),
-            supports: supports::GuestIndices::new(pre).ok(),
-            health: health::GuestIndices::new(pre).ok(),
+    pub(super) fn find(pre: &InstancePre<CallState>) -> Result<Self, Mismatch> {
+        Ok(Self {
+            channel: channel::GuestIndices::new(pre).map_err(|error| Mismatch::new(CHANNEL, &error))?,
+            configure: optional(pre, CONFIGURE, configure::GuestIndices::new)?,
+            supports: optional(pre, SUPPORTS, supports::GuestIndices::new)?,
+            health: optional(pre, HEALTH, health::GuestIndices::new)?,
         })
     }
 }
 
-/// `describe`, after a look at the types of all other exports.
+/// An export that need not be there. If it is, it has to be the contract's.
+fn optional<T>(
+    pre: &InstancePre<CallState>,
+    interface: &'static str,
+    find: impl FnOnce(&InstancePre<CallState>) -> wasmtime::Result<T>,
+) -> Result<Option<T>, Mismatch> {
+    if pre.component().get_export_index(None, interface).is_none() {
+        return Ok(None);
+    }
+    find(pre).map(Some).map_err(|error| Mismatch::new(interface, &error))
+}
+
+/// `describe`, after a look at the types of all exports.
 pub(super) struct Describe<'a>(pub(super) &'a ChannelExports);
 
 impl Export for Describe<'_> {
-    type Answer = channel::Descriptor;
+    type Answer = Result<channel::Descriptor, Mismatch>;
 
     async fn call(self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Self::Answer> {
+        match self.check(store, instance) {
+            Ok(channel) => channel.call_describe(store).await.map(Ok),
+            Err(mismatch) => Ok(Err(mismatch)),
+        }
+    }
+}
+
+impl Describe<'_> {
+    fn check(&self, store: &mut Store<CallState>, instance: &Instance) -> Result<channel::Guest, Mismatch> {
         let exports = self.0;
         if let Some(configure) = &exports.configure {
-            configure.load(&mut *store, instance)?;
+            configure.load(&mut *store, instance).map_err(|error| Mismatch::new(CONFIGURE, &error))?;
         }
         if let Some(supports) = &exports.supports {
-            supports.load(&mut *store, instance)?;
+            supports.load(&mut *store, instance).map_err(|error| Mismatch::new(SUPPORTS, &error))?;
         }
         if let Some(health) = &exports.health {
-            health.load(&mut *store, instance)?;
+            health.load(&mut *store, instance).map_err(|error| Mismatch::new(HEALTH, &error))?;
         }
-        exports.channel.load(&mut *store, instance)?.call_describe(store).await
+        exports.channel.load(store, instance).map_err(|error| Mismatch::new(CHANNEL, &error))
     }
 }
 

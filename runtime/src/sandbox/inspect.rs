@@ -13,16 +13,12 @@ use wasmparser::{KnownCustom, Parser, Payload, Validator};
 
 use crate::domain::PluginName;
 
+use super::contract::{self, CONTRACT_VERSION, ContractLine, Offered, of_contract};
+
 /// The largest plugin file, in bytes. The largest known toolchain (Python's) makes components of about 35 MiB.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// The contract that this program speaks: the version of `wit/`.
-pub const CONTRACT_VERSION: semver::Version = semver::Version::new(0, 1, 0);
-
-/// How every name of the contract starts.
-const CONTRACT: &str = "campanile:plugin/";
-
-/// Exports named in a refusal. A foreign component may have thousands.
+/// Names in a refusal. A foreign component may have thousands of exports.
 const EXPORTS_NAMED: usize = 5;
 
 /// What a plugin is.
@@ -155,7 +151,7 @@ pub enum InspectError {
     #[error(
         "it is a component of another world: it exports {}, but neither `campanile:plugin/channel@{offered}` nor \
          `campanile:plugin/template-engine@{offered}`",
-        named(.exports)
+        first(.exports)
     )]
     OtherWorld {
         /// What it exports.
@@ -166,29 +162,65 @@ pub enum InspectError {
     /// A plugin is one thing.
     #[error("it exports a channel and a template engine: make two plugins of it")]
     TwoKinds,
+    /// Parts of it were made for contracts that do not fit together.
+    #[error("it is built against several contracts ({}): build all of it against one", quoted(.named))]
+    SeveralContracts {
+        /// A name from each.
+        named: Vec<String>,
+    },
     /// Made for a later program.
-    #[error("it needs version {needed} of the contract, this program offers {offered}: update the program")]
+    #[error(
+        "it needs contract {needed}, this program offers {offered}: update campanile, or build the plugin with an SDK \
+         for {build_for}"
+    )]
     NewerContract {
         /// What the file names.
         needed: semver::Version,
         /// What there is.
         offered: semver::Version,
+        /// What to build it for.
+        build_for: ContractLine,
     },
     /// Made for an earlier program.
-    #[error("it was made for version {needed} of the contract, this program offers {offered}: rebuild the plugin")]
+    #[error(
+        "it was made for contract {needed}, this program offers {offered}: build the plugin with an SDK for {build_for}"
+    )]
     OlderContract {
         /// What the file names.
         needed: semver::Version,
         /// What there is.
         offered: semver::Version,
+        /// What to build it for.
+        build_for: ContractLine,
+    },
+    /// It imports what no host interface is.
+    #[error(
+        "it imports {}{}, which this program does not offer{}; a plugin may import {offered}",
+        quoted(.unknown),
+        if *.more > 0 { format!(" and {more} more") } else { String::new() },
+        if *.later { ": update campanile, or build the plugin for its contract" } else { "" }
+    )]
+    UnknownImports {
+        /// Their names, at most 16.
+        unknown: Vec<String>,
+        /// How many more there are.
+        more: usize,
+        /// What it may import.
+        offered: Offered,
+        /// Some are of a later patch of the contract.
+        later: bool,
     },
 }
 
-fn named(exports: &[String]) -> String {
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn first(exports: &[String]) -> String {
     if exports.is_empty() {
         return "nothing".to_owned();
     }
-    let mut text = exports.iter().take(EXPORTS_NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let mut text = quoted(&exports[..exports.len().min(EXPORTS_NAMED)]);
     if let Some(more) = exports.len().checked_sub(EXPORTS_NAMED).filter(|more| *more > 0) {
         text.push_str(&format!(" and {more} more"));
     }
@@ -258,7 +290,7 @@ pub fn inspect(bytes: Vec<u8>) -> Result<Inspected, InspectError> {
     Validator::new().validate_all(&bytes).map_err(invalid)?;
     let Outline { imports, exports, name_hint } = outline(&bytes).map_err(invalid)?;
     let kind = kind(&exports)?;
-    let contract = contract(&imports, &exports)?;
+    let contract = contract::judge(&imports, &exports)?;
     let sha256 = FileHash(Sha256::digest(&bytes).into());
     Ok(Inspected { bytes, sha256, kind, contract, imports, exports, name_hint, warnings: Vec::new() })
 }
@@ -369,12 +401,6 @@ fn outline(bytes: &[u8]) -> wasmparser::Result<Outline> {
     Ok(outline)
 }
 
-/// The interface and version of a name of the contract.
-fn of_contract(name: &str) -> Option<(&str, semver::Version)> {
-    let (interface, version) = name.strip_prefix(CONTRACT)?.split_once('@')?;
-    Some((interface, semver::Version::parse(version).ok()?))
-}
-
 fn kind(exports: &[String]) -> Result<PluginKind, InspectError> {
     let exports_one = |wanted| exports.iter().filter_map(|name| of_contract(name)).any(|(name, _)| name == wanted);
     match (exports_one("channel"), exports_one("template-engine")) {
@@ -383,24 +409,6 @@ fn kind(exports: &[String]) -> Result<PluginKind, InspectError> {
         (true, true) => Err(InspectError::TwoKinds),
         (false, false) => Err(InspectError::OtherWorld { exports: exports.to_vec(), offered: CONTRACT_VERSION }),
     }
-}
-
-/// The newest version named, if this program can serve it: not newer than its own, and not from before the last break.
-fn contract(imports: &[String], exports: &[String]) -> Result<semver::Version, InspectError> {
-    let versions = || imports.iter().chain(exports).filter_map(|name| of_contract(name)).map(|(_, version)| version);
-    let newest = versions().max().unwrap_or(CONTRACT_VERSION);
-    let oldest = versions().min().unwrap_or(CONTRACT_VERSION);
-    let offered = CONTRACT_VERSION;
-    if newest > offered {
-        return Err(InspectError::NewerContract { needed: newest, offered });
-    }
-    // Before 1.0 the second number breaks, from then on the first.
-    let broken = (oldest.major, if offered.major == 0 { oldest.minor } else { 0 })
-        < (offered.major, if offered.major == 0 { offered.minor } else { 0 });
-    if broken {
-        return Err(InspectError::OlderContract { needed: oldest, offered });
-    }
-    Ok(newest)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::domain::{AttemptEnd, Interruption, Timestamp};
 
 use super::Sandbox;
 use super::channel::{self, ChannelExports, ConfigProblem, Health, PreparedChannel};
+use super::contract::CONTRACT_VERSION;
 use super::convert::{Letter, REASON_MAX, bounded};
 use super::descriptor::{self, ChannelDescriptor, Descriptor, Role};
 use super::ends::CallEnd;
@@ -21,8 +22,8 @@ use super::state::{CallState, Subject};
 use super::template::{self, EngineExports};
 
 /// The interface that makes a component a channel, and the one that makes it a template engine.
-const CHANNEL: &str = "campanile:plugin/channel@0.1.0";
-const TEMPLATE_ENGINE: &str = "campanile:plugin/template-engine@0.1.0";
+pub(super) const CHANNEL: &str = "campanile:plugin/channel@0.1.0";
+pub(super) const TEMPLATE_ENGINE: &str = "campanile:plugin/template-engine@0.1.0";
 
 /// Exports named when a component has neither.
 const FOUND_MAX: usize = 8;
@@ -63,8 +64,10 @@ pub enum PrepareError {
         /// What.
         reason: String,
     },
-    /// It was called to describe itself, and gave no answer; also where its exports have other types than the
-    /// contract's.
+    /// It exports what the contract names, with other functions or types.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// It was called to describe itself, and gave no answer.
     #[error("it does not describe itself: {0}")]
     Describe(CallEnd),
     /// What it says of itself is not usable.
@@ -73,6 +76,24 @@ pub enum PrepareError {
         /// All of them; never empty.
         problems: Vec<String>,
     },
+}
+
+/// An export that has the name of one of the contract's, and is not it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its `{interface}` is not that of contract {CONTRACT_VERSION}: {reason}; build it against the files of that contract"
+)]
+pub struct Mismatch {
+    /// The interface.
+    pub interface: &'static str,
+    /// Where they differ.
+    pub reason: String,
+}
+
+impl Mismatch {
+    pub(super) fn new(interface: &'static str, error: &wasmtime::Error) -> Self {
+        Self { interface, reason: bounded(&format!("{error:#}"), REASON_MAX) }
+    }
 }
 
 fn listed(found: &[String]) -> String {
@@ -124,32 +145,26 @@ impl Sandbox {
     ) -> Result<Plugin, PrepareError> {
         let is_channel = component.get_export_index(None, CHANNEL).is_some();
         let is_engine = component.get_export_index(None, TEMPLATE_ENGINE).is_some();
-        let wrong_world = || PrepareError::WrongWorld {
-            found: component
-                .component_type()
-                .exports(&self.engine)
-                .map(|(name, _)| bounded(name, 128))
-                .take(FOUND_MAX)
-                .collect(),
-        };
         if is_channel && is_engine {
             return Err(PrepareError::BothWorlds);
         }
         if !is_channel && !is_engine {
-            return Err(wrong_world());
+            let exports = component.component_type();
+            let found = exports.exports(&self.engine).map(|(name, _)| bounded(name, 128)).take(FOUND_MAX).collect();
+            return Err(PrepareError::WrongWorld { found });
         }
         let pre = self
             .linker
             .instantiate_pre(component)
             .map_err(|error| PrepareError::Import { reason: bounded(&format!("{error:#}"), REASON_MAX) })?;
         let (exports, descriptor) = if is_channel {
-            let exports = ChannelExports::find(&pre).ok_or_else(wrong_world)?;
-            let given = self.describe(&pre, channel::Describe(&exports)).await?;
+            let exports = ChannelExports::find(&pre)?;
+            let given = self.describe(&pre, channel::Describe(&exports)).await??;
             let descriptor = descriptor::of_channel(given, exports.supports.is_some());
             (Exports::Channel(exports), descriptor)
         } else {
-            let exports = EngineExports::find(&pre).ok_or_else(wrong_world)?;
-            let given = self.describe(&pre, template::Describe(&exports)).await?;
+            let exports = EngineExports::find(&pre)?;
+            let given = self.describe(&pre, template::Describe(&exports)).await??;
             (Exports::TemplateEngine(exports), descriptor::of_engine(given))
         };
         let descriptor = descriptor.map_err(|problems| PrepareError::Descriptor { problems })?;

@@ -9,14 +9,15 @@ use super::bindings::campanile::plugin::types::PartParam;
 use super::bindings::exports::campanile::plugin::template_engine::{self, GuestIndices, Options, Template};
 use super::convert;
 use super::invoke::Export;
+use super::plugin::{Mismatch, TEMPLATE_ENGINE};
 use super::state::CallState;
 
 /// Where an engine's exports are.
 pub(super) struct EngineExports(pub(super) GuestIndices);
 
 impl EngineExports {
-    pub(super) fn find(pre: &InstancePre<CallState>) -> Option<Self> {
-        GuestIndices::new(pre).ok().map(Self)
+    pub(super) fn find(pre: &InstancePre<CallState>) -> Result<Self, Mismatch> {
+        GuestIndices::new(pre).map(Self).map_err(|error| Mismatch::new(TEMPLATE_ENGINE, &error))
     }
 }
 
@@ -24,10 +25,13 @@ impl EngineExports {
 pub(super) struct Describe<'a>(pub(super) &'a EngineExports);
 
 impl Export for Describe<'_> {
-    type Answer = template_engine::Descriptor;
+    type Answer = Result<template_engine::Descriptor, Mismatch>;
 
     async fn call(self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Self::Answer> {
-        self.0.0.load(&mut *store, instance)?.call_describe(store).await
+        match self.0.0.load(&mut *store, instance) {
+            Ok(engine) => engine.call_describe(store).await.map(Ok),
+            Err(error) => Ok(Err(Mismatch::new(TEMPLATE_ENGINE, &error))),
+        }
     }
 }
 

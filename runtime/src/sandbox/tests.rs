@@ -1,5 +1,6 @@
 //! The sandbox with real guests in it. They are built by `make guests`.
 
+mod contract;
 mod ends;
 mod exports;
 mod isolation;

@@ -61,8 +61,14 @@ fn every_other_file_is_refused_with_its_reason() {
         refusal(&component(&[], &["wasi:cli/run@0.2.6", "acme:notify/send"])),
         refusal(&component(&[], &[CHANNEL, "campanile:plugin/template-engine@0.1.0"])),
         refusal(&component(&[], &["campanile:plugin/channel@0.2.0"])),
-        refusal(&component(&["campanile:plugin/kv@0.1.3"], &[CHANNEL])),
+        refusal(&component(&[], &["campanile:plugin/channel@1.0.0"])),
         refusal(&component(&[], &["campanile:plugin/channel@0.0.9"])),
+        refusal(&component(&["campanile:plugin/http@0.2.0", "campanile:plugin/kv@0.1.3"], &[CHANNEL])),
+        refusal(&component(
+            &[HTTP, "wasi:nn/graph@0.2.0", "wasi:cli/stdin@0.3.0", "campanile:plugin/foo@0.1.0"],
+            &[CHANNEL],
+        )),
+        refusal(&component(&["campanile:plugin/fax@0.1.3"], &["campanile:plugin/channel@0.1.3"])),
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r"
     the file is empty
@@ -78,10 +84,21 @@ fn every_other_file_is_refused_with_its_reason() {
     it is a component of another world: it exports nothing, but neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`
     it is a component of another world: it exports `wasi:cli/run@0.2.6`, `acme:notify/send`, but neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`
     it exports a channel and a template engine: make two plugins of it
-    it needs version 0.2.0 of the contract, this program offers 0.1.0: update the program
-    it needs version 0.1.3 of the contract, this program offers 0.1.0: update the program
-    it was made for version 0.0.9 of the contract, this program offers 0.1.0: rebuild the plugin
+    it needs contract 0.2.0, this program offers 0.1.0: update campanile, or build the plugin with an SDK for 0.1
+    it needs contract 1.0.0, this program offers 0.1.0: update campanile, or build the plugin with an SDK for 0.1
+    it was made for contract 0.0.9, this program offers 0.1.0: build the plugin with an SDK for 0.1
+    it is built against several contracts (`campanile:plugin/kv@0.1.3`, `campanile:plugin/http@0.2.0`): build all of it against one
+    it imports `wasi:nn/graph@0.2.0`, `wasi:cli/stdin@0.3.0`, `campanile:plugin/foo@0.1.0`, which this program does not offer; a plugin may import of `campanile:plugin@0.1.0` types, http, sign, cache, kv, log; of WASI 0.2 cli, clocks, filesystem, http, io, random, sockets
+    it imports `campanile:plugin/fax@0.1.3`, which this program does not offer: update campanile, or build the plugin for its contract; a plugin may import of `campanile:plugin@0.1.0` types, http, sign, cache, kv, log; of WASI 0.2 cli, clocks, filesystem, http, io, random, sockets
     ");
+}
+
+#[test]
+fn a_later_patch_of_the_contract_is_served_as_long_as_it_imports_nothing_new() {
+    let imports = ["campanile:plugin/types@0.1.0", "campanile:plugin/http@0.1.3", "wasi:io/poll@0.2.9"];
+    let later = component(&imports, &["campanile:plugin/channel@0.1.3", "campanile:plugin/batch@0.1.3"]);
+    let inspected = inspect(later).expect("nothing of it is missing here");
+    assert_eq!(inspected.contract, semver::Version::new(0, 1, 3));
 }
 
 #[test]
