@@ -271,6 +271,9 @@ pub struct ChannelConfig {
     pub retry: String,
     /// Priority of notifications that name none. Default: none.
     pub priority: Option<Priority>,
+    /// The share of its notifications that a new version of its plugin gets first, in percent: 1 to 50. Default: none;
+    /// a new version takes over at once.
+    pub canary: Option<u8>,
     /// Overrides of `[plugins.defaults]`.
     pub limits: CallLimits,
 }
@@ -289,6 +292,7 @@ impl ChannelConfig {
             kv_max: KV_MAX,
             retry: DEFAULT_POLICY.to_owned(),
             priority: None,
+            canary: None,
             limits,
         }
     }
@@ -296,7 +300,19 @@ impl ChannelConfig {
 
 impl fmt::Debug for ChannelConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plugin, config, secrets, allow_hosts, allow_networks, deny, kv_max, retry, priority, limits } = self;
+        let Self {
+            plugin,
+            config,
+            secrets,
+            allow_hosts,
+            allow_networks,
+            deny,
+            kv_max,
+            retry,
+            priority,
+            canary,
+            limits,
+        } = self;
         f.debug_struct("ChannelConfig")
             .field("plugin", plugin)
             .field("config", &config.keys().collect::<Vec<_>>())
@@ -307,6 +323,7 @@ impl fmt::Debug for ChannelConfig {
             .field("kv_max", kv_max)
             .field("retry", retry)
             .field("priority", priority)
+            .field("canary", canary)
             .field("limits", limits)
             .finish()
     }

@@ -54,7 +54,10 @@ pub use inspect::{FILE_BYTES_MAX, FileHash, InspectError, Inspected, PluginKind,
 pub use loader::LoadError;
 pub use output::{ConsoleSink, Stdout};
 pub use plugin::{Mismatch, Plugin, PrepareError};
-pub use registry::{ChannelStatus, PluginSource, PluginState, PluginStatus, Registry, RegistrySettings};
+pub use registry::{
+    ChannelHolds, ChannelStatus, Nobody, NotKept, OperatorError, PluginMemory, PluginSource, PluginState, PluginStatus,
+    Registry, RegistrySettings,
+};
 pub use watch::{RESCAN, Watch};
 
 use crate::telemetry::Metrics;

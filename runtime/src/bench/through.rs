@@ -16,7 +16,7 @@ use crate::capability::kv::Nowhere;
 use crate::clock::{Entropy, SystemClock};
 use crate::config::{ChannelConfig, Config};
 use crate::domain::{ChannelName, Content, NameError, Notification, PluginName, Recipient};
-use crate::sandbox::{Registry, RegistrySettings, Sandbox, SandboxError, SandboxSettings, Stdout};
+use crate::sandbox::{Nobody, Registry, RegistrySettings, Sandbox, SandboxError, SandboxSettings, Stdout};
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
 
@@ -150,6 +150,9 @@ async fn registry(
         egress: Egress::system(),
         entropy: Arc::new(Entropy::from_system()),
         kv: Arc::new(Nowhere),
+        remembered: Vec::new(),
+        memory: Arc::new(Nobody),
+        holds: Arc::new(Nobody),
     };
     let registry = Registry::open(sandbox, settings, Arc::new(SystemClock)).await;
     // Loaded; what is left behind is a nuisance, not a wrong figure.

@@ -39,6 +39,8 @@ const RESPONSE: RangeInclusive<u64> = 1..=256 << 20;
 const LOG: RangeInclusive<u64> = 0..=1 << 20;
 /// 0 keeps nothing; what is over a gigabyte belongs into a database of its own.
 const KV: RangeInclusive<u64> = 0..=1 << 30;
+/// Below 1 % a version would never prove itself; above half it is no trial.
+const CANARY: RangeInclusive<u8> = 1..=50;
 /// Workers are permits: far more than any machine's cores can serve.
 const WORKERS: RangeInclusive<u32> = 1..=4_096;
 /// Deliveries of one worker in flight, and taken at once: as many as one transaction settles.
@@ -200,6 +202,7 @@ impl Findings {
             kv_max,
             retry,
             priority: _,
+            canary,
             limits,
         } = channel;
         for (name, grant) in secrets {
@@ -216,6 +219,9 @@ impl Findings {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("write it as `[retry.{retry}]`"),
             });
+        }
+        if let Some(percent) = canary {
+            self.within(format!("{section}.canary"), *percent, &CANARY, |percent| format!("{percent}%"));
         }
         for host in allow_hosts {
             if let Err(why) = egress::host_pattern(host) {

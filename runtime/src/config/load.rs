@@ -97,6 +97,7 @@ fn channel(section: &mut Section<'_>, defaults: CallLimits) -> ChannelConfig {
     section.key("kv_max", &mut channel.kv_max, value::size);
     section.key("retry", &mut channel.retry, value::string);
     section.key("priority", &mut channel.priority, |scalar| value::priority(scalar).map(Some));
+    section.key("canary", &mut channel.canary, |scalar| value::percent(scalar).map(Some));
     limits(section, &mut channel.limits);
     channel
 }

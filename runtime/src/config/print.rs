@@ -148,6 +148,7 @@ impl Page {
             kv_max,
             retry,
             priority,
+            canary,
             limits,
         } = channel;
         let list = |items: &[String]| toml::Value::Array(items.iter().cloned().map(toml::Value::String).collect());
@@ -163,6 +164,9 @@ impl Page {
         self.text("retry", retry.clone());
         if let Some(priority) = priority {
             self.text("priority", priority.as_str());
+        }
+        if let Some(percent) = canary {
+            self.text("canary", format!("{percent}%"));
         }
         self.limits(*limits);
     }

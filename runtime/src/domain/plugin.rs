@@ -19,11 +19,11 @@ pub struct Permission {
 
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let must = if self.required { "required" } else { "optional" };
-        match self.scope.as_str() {
-            "" => write!(f, "`{}` ({must})", self.capability),
-            scope => write!(f, "`{}` to `{scope}` ({must})", self.capability),
+        write!(f, "`{}`", self.capability)?;
+        if !self.scope.is_empty() {
+            write!(f, ": `{}`", self.scope)?;
         }
+        f.write_str(if self.required { ", required" } else { "" })
     }
 }
 

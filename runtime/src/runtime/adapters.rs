@@ -1,15 +1,17 @@
 //! Joins rooms that do not know each other.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::outcomes::Outcomes;
 use crate::capability::kv::{KvStore, KvUnavailable};
-use crate::domain::{ChannelName, KvEntry, KvWrite, KvWritten, TemplateName, TemplateUse};
+use crate::domain::{ChannelName, Event, KvEntry, KvWrite, KvWritten, PluginBook, TemplateName, TemplateUse};
 use crate::intake::{PinError, TemplatePins};
 use crate::queue::QueueHandle;
 use crate::render::{self, TemplateError, TemplateRegistry};
+use crate::sandbox::{ChannelHolds, NotKept, PluginMemory};
 use crate::store::{CommitListener, Committed, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -28,6 +30,25 @@ impl CommitListener for Commits {
         for event in &committed.events {
             self.metrics.event(event.event.body.kind());
         }
+    }
+}
+
+/// The registry's view of the store.
+pub(super) struct Remembered(pub(super) Arc<dyn Store>);
+
+#[async_trait]
+impl PluginMemory for Remembered {
+    async fn keep(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), NotKept> {
+        self.0.keep_plugins(books, events).await.map_err(|error| NotKept { reason: error.to_string() })
+    }
+}
+
+/// The registry's view of the queue.
+pub(super) struct Holds(pub(super) QueueHandle);
+
+impl ChannelHolds for Holds {
+    fn hold_only(&self, channels: &BTreeSet<ChannelName>) {
+        self.0.hold_only(channels);
     }
 }
 

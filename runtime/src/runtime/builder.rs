@@ -5,20 +5,23 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::adapters::{Commits, KeptIn, Pins};
+use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
 use super::outcomes::Outcomes;
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
 use crate::capability::http::Egress;
-use crate::capability::kv::KvStore;
+use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, TemplatesConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
-use crate::domain::RetryPolicy;
+use crate::domain::{PluginBook, RetryPolicy};
 use crate::intake::Intake;
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::render::{Renderer, TemplateOptions, TemplateRegistry};
-use crate::sandbox::{ConsoleSink, Registry, RegistrySettings, Sandbox, SandboxError, SandboxSettings, Stdout, Watch};
+use crate::sandbox::{
+    ChannelHolds, ConsoleSink, Nobody, PluginMemory, Registry, RegistrySettings, Sandbox, SandboxError,
+    SandboxSettings, Stdout, Watch,
+};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -115,12 +118,18 @@ impl RuntimeBuilder {
     pub async fn build(self) -> Result<Runtime, BuildError> {
         let Self { config, clock, entropy, console, metrics } = self;
         config.check()?;
+        let sandbox = open_sandbox(&config, console, &metrics)?;
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
         let commits = Commits { queue: queue.clone(), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) };
         let store = open_store(&config, Arc::new(commits)).await?;
-        let kv = Arc::new(KeptIn(Arc::clone(&store)));
-        let registry = open_registry(&config, &clock, console, &metrics, &entropy, kv).await?;
+        let memory = Memory {
+            remembered: store.plugins().await?,
+            memory: Arc::new(Remembered(Arc::clone(&store))),
+            holds: Arc::new(Holds(queue.clone())),
+            kv: Arc::new(KeptIn(Arc::clone(&store))),
+        };
+        let registry = open_registry(sandbox, &config, &clock, &entropy, memory).await;
 
         let engines: Arc<dyn TemplateCaller> = Arc::clone(&registry) as _;
         let TemplatesConfig { dir, strict } = config.templates.clone();
@@ -163,30 +172,55 @@ impl RuntimeBuilder {
     }
 }
 
-pub(super) async fn open_registry(
+pub(super) fn open_sandbox(
     config: &Config,
-    clock: &Arc<dyn Clock>,
     console: Arc<dyn ConsoleSink>,
     metrics: &Arc<Metrics>,
-    entropy: &Arc<Entropy>,
-    kv: Arc<dyn KvStore>,
-) -> Result<Arc<Registry>, SandboxError> {
+) -> Result<Arc<Sandbox>, SandboxError> {
     let slots = config.workers.max.saturating_mul(config.workers.per_worker);
     let memory = config.channels.values().map(|channel| channel.limits.memory);
-    let sandbox = Sandbox::new(SandboxSettings {
+    Sandbox::new(SandboxSettings {
         in_flight: slots.saturating_add(CALLS_BESIDE),
         memory_max: memory.fold(config.plugins.defaults.memory, u64::max),
         console,
         metrics: Arc::clone(metrics),
-    })?;
+    })
+}
+
+/// What a registry knows of earlier processes, and whom it tells.
+pub(super) struct Memory {
+    pub(super) remembered: Vec<PluginBook>,
+    pub(super) memory: Arc<dyn PluginMemory>,
+    pub(super) holds: Arc<dyn ChannelHolds>,
+    pub(super) kv: Arc<dyn KvStore>,
+}
+
+impl Memory {
+    /// Of no earlier process, and telling nobody: for a look at an installation.
+    pub(super) fn none() -> Self {
+        Self { remembered: Vec::new(), memory: Arc::new(Nobody), holds: Arc::new(Nobody), kv: Arc::new(Nowhere) }
+    }
+}
+
+pub(super) async fn open_registry(
+    sandbox: Arc<Sandbox>,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<Entropy>,
+    memory: Memory,
+) -> Arc<Registry> {
+    let Memory { remembered, memory, holds, kv } = memory;
     let settings = RegistrySettings {
         plugins: config.plugins.clone(),
         channels: config.channels.clone(),
         egress: Egress::system(),
         entropy: Arc::clone(entropy),
         kv,
+        remembered,
+        memory,
+        holds,
     };
-    Ok(Registry::open(sandbox, settings, Arc::clone(clock)).await)
+    Registry::open(sandbox, settings, Arc::clone(clock)).await
 }
 
 async fn open_store(config: &Config, listener: Arc<Commits>) -> Result<Arc<dyn Store>, StoreError> {

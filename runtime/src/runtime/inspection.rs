@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ChannelStatus;
-use super::builder::open_registry;
-use crate::capability::kv::Nowhere;
+use super::builder::{Memory, open_registry, open_sandbox};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{CallLimits, Config};
 use crate::domain::ChannelName;
@@ -102,9 +101,10 @@ pub async fn check_channels(config: &Config) -> Result<Vec<ChannelStatus>, Sandb
     config.plugins.cache_dir = std::env::temp_dir().join(format!("campanile-check-{}", std::process::id()));
     let cache = config.plugins.cache_dir.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (metrics, entropy) = (Metrics::off(), Arc::new(Entropy::from_system()));
-    let registry = open_registry(&config, &clock, Arc::new(Unheard), &metrics, &entropy, Arc::new(Nowhere)).await;
+    let sandbox = open_sandbox(&config, Arc::new(Unheard), &Metrics::off())?;
+    // It says what a first start would.
+    let registry = open_registry(sandbox, &config, &clock, &Arc::new(Entropy::from_system()), Memory::none()).await;
     // What is left behind takes little room and does no harm.
     let _ = tokio::fs::remove_dir_all(cache).await;
-    Ok(registry?.channels())
+    Ok(registry.channels())
 }

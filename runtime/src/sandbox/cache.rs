@@ -125,6 +125,10 @@ impl Cache {
                 continue;
             }
             let metadata = entry.metadata()?;
+            // The registry's copies of plugin files.
+            if metadata.is_dir() {
+                continue;
+            }
             let age = if Path::new(&name).extension().is_some_and(|found| found == EXTENSION) {
                 metadata.modified()?
             } else {
@@ -156,7 +160,7 @@ fn deserialize(engine: &Engine, compiled: &[u8]) -> Option<Component> {
 }
 
 /// A hash of all that an engine's output depends on besides its input: wasmtime's full version, the compiler's
-/// settings, the CPU's features.
+/// settings, the target and its CPU's features. wasmtime hashes all of these; our own version is added to them.
 fn fingerprint(engine: &Engine) -> [u8; 32] {
     struct Collect(Sha256);
     impl Hasher for Collect {

@@ -1,47 +1,64 @@
 //! Which plugins and channels there are, and which version of each serves.
 //!
 //! *Flow:* a file comes to rest → inspected → compiled and described → its config judged for every channel that uses it
-//! → swapped in whole; calls that had begun end on the version they began with, and the last of them lets it go.
+//! → tried on a share of the calls, where a channel says so → swapped in whole; calls that had begun end on the version
+//! they began with, and the last of them lets it go. A version that fails too often is not called any more: the one
+//! before it takes over again, or its channels are held.
 //!
 //! *Invariants:* readers take no lock and see one consistent state; a new version that cannot serve every channel that
-//! the old one serves replaces nothing; a file that is refused is kept in the books with its reason.
+//! the old one serves, or that asks for more than was approved, replaces nothing; a file that is refused is kept in the
+//! books with its reason. Approvals, bad versions and what served last outlive the process.
 //!
-//! *Not here:* notices of the file system ([`Watch`](super::Watch)), what a failed delivery does (`domain::settle`).
+//! *Not here:* notices of the file system ([`Watch`](super::Watch)), what a failed delivery does (`domain::settle`),
+//! who keeps what is remembered and who makes deliveries wait ([`PluginMemory`], [`ChannelHolds`]).
 
 mod calls;
+mod copies;
 mod kept;
+mod ledger;
+mod life;
+mod operator;
+mod permission;
+mod quarantine;
 mod schema;
 mod secrets;
 mod shelf;
 mod snapshot;
 mod status;
 mod suggest;
+mod taking;
 mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, watch};
 
+pub use ledger::{ChannelHolds, Nobody, NotKept, PluginMemory};
+pub use operator::OperatorError;
 pub use status::{ChannelStatus, PluginSource, PluginState, PluginStatus};
 
-use self::shelf::{ChannelEntry, FileRecord, FileState, Refusal, Shelf, Shelved, Sight};
+use self::copies::Copies;
+use self::ledger::Ledger;
+use self::shelf::{FileRecord, FileState, Shelf};
 use self::snapshot::Snapshot;
-use self::version::{ReadyChannel, Version};
 use super::Sandbox;
-use super::folder::{self, Fingerprint, Listing, Seen};
+use super::folder::{self, Listing, Seen};
 use super::inspect::PluginKind;
-use super::loader::{Loader, sentence};
+use super::loader::Loader;
 use crate::capability::http::Egress;
 use crate::capability::kv::KvStore;
 use crate::clock::{Clock, Entropy};
 use crate::config::{ChannelConfig, PluginsConfig};
-use crate::domain::{ChannelName, PluginName};
+use crate::domain::{ChannelName, PluginBook, PluginChange, PluginName};
 
 /// Where packages put the set that comes with the program.
 const PACKAGED: &str = "/usr/lib/campanile/plugins";
+
+/// Of the folder of compiled plugins: copies of the operator's files.
+const COPIES: &str = "versions";
 
 /// What a registry is made with.
 #[derive(Clone)]
@@ -56,6 +73,12 @@ pub struct RegistrySettings {
     pub entropy: Arc<Entropy>,
     /// Where channels keep what is to last.
     pub kv: Arc<dyn KvStore>,
+    /// What an earlier process handed over to `memory`.
+    pub remembered: Vec<PluginBook>,
+    /// Keeps what is remembered of plugins.
+    pub memory: Arc<dyn PluginMemory>,
+    /// Makes deliveries wait for a plugin that is not to be called.
+    pub holds: Arc<dyn ChannelHolds>,
 }
 
 impl std::fmt::Debug for RegistrySettings {
@@ -74,6 +97,9 @@ pub struct Registry {
     /// Held while a plugin is loaded: changes are made one after the other.
     shelf: Mutex<Shelf>,
     loader: Loader,
+    copies: Copies,
+    /// What `holds` was told.
+    held: SyncMutex<BTreeSet<ChannelName>>,
     settings: RegistrySettings,
     clock: Arc<dyn Clock>,
     changes: watch::Sender<u64>,
@@ -92,10 +118,13 @@ impl Registry {
     pub async fn open(sandbox: Arc<Sandbox>, settings: RegistrySettings, clock: Arc<dyn Clock>) -> Arc<Self> {
         let loader = Loader::open(sandbox, settings.plugins.clone()).await;
         let bundled = settings.plugins.bundled_dir.clone().or_else(find_bundled);
+        let copies = Copies::at(settings.plugins.cache_dir.join(COPIES));
         let registry = Arc::new(Self {
             current: ArcSwap::default(),
-            shelf: Mutex::default(),
+            shelf: Mutex::new(Shelf::with(Ledger::of(settings.remembered.clone()))),
             loader,
+            copies,
+            held: SyncMutex::default(),
             settings,
             clock,
             changes: watch::Sender::new(0),
@@ -110,6 +139,7 @@ impl Registry {
         }
         registry.take_used(&mut shelf).await;
         registry.publish(&mut shelf);
+        registry.hand_over(&mut shelf).await;
         drop(shelf);
         registry
     }
@@ -153,9 +183,11 @@ impl Registry {
         if seen.moving.is_empty() {
             changed |= self.remove_orphans(&mut shelf).await;
         }
+        changed |= self.tend_trials(&mut shelf);
         if changed {
             self.publish(&mut shelf);
         }
+        self.hand_over(&mut shelf).await;
     }
 
     async fn remove_orphans(&self, shelf: &mut Shelf) -> bool {
@@ -163,6 +195,7 @@ impl Registry {
         for name in &orphans {
             tracing::info!(plugin = %name, "A plugin is removed: its file is gone.");
             shelf.remove(name, self.clock.now());
+            self.told_removed(shelf, name);
         }
         for path in shelf.next_in_line() {
             if let Some(record) = shelf.files.get(&path) {
@@ -199,6 +232,7 @@ impl Registry {
         let mut shelf = self.shelf.lock().await;
         if self.take_bundled(&mut shelf, name).await {
             self.publish(&mut shelf);
+            self.hand_over(&mut shelf).await;
         }
     }
 
@@ -225,148 +259,37 @@ impl Registry {
             }
         }
         self.publish(&mut shelf);
-    }
-
-    /// Takes a file into the books and, where all goes well, on the shelf.
-    async fn take(&self, shelf: &mut Shelf, path: &Path, source: PluginSource, fingerprint: Fingerprint) {
-        let started = std::time::Instant::now();
-        let mut record = FileRecord::fresh(path, source, fingerprint, self.clock.now());
-        let file = shelf::file_name(path);
-        let taken = self.try_take(shelf, path, &record.clone(), &mut record.seen).await;
-        let load_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        record.state = match taken {
-            Ok(()) => {
-                let (name, sha256) = (record.seen.name.as_ref(), record.seen.sha256.as_ref());
-                let (name, sha256) = (name.map(tracing::field::display), sha256.map(tracing::field::display));
-                tracing::info!(plugin = name, file, sha256, load_ms, "A plugin serves.");
-                FileState::Used
-            }
-            Err(refusal) => {
-                tracing::warn!(file, reason = refusal.reason, "A plugin file is refused.");
-                FileState::Refused(refusal)
-            }
-        };
-        shelf.files.insert(path.to_owned(), record);
-    }
-
-    async fn try_take(
-        &self,
-        shelf: &mut Shelf,
-        path: &Path,
-        record: &FileRecord,
-        seen: &mut Sight,
-    ) -> Result<(), Refusal> {
-        let inspected = self.loader.inspect(path).await.map_err(|error| Refusal::of(sentence(&error)))?;
-        (seen.kind, seen.sha256) = (Some(inspected.kind), Some(inspected.sha256));
-        let kind = inspected.kind;
-        let size = inspected.bytes.len() as u64;
-        let same = shelf.serving.values().find(|shelved| shelved.version.sha256() == inspected.sha256);
-        if let Some(name) = same.map(|shelved| shelved.version.name().clone()) {
-            return take_over(shelf, &name, path, record.source, seen);
-        }
-        let plugin = self.loader.prepare(inspected).await.map_err(|error| Refusal::of(sentence(&error)))?;
-        let version = Version::new(plugin).map_err(|error| Refusal::of(error.to_string()))?;
-        let name = version.name().clone();
-        let hint = seen.name.replace(name.clone());
-        seen.version = Some(version.number().clone());
-        if record.source == PluginSource::Bundled && hint.as_ref() != Some(&name) {
-            return Err(Refusal::of(format!("it is plugin `{name}`, and its file has another name")));
-        }
-        if let Some(old) = shelf.serving.get(&name)
-            && !shelf.may_replace(old, path, record.source)
-        {
-            return Err(behind(&name, old));
-        }
-        let version = Arc::new(version);
-        let channels = self.channels_of(&version).await;
-        check_channels(shelf, &name, &channels)?;
-        let path = path.to_owned();
-        shelf.put(Shelved { version, path, source: record.source, kind, size, since: self.clock.now() }, channels);
-        Ok(())
-    }
-
-    /// The channels of a plugin: the configured ones, and its own where it needs no configuration.
-    async fn channels_of(&self, version: &Arc<Version>) -> BTreeMap<ChannelName, ChannelEntry> {
-        let mut entries = BTreeMap::new();
-        let written = self.settings.channels.iter().filter(|(_, config)| config.plugin == *version.name());
-        for (name, config) in written {
-            let ready = self.prepare(version, name, config).await;
-            if let Err(reason) = &ready {
-                tracing::warn!(channel = %name, reason, "A channel cannot be used.");
-            }
-            entries.insert(name.clone(), ChannelEntry { plugin: version.name().clone(), ready });
-        }
-        // Every plugin name is a channel name.
-        let Ok(own) = ChannelName::new(version.name().as_str()) else { return entries };
-        if !self.settings.channels.contains_key(&own) && version.stands_alone() {
-            let config = version::unwritten(version.name(), self.settings.plugins.defaults);
-            if let Ok(ready) = self.prepare(version, &own, &config).await {
-                entries.insert(own, ChannelEntry { plugin: version.name().clone(), ready: Ok(ready) });
-            }
-        }
-        entries
-    }
-
-    async fn prepare(
-        &self,
-        version: &Arc<Version>,
-        name: &ChannelName,
-        config: &ChannelConfig,
-    ) -> Result<Arc<ReadyChannel>, String> {
-        ReadyChannel::prepare(version, name, config, &self.settings, &self.clock).await
+        self.hand_over(&mut shelf).await;
     }
 
     fn publish(&self, shelf: &mut Shelf) {
         self.current.store(Arc::new(shelf.snapshot(&self.settings.channels)));
+        self.change_holds(|held| *held = shelf.held_channels());
         self.changes.send_modify(|count| *count += 1);
     }
-}
 
-/// The same content again: nothing is loaded, at most the file it belongs to is another.
-fn take_over(
-    shelf: &mut Shelf,
-    name: &PluginName,
-    path: &Path,
-    source: PluginSource,
-    seen: &mut Sight,
-) -> Result<(), Refusal> {
-    let Some(old) = shelf.serving.get(name) else { return Ok(()) };
-    (seen.name, seen.version) = (Some(name.clone()), Some(old.version.number().clone()));
-    if !shelf.may_replace(old, path, source) {
-        return Err(behind(name, old));
+    /// Under one lock, so that the last word told is the last one meant.
+    fn change_holds(&self, change: impl FnOnce(&mut BTreeSet<ChannelName>)) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut held);
+        self.settings.holds.hold_only(&held);
     }
-    let before = old.path.clone();
-    if before != path
-        && let Some(record) = shelf.files.get_mut(&before)
-    {
-        record.state = FileState::Available;
-    }
-    if let Some(shelved) = shelf.serving.get_mut(name) {
-        (shelved.path, shelved.source) = (path.to_owned(), source);
-    }
-    Ok(())
-}
 
-fn behind(name: &PluginName, old: &Shelved) -> Refusal {
-    let reason = format!("file `{}` provides plugin `{name}` already", shelf::file_name(&old.path));
-    Refusal { reason, behind: Some(name.clone()) }
-}
+    /// Has everything kept that changed, and lets go of copies that nothing can go back to any more.
+    async fn hand_over(&self, shelf: &mut Shelf) {
+        if shelf.ledger.hand_over(self.settings.memory.as_ref()).await {
+            self.copies.keep_only(&shelf.ledger.wanted()).await;
+        }
+    }
 
-/// A new version has to serve every channel that the old one serves.
-fn check_channels(
-    shelf: &Shelf,
-    name: &PluginName,
-    channels: &BTreeMap<ChannelName, ChannelEntry>,
-) -> Result<(), Refusal> {
-    let served = shelf.channels.iter().filter(|(_, entry)| entry.plugin == *name && entry.ready.is_ok());
-    let broken: Vec<_> = served
-        .filter_map(|(channel, _)| match channels.get(channel).map(|entry| &entry.ready) {
-            Some(Ok(_)) => None,
-            Some(Err(reason)) => Some(format!("channel `{channel}` would stop working: {reason}")),
-            None => Some(format!("channel `{channel}` would stop working: it has no configuration")),
-        })
-        .collect();
-    if broken.is_empty() { Ok(()) } else { Err(Refusal::of(broken.join("; "))) }
+    fn told_removed(&self, shelf: &mut Shelf, name: &PluginName) {
+        let book = shelf.ledger.change(name);
+        (book.previous, book.canary) = (None, None);
+        if let Some(mark) = book.serving.take() {
+            let reason = Some("its file is gone".to_owned());
+            shelf.ledger.tell_of(PluginChange::Removed, name, &mark, reason, self.clock.now());
+        }
+    }
 }
 
 fn find_bundled() -> Option<PathBuf> {

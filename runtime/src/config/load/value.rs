@@ -129,6 +129,14 @@ pub(super) fn priority(scalar: &Scalar) -> Result<Priority, Complaint> {
         .map_err(|error| format!("has a bad value: {error}"))
 }
 
+/// A share of a hundred: `"5%"`.
+pub(super) fn percent(scalar: &Scalar) -> Result<u8, Complaint> {
+    let wanted = "a share such as `\"5%\"`";
+    let text = text(scalar, wanted)?;
+    let number = text.strip_suffix('%').and_then(|number| number.trim().parse().ok());
+    number.ok_or_else(|| format!("is `{text}`, expected {wanted}"))
+}
+
 /// One strategy for now: the key says what the others of its section mean.
 pub(super) fn strategy(scalar: &Scalar) -> Result<(), Complaint> {
     match text(scalar, "`\"exponential\"`")? {

@@ -106,6 +106,7 @@ fn the_oldest_goes_when_there_is_no_room() {
     let (first, code) = compiled(&engine, &["a:b/first"]);
     let room = 2 * (code.len() as u64 + TAG_BYTES as u64) + 1024;
     let cache = Cache::open_with(dir.path(), &engine, room).expect("opens");
+    fs::create_dir(dir.path().join("versions")).expect("a folder of another's");
     cache.keep(first, &code).expect("kept");
     let past = SystemTime::now() - std::time::Duration::from_secs(60);
     let set = |path: PathBuf| File::options().append(true).open(path).and_then(|file| file.set_modified(past));
@@ -119,6 +120,7 @@ fn the_oldest_goes_when_there_is_no_room() {
     assert_eq!(entries(dir.path()).len(), 2);
     assert!(cache.load(&engine, second).is_none());
     assert!(cache.load(&engine, third).is_some());
+    assert!(dir.path().join("versions").is_dir());
 }
 
 #[test]

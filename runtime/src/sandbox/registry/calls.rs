@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Registry;
-use super::version::{ReadyChannel, Version};
+use super::snapshot::Served;
+use super::version::Version;
 use crate::call::{
     Call, Caller, ChannelDirectory, ChannelFacts, ChannelUnavailable, RenderCall, RenderFailure, Report,
     TemplateCaller, TemplateCheckError, TemplateVariable,
@@ -17,22 +18,30 @@ use crate::domain::{AttemptEnd, ChannelName, Interruption, PluginName};
 impl Caller for Registry {
     async fn call(&self, call: Call) -> Report {
         // The one look-up: whatever is swapped from here on, this call ends on the version it began with.
-        match self.ready(&call.channel).await {
-            Some(ready) => ready.version.plugin.send(&ready.prepared, &call).await,
-            None => no_plugin(self.channel(&call.channel).err()),
+        let Some(served) = self.served(&call.channel).await else {
+            return no_plugin(self.channel(&call.channel).err());
+        };
+        let way = served.way(call.notification.id);
+        let version = &way.ready.version;
+        if version.is_stopped() {
+            // It was taken before its channel was held.
+            return not_called(Interruption::Quarantined, format!("plugin `{}` is quarantined", version.name()));
         }
+        let report = version.plugin.send(&way.ready.prepared, &call).await;
+        self.ended(&way, call.notification.id, &report.end).await;
+        report
     }
 }
 
 impl Registry {
-    pub(super) async fn ready(&self, name: &ChannelName) -> Option<Arc<ReadyChannel>> {
-        let ready = self.current.load().ready(name).cloned();
-        if ready.is_some() {
-            return ready;
+    pub(super) async fn served(&self, name: &ChannelName) -> Option<Served> {
+        let served = self.current.load().served(name).cloned();
+        if served.is_some() {
+            return served;
         }
         // After a restart the first to ask for a bundled plugin may be a delivery that was waiting.
         self.make_ready(name.as_str()).await;
-        self.current.load().ready(name).cloned()
+        self.current.load().served(name).cloned()
     }
 
     async fn engine(&self, name: &PluginName) -> Option<Arc<Version>> {
@@ -48,8 +57,12 @@ impl Registry {
 fn no_plugin(why: Option<ChannelUnavailable>) -> Report {
     // A swap may have made the channel ready between the two looks; then the next attempt finds it.
     let message = why.map_or_else(|| "the channel was not ready".to_owned(), |why| why.to_string());
+    not_called(Interruption::NoPlugin, message)
+}
+
+fn not_called(interruption: Interruption, message: String) -> Report {
     Report {
-        end: AttemptEnd::Interrupted { interruption: Interruption::NoPlugin, message },
+        end: AttemptEnd::Interrupted { interruption, message },
         duration: Duration::ZERO,
         plugin: None,
         fuel: 0,

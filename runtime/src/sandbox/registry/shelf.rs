@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use super::snapshot::Snapshot;
+use super::ledger::Ledger;
+use super::snapshot::{Served, Snapshot, Trial};
 use super::status::{ChannelStatus, PluginSource, PluginState, PluginStatus};
 use super::suggest;
 use super::version::{ReadyChannel, Version};
 use crate::config::ChannelConfig;
-use crate::domain::{ChannelName, PluginName, Timestamp};
+use crate::domain::{BarKind, ChannelName, Permission, PluginName, Timestamp};
 use crate::sandbox::folder::Fingerprint;
 use crate::sandbox::inspect::{FileHash, PluginKind, name_of_file};
 
@@ -40,6 +41,12 @@ pub(super) enum FileState {
     Available,
     /// A plugin on the shelf is made of it.
     Used,
+    /// It is tried beside the version that serves.
+    Trial,
+    /// It asks for more than was approved.
+    Held { reason: String, asked: Vec<Permission> },
+    /// It failed too often.
+    Barred(BarKind, String),
     /// It is not used.
     Refused(Refusal),
 }
@@ -69,6 +76,13 @@ pub(super) struct Shelved {
     pub(super) since: Timestamp,
 }
 
+/// A plugin that is tried beside one that serves.
+#[derive(Debug)]
+pub(super) struct OnTrial {
+    pub(super) shelved: Shelved,
+    pub(super) channels: BTreeMap<ChannelName, ChannelEntry>,
+}
+
 /// A channel of a plugin that serves.
 #[derive(Debug)]
 pub(super) struct ChannelEntry {
@@ -81,10 +95,17 @@ pub(super) struct Shelf {
     pub(super) files: BTreeMap<PathBuf, FileRecord>,
     pub(super) serving: BTreeMap<PluginName, Shelved>,
     pub(super) channels: BTreeMap<ChannelName, ChannelEntry>,
+    pub(super) trials: BTreeMap<PluginName, OnTrial>,
+    pub(super) ledger: Ledger,
     draining: Vec<(PluginStatus, Weak<Version>)>,
 }
 
 impl Shelf {
+    /// An empty one, with what was remembered.
+    pub(super) fn with(ledger: Ledger) -> Self {
+        Self { ledger, ..Self::default() }
+    }
+
     /// Whether a plugin made of `path` may stand where `old` stands: the same file, a file that is gone, or the
     /// operator's own before one that came with the program.
     pub(super) fn may_replace(&self, old: &Shelved, path: &Path, source: PluginSource) -> bool {
@@ -116,6 +137,7 @@ impl Shelf {
 
     /// Takes a plugin off the shelf. Calls in flight hold it for as long as they take.
     pub(super) fn remove(&mut self, name: &PluginName, now: Timestamp) {
+        self.end_trial(name, now);
         let Some(old) = self.serving.remove(name) else { return };
         self.channels.retain(|_, entry| entry.plugin != *name);
         // A bundled file that had to make room is there for the next time.
@@ -124,7 +146,18 @@ impl Shelf {
         {
             record.state = FileState::Available;
         }
-        let status = PluginStatus { since: now, ..self.serving_status(&old) };
+        self.drain(&old, now);
+    }
+
+    /// Takes a plugin off its trial.
+    pub(super) fn end_trial(&mut self, name: &PluginName, now: Timestamp) -> Option<OnTrial> {
+        let ended = self.trials.remove(name)?;
+        self.drain(&ended.shelved, now);
+        Some(ended)
+    }
+
+    fn drain(&mut self, old: &Shelved, now: Timestamp) {
+        let status = PluginStatus { since: now, ..self.serving_status(old) };
         self.draining.push((status, Arc::downgrade(&old.version)));
     }
 
@@ -138,7 +171,12 @@ impl Shelf {
     pub(super) fn next_in_line(&self) -> Vec<PathBuf> {
         let turn = |state: &FileState| match state {
             FileState::Refused(Refusal { behind: Some(name), .. }) => !self.serving.contains_key(name),
-            FileState::Refused(_) | FileState::Available | FileState::Used => false,
+            FileState::Refused(_)
+            | FileState::Available
+            | FileState::Used
+            | FileState::Trial
+            | FileState::Held { .. }
+            | FileState::Barred(..) => false,
         };
         self.files.iter().filter(|(_, record)| turn(&record.state)).map(|(path, _)| path.clone()).collect()
     }
@@ -165,7 +203,8 @@ impl Shelf {
                 snapshot.sections.insert(name.clone(), section);
             }
         }
-        snapshot.channels = self.channels.iter().map(|(name, entry)| (name.clone(), entry.ready.clone())).collect();
+        snapshot.channels =
+            self.channels.iter().map(|(name, entry)| (name.clone(), self.served(name, entry, configured))).collect();
         for (name, config) in configured {
             let missing = || Err(self.why_missing(&config.plugin));
             snapshot.channels.entry(name.clone()).or_insert_with(missing);
@@ -174,9 +213,36 @@ impl Shelf {
         snapshot
     }
 
+    fn served(
+        &self,
+        name: &ChannelName,
+        entry: &ChannelEntry,
+        configured: &BTreeMap<ChannelName, ChannelConfig>,
+    ) -> Result<Served, String> {
+        let ready = entry.ready.clone()?;
+        let percent = configured.get(name).and_then(|config| config.canary);
+        let trial = percent.and_then(|percent| {
+            let tried = self.trials.get(&entry.plugin)?.channels.get(name)?;
+            Some(Trial { percent, ready: tried.ready.clone().ok()? })
+        });
+        Ok(Served { ready, trial })
+    }
+
+    /// Channels whose plugin is not to be called.
+    pub(super) fn held_channels(&self) -> BTreeSet<ChannelName> {
+        let is_held = |entry: &ChannelEntry| entry.ready.as_ref().is_ok_and(|ready| ready.version.is_stopped());
+        self.channels.iter().filter(|(_, entry)| is_held(entry)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The sentence about a version that is not to be called.
+    pub(super) fn why_stopped(&self, version: &Version) -> String {
+        let bar = self.ledger.book(version.name()).and_then(|book| book.bar(&version.sha256().0));
+        bar.map_or_else(|| "it failed too often".to_owned(), |bar| bar.reason.clone())
+    }
+
     fn why_missing(&self, plugin: &PluginName) -> String {
         if let Some(reason) = self.refusals().get(plugin) {
-            return format!("plugin `{plugin}` was refused: {reason}");
+            return reason.clone();
         }
         let known = self.serving.keys().map(PluginName::as_str).collect::<Vec<_>>();
         let unused = self.unused();
@@ -190,11 +256,17 @@ impl Shelf {
         unused.filter_map(|record| record.seen.name.clone()).filter(|name| !self.serving.contains_key(name)).collect()
     }
 
-    /// Reasons by name, of plugins of which no version serves.
+    /// Sentences by name, of plugins of which no version serves.
     fn refusals(&self) -> BTreeMap<PluginName, String> {
-        let refused = self.files.values().filter_map(|record| match &record.state {
-            FileState::Refused(refusal) => Some((record.seen.name.clone()?, refusal.reason.clone())),
-            FileState::Available | FileState::Used => None,
+        let refused = self.files.values().filter_map(|record| {
+            let name = record.seen.name.clone()?;
+            let why = match &record.state {
+                FileState::Refused(refusal) => format!("plugin `{name}` was refused: {}", refusal.reason),
+                FileState::Held { reason, .. } => format!("plugin `{name}` is held back: {reason}"),
+                FileState::Barred(kind, reason) => format!("plugin `{name}` is {}: {reason}", kind.as_str()),
+                FileState::Available | FileState::Used | FileState::Trial => return None,
+            };
+            Some((name, why))
         });
         refused.filter(|(name, _)| !self.serving.contains_key(name)).collect()
     }
@@ -202,7 +274,7 @@ impl Shelf {
     fn plugin_statuses(&self) -> Vec<PluginStatus> {
         let files = self.files.iter().filter_map(|(path, record)| {
             let state = match &record.state {
-                FileState::Used => return None,
+                FileState::Used | FileState::Trial => return None,
                 FileState::Available
                     if record.seen.name.as_ref().is_some_and(|name| self.serving.contains_key(name)) =>
                 {
@@ -210,6 +282,9 @@ impl Shelf {
                 }
                 FileState::Available => PluginState::Available,
                 FileState::Refused(refusal) => PluginState::Refused { reason: refusal.reason.clone() },
+                FileState::Held { reason, .. } => PluginState::Held { reason: reason.clone() },
+                FileState::Barred(BarKind::RolledBack, reason) => PluginState::RolledBack { reason: reason.clone() },
+                FileState::Barred(BarKind::Quarantined, reason) => PluginState::Quarantined { reason: reason.clone() },
             };
             Some(PluginStatus {
                 name: record.seen.name.clone(),
@@ -224,7 +299,8 @@ impl Shelf {
                 since: record.since,
             })
         });
-        self.serving.values().map(|shelved| self.serving_status(shelved)).chain(files).collect()
+        let trials = self.trials.values().map(|trial| self.trial_status(trial));
+        self.serving.values().map(|shelved| self.serving_status(shelved)).chain(trials).chain(files).collect()
     }
 
     fn serving_status(&self, shelved: &Shelved) -> PluginStatus {
@@ -238,15 +314,25 @@ impl Shelf {
             file: file_name(&shelved.path),
             sha256: Some(shelved.version.sha256()),
             size: shelved.size,
-            state: PluginState::Serving,
+            state: if shelved.version.is_stopped() {
+                PluginState::Quarantined { reason: self.why_stopped(&shelved.version) }
+            } else {
+                PluginState::Serving
+            },
             channels: channels.map(|(name, _)| name.clone()).collect(),
             since: shelved.since,
         }
     }
 
+    fn trial_status(&self, trial: &OnTrial) -> PluginStatus {
+        let OnTrial { shelved, channels } = trial;
+        let channels = channels.iter().filter(|(_, entry)| entry.ready.is_ok()).map(|(name, _)| name.clone());
+        PluginStatus { state: PluginState::Canary, channels: channels.collect(), ..self.serving_status(shelved) }
+    }
+
     fn channel_statuses(
         &self,
-        channels: &HashMap<ChannelName, Result<Arc<ReadyChannel>, String>>,
+        channels: &HashMap<ChannelName, Result<Served, String>>,
         configured: &BTreeMap<ChannelName, ChannelConfig>,
     ) -> Vec<ChannelStatus> {
         let mut statuses: Vec<_> = channels
@@ -254,13 +340,21 @@ impl Shelf {
             .filter_map(|(name, state)| {
                 let written = configured.get(name);
                 let plugin = written.map(|config| &config.plugin).or_else(|| Some(&self.channels.get(name)?.plugin))?;
-                let version = state.as_ref().ok().map(|ready| ready.version.number().clone());
+                let version = state.as_ref().ok().map(|served| &served.ready.version);
+                let stopped = version.filter(|version| version.is_stopped()).map(|version| {
+                    format!(
+                        "its deliveries wait: plugin `{plugin}` is quarantined: {}; put another version there, or let \
+                         this one be called again with `campanile plugins release {plugin}`",
+                        self.why_stopped(version)
+                    )
+                });
+                let version = version.map(|version| version.number().clone());
                 Some(ChannelStatus {
                     name: name.clone(),
                     plugin: plugin.clone(),
                     version,
                     configured: written.is_some(),
-                    problem: state.as_ref().err().cloned(),
+                    problem: state.as_ref().err().cloned().or(stopped),
                 })
             })
             .collect();

@@ -7,13 +7,56 @@ use super::status::{ChannelStatus, PluginState, PluginStatus};
 use super::suggest;
 use super::version::{ReadyChannel, Version};
 use crate::call::{ChannelFacts, ChannelUnavailable};
-use crate::domain::{ChannelName, PluginName};
+use crate::domain::{ChannelName, NotificationId, PluginName};
+
+/// A channel that can be called.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) ready: Arc<ReadyChannel>,
+    pub(super) trial: Option<Trial>,
+}
+
+/// The same channel over a version that is tried.
+#[derive(Clone, Debug)]
+pub(super) struct Trial {
+    /// The share of its notifications, of a hundred.
+    pub(super) percent: u8,
+    pub(super) ready: Arc<ReadyChannel>,
+}
+
+/// Which version a call goes to.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    pub(super) ready: Arc<ReadyChannel>,
+    pub(super) on_trial: bool,
+}
+
+impl Served {
+    /// All deliveries of a notification go one way, at every attempt.
+    pub(super) fn way(&self, notification: NotificationId) -> Way {
+        match &self.trial {
+            Some(trial) if place(notification) < u64::from(trial.percent) && !trial.ready.version.is_stopped() => {
+                Way { ready: Arc::clone(&trial.ready), on_trial: true }
+            }
+            Some(_) | None => Way { ready: Arc::clone(&self.ready), on_trial: false },
+        }
+    }
+}
+
+/// A notification's place among a hundred, spread evenly.
+fn place(notification: NotificationId) -> u64 {
+    let mut half = [0; 8];
+    // Of a UUIDv7 the half that chance made; an id that was made otherwise is stirred as well.
+    half.copy_from_slice(&notification.as_bytes()[8..]);
+    let mixed = u64::from_be_bytes(half).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) % 100
+}
 
 /// Everything there is at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     /// Every channel that is configured or lent by a plugin; the error says why it cannot be used.
-    pub(super) channels: HashMap<ChannelName, Result<Arc<ReadyChannel>, String>>,
+    pub(super) channels: HashMap<ChannelName, Result<Served, String>>,
     pub(super) engines: BTreeMap<PluginName, Arc<Version>>,
     pub(super) extensions: BTreeMap<String, PluginName>,
     /// Of the bundled set, what nothing has used so far.
@@ -29,13 +72,13 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// A channel that can be called.
-    pub(super) fn ready(&self, name: &ChannelName) -> Option<&Arc<ReadyChannel>> {
+    pub(super) fn served(&self, name: &ChannelName) -> Option<&Served> {
         self.channels.get(name)?.as_ref().ok()
     }
 
     pub(super) fn facts(&self, name: &ChannelName) -> Result<Arc<ChannelFacts>, ChannelUnavailable> {
         match self.channels.get(name) {
-            Some(Ok(ready)) => Ok(Arc::clone(&ready.facts)),
+            Some(Ok(served)) => Ok(Arc::clone(&served.ready.facts)),
             Some(Err(reason)) => Err(ChannelUnavailable::NotReady { name: name.clone(), reason: reason.clone() }),
             None => Err(self.unknown(name)),
         }
@@ -43,8 +86,7 @@ impl Snapshot {
 
     fn unknown(&self, name: &ChannelName) -> ChannelUnavailable {
         if let Some(reason) = self.refused.get(name.as_str()) {
-            let reason = format!("plugin `{name}` was refused: {reason}");
-            return ChannelUnavailable::NotReady { name: name.clone(), reason };
+            return ChannelUnavailable::NotReady { name: name.clone(), reason: reason.clone() };
         }
         let section = self.sections.get(name.as_str()).cloned();
         let known = || {
@@ -69,5 +111,23 @@ impl Snapshot {
         let mut all: Vec<_> = self.plugins.iter().cloned().chain(draining).collect();
         all.sort_by(|a, b| (&a.name, &a.file, a.since).cmp(&(&b.name, &b.file, b.since)));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Entropy;
+    use crate::domain::Timestamp;
+
+    #[test]
+    fn notifications_are_spread_evenly_over_a_hundred_places() {
+        let entropy = Entropy::from_system();
+        let mut counts = [0_u32; 100];
+        for number in 0..100_000 {
+            counts[place(entropy.notification_id(Timestamp::from_millis(number / 10))) as usize] += 1;
+        }
+        // Some 1,000 each, give or take six standard deviations.
+        assert!(counts.iter().all(|count| (800..1_200).contains(count)), "{counts:?}");
     }
 }

@@ -30,6 +30,25 @@ pub enum PluginState {
     Serving,
     /// It comes with the program and nothing uses it so far.
     Available,
+    /// It is tried on a share of the calls of channels that say so, beside the version that serves.
+    Canary,
+    /// It asks for more than was approved, and waits for `campanile plugins approve`.
+    Held {
+        /// What is new.
+        reason: String,
+    },
+    /// It failed too often and is not called: its deliveries wait for another version, or for
+    /// `campanile plugins release`.
+    Quarantined {
+        /// How often.
+        reason: String,
+    },
+    /// It failed too often and the version before it serves again. It waits for `campanile plugins release`, or to be
+    /// replaced.
+    RolledBack {
+        /// How often.
+        reason: String,
+    },
     /// It was looked at and is not used.
     Refused {
         /// Why.
@@ -46,8 +65,24 @@ impl PluginState {
         match self {
             Self::Serving => "serving",
             Self::Available => "available",
+            Self::Canary => "canary",
+            Self::Held { .. } => "held",
+            Self::Quarantined { .. } => "quarantined",
+            Self::RolledBack { .. } => "rolled-back",
             Self::Refused { .. } => "refused",
             Self::Draining => "draining",
+        }
+    }
+
+    /// Why it is not used, where that is so.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Serving | Self::Available | Self::Canary | Self::Draining => None,
+            Self::Held { reason }
+            | Self::Quarantined { reason }
+            | Self::RolledBack { reason }
+            | Self::Refused { reason } => Some(reason),
         }
     }
 }
@@ -88,6 +123,6 @@ pub struct ChannelStatus {
     pub version: Option<semver::Version>,
     /// It stands in the configuration; otherwise its plugin needs none, and lends it its name.
     pub configured: bool,
-    /// Why it cannot be used.
+    /// Why it cannot be used, or why its deliveries wait.
     pub problem: Option<String>,
 }

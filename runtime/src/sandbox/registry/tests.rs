@@ -10,6 +10,7 @@ use crate::domain::{AttemptEnd, Interruption};
 use crate::sandbox::inspect::tests::component;
 
 mod keeping;
+mod life;
 pub(crate) mod rig;
 
 fn why(registry: &Registry, channel: &str) -> String {

@@ -1,11 +1,13 @@
 //! One version of a plugin, and the channels made of it.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::RegistrySettings;
 use super::kept;
+use super::quarantine::Conduct;
 use super::schema::{ConfigSchema, SchemaError};
 use super::secrets::{self, Placed};
 use super::suggest;
@@ -14,7 +16,7 @@ use crate::capability::http::{Asked, Egress, HttpGrant};
 use crate::capability::sign::{self, SignGrant};
 use crate::clock::{Clock, Entropy};
 use crate::config::{CallLimits, ChannelConfig};
-use crate::domain::{ChannelName, PluginName};
+use crate::domain::{ChannelName, PluginName, Timestamp, VersionMark};
 use crate::sandbox::inspect::FileHash;
 use crate::sandbox::{ConfigProblem, Grants, Need, Plugin, PreparedChannel, Role, SecretKey};
 
@@ -29,12 +31,40 @@ const SIGN: &str = "sign";
 pub(super) struct Version {
     pub(super) plugin: Plugin,
     schema: ConfigSchema,
+    conduct: Mutex<Conduct>,
+    /// It failed too often: nobody calls it.
+    stopped: AtomicBool,
 }
 
 impl Version {
     pub(super) fn new(plugin: Plugin) -> Result<Self, SchemaError> {
         let schema = ConfigSchema::new(plugin.descriptor().config_schema.clone())?;
-        Ok(Self { plugin, schema })
+        Ok(Self { plugin, schema, conduct: Mutex::new(Conduct::new()), stopped: AtomicBool::new(false) })
+    }
+
+    /// How its calls went.
+    pub(super) fn conduct(&self) -> MutexGuard<'_, Conduct> {
+        // Whole between any two of its methods.
+        self.conduct.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// From here on nobody calls it. Tells whether it was called until now.
+    pub(super) fn stop(&self) -> bool {
+        !self.stopped.swap(true, Ordering::AcqRel)
+    }
+
+    /// It is called again, and begins anew.
+    pub(super) fn resume(&self) {
+        *self.conduct() = Conduct::new();
+        self.stopped.store(false, Ordering::Release);
+    }
+
+    pub(super) fn mark(&self, since: Timestamp) -> VersionMark {
+        VersionMark { sha256: self.sha256().0, version: self.number().clone(), since }
     }
 
     pub(super) fn name(&self) -> &PluginName {

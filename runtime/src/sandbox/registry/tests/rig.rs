@@ -1,10 +1,11 @@
 //! A registry over folders of its own, with real plugins to put into them. These are built by `make guests`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -14,11 +15,15 @@ use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Entropy, ManualClock};
 use crate::config::{CallLimits, ChannelConfig, PluginsConfig};
 use crate::domain::{
-    AttemptEnd, ChannelName, Content, Notification, NotificationId, Outcome, PluginName, Priority, Recipient, Timestamp,
+    AttemptEnd, ChannelName, Content, Event, EventBody, Notification, NotificationId, Outcome, PluginBook, PluginEvent,
+    PluginName, Priority, Recipient, Timestamp,
 };
 use crate::sandbox::folder::{self, Settling};
 use crate::sandbox::registry::version::Version;
-use crate::sandbox::{ConsoleSink, PluginState, PluginStatus, Registry, RegistrySettings, Sandbox, SandboxSettings};
+use crate::sandbox::{
+    ChannelHolds, ConsoleSink, NotKept, PluginMemory, PluginStatus, Registry, RegistrySettings, Sandbox,
+    SandboxSettings,
+};
 use crate::telemetry::Metrics;
 
 /// A plugin as it is built.
@@ -54,6 +59,50 @@ impl ConsoleSink for Lines {
     }
 }
 
+/// What the registry had kept, as a store would; the events since they were last asked for.
+#[derive(Debug, Default)]
+struct Remembering(Mutex<(BTreeMap<PluginName, PluginBook>, Vec<PluginEvent>)>);
+
+impl Remembering {
+    fn books(&self) -> Vec<PluginBook> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.values().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl PluginMemory for Remembering {
+    async fn keep(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), NotKept> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.0.extend(books.into_iter().map(|book| (book.plugin.clone(), book)));
+        kept.1.extend(events.into_iter().filter_map(|event| match event.body {
+            EventBody::Plugin(event) => Some(event),
+            _ => None,
+        }));
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Waiting(Mutex<BTreeSet<ChannelName>>);
+
+impl ChannelHolds for Waiting {
+    fn hold_only(&self, channels: &BTreeSet<ChannelName>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone_from(channels);
+    }
+}
+
+/// The guest `fickle` as this version of it: `mood` is `good` or `bad`, `hosts` what it asks for.
+pub(crate) fn fickle(version: &str, mood: &str, hosts: &str) -> Vec<u8> {
+    let mut bytes = guest("fickle");
+    let mark = b"fickle:";
+    let at = bytes.windows(mark.len()).position(|found| found == mark).expect("the guest has its settings");
+    let settings = format!("fickle:{version};{mood};{hosts};");
+    assert!(settings.len() <= 128);
+    bytes[at..at + 128].fill(b' ');
+    bytes[at..at + settings.len()].copy_from_slice(settings.as_bytes());
+    bytes
+}
+
 /// Folders, and what is to be opened over them.
 pub(crate) struct Rig {
     root: TempDir,
@@ -62,6 +111,8 @@ pub(crate) struct Rig {
     /// Outlives the registries that are opened here.
     pub(crate) kv: Arc<dyn KvStore>,
     settling: Settling,
+    memory: Arc<Remembering>,
+    waiting: Arc<Waiting>,
 }
 
 impl Rig {
@@ -71,7 +122,15 @@ impl Rig {
             fs::create_dir(root.path().join(folder)).expect("a folder");
         }
         let clock = ManualClock::at(Timestamp::from_millis(1_000));
-        Self { root, channels: BTreeMap::new(), clock, kv: Arc::new(Nowhere), settling: Settling::default() }
+        Self {
+            root,
+            channels: BTreeMap::new(),
+            clock,
+            kv: Arc::new(Nowhere),
+            settling: Settling::default(),
+            memory: Arc::default(),
+            waiting: Arc::default(),
+        }
     }
 
     /// A channel in the configuration.
@@ -123,9 +182,40 @@ impl Rig {
             ..PluginsConfig::default()
         };
         let entropy = Arc::new(Entropy::fixed(1));
-        let (egress, kv) = (Egress::system(), Arc::clone(&self.kv));
-        let settings = RegistrySettings { plugins, channels: self.channels.clone(), egress, entropy, kv };
+        let settings = RegistrySettings {
+            plugins,
+            channels: self.channels.clone(),
+            egress: Egress::system(),
+            entropy,
+            kv: Arc::clone(&self.kv),
+            remembered: self.memory.books(),
+            memory: Arc::clone(&self.memory) as _,
+            holds: Arc::clone(&self.waiting) as _,
+        };
         Registry::open(sandbox, settings, Arc::new(self.clock.clone())).await
+    }
+
+    /// A share of this channel's calls goes to a new version first.
+    pub(crate) fn with_canary(mut self, channel: &str, percent: u8) -> Self {
+        self.channels.get_mut(channel).expect("it is there").canary = Some(percent);
+        self
+    }
+
+    /// What was told of plugins since this was last asked: type, plugin and version, reason.
+    pub(crate) fn told(&self) -> String {
+        let mut kept = self.memory.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = |event: PluginEvent| {
+            let version = event.version.map(|version| format!("@{version}")).unwrap_or_default();
+            let reason = event.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("{} {}{version}{reason}", event.change.kind(), event.plugin)
+        };
+        kept.1.drain(..).map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Channels whose deliveries wait.
+    pub(crate) fn waiting(&self) -> Vec<String> {
+        let waiting = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.iter().map(ToString::to_string).collect()
     }
 
     /// Looks at the folder as the watch does: until everything in it has come to rest.
@@ -144,9 +234,8 @@ pub(crate) fn table(registry: &Registry) -> String {
         let version = status.version.map(|version| format!("@{version}")).unwrap_or_default();
         let channels: Vec<_> = status.channels.iter().map(ChannelName::as_str).collect();
         let more = match &status.state {
-            PluginState::Refused { reason } => format!(": {reason}"),
-            PluginState::Serving | PluginState::Available | PluginState::Draining => {
-                format!(" [{}]", channels.join(" "))
+            state => {
+                state.reason().map_or_else(|| format!(" [{}]", channels.join(" ")), |reason| format!(": {reason}"))
             }
         };
         format!("{name}{version} {}/{} {}{more}", status.source.as_str(), status.file, status.state.as_str())
@@ -157,7 +246,7 @@ pub(crate) fn table(registry: &Registry) -> String {
 /// What a channel's calls reach right now.
 pub(super) async fn version(registry: &Registry, channel: &str) -> Arc<Version> {
     let name: ChannelName = channel.parse().expect("a name");
-    Arc::clone(&registry.ready(&name).await.expect("it is ready").version)
+    Arc::clone(&registry.served(&name).await.expect("it is ready").ready.version)
 }
 
 pub(crate) async fn send(registry: &Registry, channel: &str) -> Report {
@@ -172,9 +261,19 @@ pub(super) fn fact(report: &Report, name: &str) -> String {
 }
 
 pub(crate) async fn say(registry: &Registry, channel: &str, text: &str) -> Report {
+    send_as(registry, channel, text, NotificationId::from_bytes([1; 16])).await
+}
+
+/// Sends a notification of this number.
+pub(crate) async fn send_number(registry: &Registry, channel: &str, number: u32) -> Report {
+    let mut bytes = [0; 16];
+    bytes[12..].copy_from_slice(&number.to_be_bytes());
+    send_as(registry, channel, "ding", NotificationId::from_bytes(bytes)).await
+}
+
+async fn send_as(registry: &Registry, channel: &str, text: &str, id: NotificationId) -> Report {
     let content =
         Arc::new(Content { title: None, text: text.to_owned(), html: None, markdown: None, parts: Vec::new() });
-    let id = NotificationId::from_bytes([1; 16]);
     let notification = Notification {
         id,
         kind: "info".to_owned(),
