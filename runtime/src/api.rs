@@ -32,11 +32,13 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 7] = [
+const ROUTES: [&str; 9] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
     "/v1/plugins",
+    "/v1/plugins/{name}/release",
+    "/v1/plugins/{name}/approve",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -60,12 +62,14 @@ struct Api {
 pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let ServerConfig { listen, body_max, batch_body_max, .. } = *server;
     let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
-    let [notifications, batch, notification, plugins, healthz, readyz, metrics] = ROUTES;
+    let [notifications, batch, notification, plugins, release, approve, healthz, readyz, metrics] = ROUTES;
     Router::new()
         .route(notifications, post(notifications::submit))
         .route(batch, post(notifications::submit_batch))
         .route(notification, get(notifications::show))
         .route(plugins, get(operations::plugins))
+        .route(release, post(operations::release))
+        .route(approve, post(operations::approve))
         .route(healthz, get(operations::healthz))
         .route(readyz, get(operations::readyz))
         .route(metrics, get(operations::metrics))

@@ -6,7 +6,8 @@
 //! *Invariants:* data goes to standard output, talk to standard error. Text that came from elsewhere is printed with its
 //! control characters escaped. A command is in `--help` only if it works.
 //!
-//! *Not here:* what the server does. `send`, `status` and `plugins list` are clients of one over HTTP.
+//! *Not here:* what the server does. `send`, `status` and `plugins list`, `release` and `approve` are
+//! clients of one over HTTP.
 
 mod bench;
 mod client;

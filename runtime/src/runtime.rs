@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
-use crate::domain::{NotificationId, Priority};
+use crate::domain::{NotificationId, PluginName, Priority};
 use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
 use crate::queue::QueueHandle;
 use crate::sandbox::{Registry, Watch};
@@ -31,7 +31,8 @@ use crate::store::{Cancelled, Store};
 use crate::telemetry::Metrics;
 
 pub use crate::sandbox::{
-    ChannelStatus, ConsoleSink, Descriptor, Need, PluginKind, PluginSource, PluginState, PluginStatus, Role,
+    ChannelStatus, ConsoleSink, Descriptor, Need, OperatorError, PluginKind, PluginSource, PluginState, PluginStatus,
+    Role,
 };
 pub use crate::store::{DeliveryRecord, NotificationRecord, StoreError};
 pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustError};
@@ -182,6 +183,25 @@ impl Runtime {
     /// Counts the changes: plugins and channels may be others after each.
     pub(crate) fn plugin_changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.parts.registry.changes()
+    }
+
+    /// Lets a version of a plugin be called again that failed too often: its deliveries wait no longer. Answers how the
+    /// plugin's files are doing then.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`] where there is no such plugin, or nothing is held against it.
+    pub async fn release_plugin(&self, name: &PluginName) -> Result<Vec<PluginStatus>, OperatorError> {
+        self.parts.registry.release(name).await
+    }
+
+    /// Lets a plugin have what a held version of it asks for. Answers how the plugin's files are doing then.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`] where there is no such plugin, or none of its versions is held.
+    pub async fn approve_plugin(&self, name: &PluginName) -> Result<Vec<PluginStatus>, OperatorError> {
+        self.parts.registry.approve(name).await
     }
 
     /// Every channel there is, and why those that cannot be used cannot.

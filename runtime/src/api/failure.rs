@@ -8,6 +8,7 @@ use http::{HeaderName, StatusCode};
 
 use super::wire::{ProblemDocument, ProblemItem};
 use crate::intake::{Problems, SubmitError};
+use crate::runtime::OperatorError;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,10 @@ pub(super) enum Failure {
          for another host"
     )]
     WrongHost,
+    #[error("{0}")]
+    NoPlugin(String),
+    #[error("{0}")]
+    NothingToDo(String),
     #[error("there is nothing here: {0}")]
     NotFound(&'static str),
     #[error("this path does not take that method")]
@@ -51,7 +56,8 @@ impl Failure {
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NoPlugin(_) => StatusCode::NOT_FOUND,
+            Self::NothingToDo(_) => StatusCode::CONFLICT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -69,6 +75,8 @@ impl Failure {
             Self::Broken => "body-incomplete",
             Self::WrongHost => "wrong-host",
             Self::NotFound(_) => "not-found",
+            Self::NoPlugin(_) => "unknown-plugin",
+            Self::NothingToDo(_) => "nothing-to-do",
             Self::Method => "method-not-allowed",
             Self::Unavailable { .. } => "unavailable",
             Self::Internal => "internal",
@@ -115,6 +123,15 @@ impl From<SubmitError> for Failure {
                 tracing::error!(error = %source, "A notification could not be stored.");
                 Self::Internal
             }
+        }
+    }
+}
+
+impl From<OperatorError> for Failure {
+    fn from(error: OperatorError) -> Self {
+        match error {
+            OperatorError::NothingToDo { .. } => Self::NothingToDo(error.to_string()),
+            _ => Self::NoPlugin(error.to_string()),
         }
     }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use super::Api;
-use super::failure::json;
+use super::failure::{Failure, json};
 use super::wire::{ComponentView, PluginView, Plugins, Readiness};
-use crate::runtime::ComponentHealth;
+use crate::domain::PluginName;
+use crate::runtime::{ComponentHealth, OperatorError, PluginStatus};
 use crate::telemetry::Metrics;
 
 const JSON: &str = "application/json";
@@ -19,6 +20,28 @@ const JSON: &str = "application/json";
 pub(super) async fn plugins(State(api): State<Arc<Api>>) -> Response {
     let plugins = api.runtime.plugins().iter().map(PluginView::from).collect();
     json(StatusCode::OK, JSON, &Plugins { plugins })
+}
+
+/// `POST /v1/plugins/{name}/release`
+pub(super) async fn release(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, Failure> {
+    let name = plugin_name(&name)?;
+    answer(api.runtime.release_plugin(&name).await)
+}
+
+/// `POST /v1/plugins/{name}/approve`
+pub(super) async fn approve(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, Failure> {
+    let name = plugin_name(&name)?;
+    answer(api.runtime.approve_plugin(&name).await)
+}
+
+fn plugin_name(name: &str) -> Result<PluginName, Failure> {
+    PluginName::new(name).map_err(|error| Failure::NoPlugin(error.to_string()))
+}
+
+/// How the plugin's files are doing now.
+fn answer(done: Result<Vec<PluginStatus>, OperatorError>) -> Result<Response, Failure> {
+    let plugins = done?.iter().map(PluginView::from).collect();
+    Ok(json(StatusCode::OK, JSON, &Plugins { plugins }))
 }
 
 /// `GET /healthz`: the process answers.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::domain::{Attempt, DeliveryState, DeliveryStatus, FailReason};
 use crate::intake::{Acceptance, AcceptedDelivery, Problem};
-use crate::runtime::{DeliveryRecord, NotificationRecord, PluginState, PluginStatus};
+use crate::runtime::{DeliveryRecord, NotificationRecord, PluginStatus};
 
 /// The answer to a notification that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -188,9 +188,9 @@ pub(super) struct PluginView {
     pub sha256: Option<String>,
     /// In bytes.
     pub(super) size: u64,
-    /// `serving`, `available`, `refused` or `draining`.
+    /// `serving`, `available`, `canary`, `held`, `quarantined`, `rolled-back`, `refused` or `draining`.
     pub(super) state: String,
-    /// Of `refused`: why.
+    /// Of `held`, `quarantined`, `rolled-back` and `refused`: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
     /// Channels that use it.
@@ -322,10 +322,7 @@ impl From<&Attempt> for AttemptView {
 
 impl From<&PluginStatus> for PluginView {
     fn from(plugin: &PluginStatus) -> Self {
-        let reason = match &plugin.state {
-            PluginState::Refused { reason } => Some(reason.clone()),
-            PluginState::Serving | PluginState::Available | PluginState::Draining => None,
-        };
+        let reason = plugin.state.reason().map(str::to_owned);
         Self {
             name: plugin.name.as_ref().map_or_else(|| plugin.file.clone(), ToString::to_string),
             version: plugin.version.as_ref().map(ToString::to_string),

@@ -4,6 +4,7 @@ mod add;
 mod inspect;
 mod keygen;
 mod list;
+mod operate;
 mod remove;
 mod sign;
 
@@ -16,6 +17,10 @@ use super::{Answer, Globals};
 pub(super) enum Command {
     /// List the plugins of a running server
     List,
+    /// Let a plugin be called again that failed too often: what waits for it is delivered
+    Release(operate::Args),
+    /// Let a plugin have what a held version of it asks for
+    Approve(operate::Args),
     /// Show what a plugin file is: needs no server
     Inspect(inspect::Args),
     /// Take a plugin into the folder: from a file, a URL or a registry
@@ -31,6 +36,8 @@ pub(super) enum Command {
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<Answer, Failure> {
     match command {
         Command::List => list::run(globals).await,
+        Command::Release(args) => operate::release(globals, &args).await,
+        Command::Approve(args) => operate::approve(globals, &args).await,
         Command::Inspect(args) => inspect::run(globals, &args).await,
         Command::Add(args) => add::run(globals, args).await,
         Command::Remove(args) => remove::run(globals, &args),

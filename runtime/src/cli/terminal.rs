@@ -48,8 +48,8 @@ impl Color {
     pub(super) fn of_status(status: &str) -> Option<Self> {
         match status {
             "sent" | "serving" => Some(Self::Green),
-            "failed" | "refused" => Some(Self::Red),
-            "retrying" | "partial" | "cancelled" => Some(Self::Yellow),
+            "failed" | "refused" | "quarantined" | "rolled-back" => Some(Self::Red),
+            "retrying" | "partial" | "cancelled" | "held" | "canary" => Some(Self::Yellow),
             _ => None,
         }
     }
