@@ -49,3 +49,22 @@ pub fn example(name: &str) -> PathBuf {
     assert!(path.is_file(), "`{}` is missing; run `make examples`", path.display());
     path
 }
+
+/// The guest `fickle` as this version of it. `mood` is `good`, or `bad`: then every call panics. `hosts` is what it
+/// asks for, separated by commas.
+///
+/// # Panics
+///
+/// Where it has not been built, or the settings are longer than 128 bytes.
+#[must_use]
+pub fn fickle(version: &str, mood: &str, hosts: &str) -> Vec<u8> {
+    const MARK: &[u8] = b"fickle:";
+    const LENGTH: usize = 128;
+    let mut bytes = std::fs::read(guest("fickle")).expect("a built guest can be read");
+    let settings = format!("fickle:{version};{mood};{hosts};");
+    assert!(settings.len() <= LENGTH, "`{settings}` does not fit");
+    let at = bytes.windows(MARK.len()).position(|found| found == MARK).expect("the guest has its settings");
+    bytes[at..at + LENGTH].fill(b' ');
+    bytes[at..at + settings.len()].copy_from_slice(settings.as_bytes());
+    bytes
+}

@@ -9,6 +9,7 @@ mod http;
 mod intake;
 mod keeping;
 mod languages;
+mod life;
 mod plugins;
 mod stop;
 mod swap;

@@ -13,7 +13,7 @@ use crate::domain::PluginName;
 
 /// Which plugin.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// A plugin, as `campanile plugins list` names it
     name: PluginName,
 }
