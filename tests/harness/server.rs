@@ -53,6 +53,7 @@ pub struct Server {
     dir: tempfile::TempDir,
     child: Child,
     url: String,
+    args: Vec<String>,
 }
 
 impl Server {
@@ -62,10 +63,22 @@ impl Server {
     ///
     /// Where it does not start; the message holds what it said.
     pub async fn start(config: &str) -> Self {
+        Self::start_with(config, &[], &[]).await
+    }
+
+    /// The same with files, by name and content, in its folder, and more arguments.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not start; the message holds what it said.
+    pub async fn start_with(config: &str, files: &[(&str, &str)], args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
-        std::fs::write(dir.path().join("campanile.toml"), config).expect("the configuration can be written");
-        let (child, url) = spawn(dir.path()).await;
-        Self { dir, child, url }
+        for (name, content) in files.iter().chain([&("campanile.toml", config)]) {
+            std::fs::write(dir.path().join(name), content).expect("a file can be written");
+        }
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        let (child, url) = spawn(dir.path(), &args).await;
+        Self { dir, child, url, args }
     }
 
     /// The folder it runs in.
@@ -87,7 +100,7 @@ impl Server {
     /// Where it cannot be killed or does not start again.
     pub async fn crash_and_restart(&mut self) {
         self.child.kill().await.expect("a child can be killed");
-        let (child, url) = spawn(self.dir.path()).await;
+        let (child, url) = spawn(self.dir.path(), &self.args).await;
         self.child = child;
         self.url = url;
     }
@@ -127,9 +140,10 @@ impl Server {
     }
 }
 
-async fn spawn(dir: &Path) -> (Child, String) {
+async fn spawn(dir: &Path, args: &[String]) -> (Child, String) {
     let log = std::fs::File::create(dir.join("server.log")).expect("a log can be made");
     let mut child = Command::new(program())
+        .args(args)
         .arg("serve")
         .current_dir(dir)
         .env("CAMPANILE__SERVER__LISTEN", "127.0.0.1:0")

@@ -7,16 +7,16 @@ use serde_json::json;
 
 use crate::api::Api;
 
-fn ops_slack(receiver: &Receiver) -> String {
-    format!(
-        r#"
-        [channels.ops]
-        plugin = "slack"
-        config = {{ url = "{}/services/T/B/x" }}
-        allow_networks = ["127.0.0.1/32"]
-        "#,
-        receiver.url()
-    )
+const OPS_SLACK: &str = r#"
+    [channels.ops]
+    plugin = "slack"
+    secrets = { url = "file:slack-url" }
+    allow_networks = ["127.0.0.1/32"]
+"#;
+
+async fn ops_slack(receiver: &Receiver) -> Server {
+    let url = format!("{}/services/T/B/x", receiver.url());
+    Server::start_with(OPS_SLACK, &[("slack-url", &url)], &[]).await
 }
 
 /// Without any configuration, a channel that needs none delivers.
@@ -33,7 +33,7 @@ async fn a_server_without_configuration_delivers_to_the_console() {
 #[tokio::test]
 async fn a_slack_shaped_receiver_gets_the_message_and_status_shows_the_attempt() {
     let receiver = Receiver::start(vec![], Reply::new(200, "ok")).await;
-    let server = Server::start(&ops_slack(&receiver)).await;
+    let server = ops_slack(&receiver).await;
     let sent = server.cli(["--json", "send", "-c", "ops", "--title", "Disk", "-b", "almost full", "--wait"]).await;
     assert_eq!(sent.code, 0, "{sent:?}");
     let id = sent.json()["id"].as_str().expect("an id").to_owned();
@@ -89,7 +89,7 @@ async fn a_retry_reaches_the_receiver_with_the_same_delivery_id() {
 #[tokio::test]
 async fn accepting_does_not_wait_for_a_channel_that_hangs() {
     let receiver = Receiver::closed(Reply::new(200, "ok")).await;
-    let server = Server::start(&ops_slack(&receiver)).await;
+    let server = ops_slack(&receiver).await;
     let api = Api::of(&server);
     let accepted = api.post("/v1/notifications", &json!({ "channels": ["ops"], "body": "hello" })).await;
     assert_eq!(accepted.status, 202, "{}", accepted.body);
@@ -104,7 +104,7 @@ async fn accepting_does_not_wait_for_a_channel_that_hangs() {
 #[tokio::test]
 async fn a_template_writes_the_message() {
     let receiver = Receiver::start(vec![], Reply::new(200, "ok")).await;
-    let server = Server::start(&ops_slack(&receiver)).await;
+    let server = ops_slack(&receiver).await;
     fs::create_dir_all(server.dir().join("templates")).unwrap();
     fs::write(server.dir().join("templates/disk.j2"), "{{ host }} is at {{ percent }} %").unwrap();
     let sent =
@@ -123,7 +123,7 @@ async fn a_template_writes_the_message() {
 #[tokio::test]
 async fn a_plugin_that_is_dropped_in_is_listed_and_serves() {
     let receiver = Receiver::start(vec![], Reply::new(200, "ok")).await;
-    let server = Server::start(&ops_slack(&receiver)).await;
+    let server = ops_slack(&receiver).await;
     fs::copy(plugin("slack"), server.dir().join("plugins-enabled/slack.wasm")).unwrap();
     let api = Api::of(&server);
     crate::plugins::until_listed(&api, "slack", |listed| listed["source"] == "own" && listed["state"] == "serving")
