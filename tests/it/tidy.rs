@@ -67,11 +67,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const KEPT_IN: &[(&str, &[&str])] = &[
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
+    ("wasmtime_wasi_http", &["sandbox"]),
     ("wasmparser", &["sandbox"]),
     ("rusqlite", &["sqlite"]),
     // The egress of plugins has connections of its own, so that what is checked is what is dialled.
     ("reqwest", &["supply", "cli", "bench"]),
-    ("hyper", &["capability"]),
+    // In the sandbox only for the bodies of `wasi:http`, which are its types.
+    ("hyper", &["capability", "sandbox"]),
     ("hyper_util", &["capability"]),
     ("hyper_rustls", &["capability"]),
     ("rustls", &["capability"]),

@@ -66,7 +66,7 @@ impl CallEnd {
     /// The call's deadline passed: in guest code, or while the guest waited for a provider. `cpu_time` is what it had
     /// used.
     pub(super) fn of_deadline(pause: Pause, state: &CallState, cpu_time: Duration) -> Self {
-        if state.http.waiting {
+        if state.http.waits(pause) {
             return Self::HostDeadline;
         }
         let (timeout, used) = (format_duration(state.limits.timeout), rounded(cpu_time));

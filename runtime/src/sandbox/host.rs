@@ -9,6 +9,7 @@ mod http;
 mod kv;
 mod log;
 mod sign;
+mod wasi_http;
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -22,6 +23,7 @@ use super::state::CallState;
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     plugin::types::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
     plugin::http::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;
     plugin::sign::add_to_linker::<_, http::HttpAbility>(&mut linker, http::view)?;

@@ -1,10 +1,12 @@
 //! What the host keeps for one call: made with its store, gone with it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::WasiHttpCtx;
 
 use crate::call::PluginVersion;
 use crate::capability::cache::OpenCache;
@@ -19,7 +21,7 @@ use crate::telemetry::Metrics;
 use super::grants::Grants;
 use super::limits::{self, Meter};
 use super::output::{Captured, Output};
-use super::slices::Pulse;
+use super::slices::{Pause, Pulse};
 
 /// Who is called, and for whom: the fields of everything that is told about the call.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +50,8 @@ pub(super) struct HttpState {
     pub(super) sign: Option<OpenSign>,
     /// Set while the guest waits for a provider: whose fault a deadline is.
     pub(super) waiting: bool,
+    /// Requests of `wasi:http` that are on their way: the guest may run on meanwhile.
+    pub(super) on_their_way: Arc<AtomicU32>,
     pub(super) pulse: Arc<Pulse>,
     /// Whose requests are counted, and where.
     pub(super) counted: Option<(Arc<PluginVersion>, Arc<Metrics>)>,
@@ -61,6 +65,13 @@ pub(super) struct KeepState {
     /// Gives up what it claimed when it goes.
     pub(super) cache: Option<OpenCache>,
     pub(super) kv: Option<OpenKv>,
+}
+
+impl HttpState {
+    /// Whether a call that is at `pause` waits for a provider.
+    pub(super) fn waits(&self, pause: Pause) -> bool {
+        self.waiting || pause == Pause::Waiting && self.on_their_way.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// The store's data.
@@ -77,9 +88,10 @@ pub(super) struct CallState {
     wasi: Option<Box<Wasi>>,
 }
 
-struct Wasi {
+pub(super) struct Wasi {
     ctx: WasiCtx,
-    table: ResourceTable,
+    pub(super) table: ResourceTable,
+    pub(super) http: WasiHttpCtx,
 }
 
 impl CallState {
@@ -114,6 +126,7 @@ impl CallState {
                     .unwrap_or_default(),
                 sign: grants.as_ref().and_then(|grants| grants.sign.as_ref()).map(SignGrant::open),
                 waiting: false,
+                on_their_way: Arc::default(),
                 pulse: Arc::clone(&pulse),
                 counted,
             },
@@ -158,15 +171,23 @@ impl CallState {
     }
 }
 
-impl WasiView for CallState {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
+impl CallState {
+    /// What the functions of WASI work on, made when the first is called; and HTTP.
+    pub(super) fn wasi(&mut self) -> (&mut Wasi, &mut HttpState) {
         // Asked for by each function of WASI that a guest calls.
         self.pulse.host_call();
         if self.wasi.is_none() {
             let output = self.output();
-            self.wasi = Some(Box::new(Wasi { ctx: wasi_ctx(&output), table: ResourceTable::new() }));
+            let (ctx, table) = (wasi_ctx(&output), ResourceTable::new());
+            self.wasi = Some(Box::new(Wasi { ctx, table, http: WasiHttpCtx::new() }));
         }
-        let wasi = self.wasi.as_mut().expect("it was made just above");
+        (self.wasi.as_mut().expect("it was made just above"), &mut self.http)
+    }
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let (wasi, _) = self.wasi();
         WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
     }
 }

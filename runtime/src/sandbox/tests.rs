@@ -7,3 +7,4 @@ mod isolation;
 mod minijinja;
 mod output;
 mod rig;
+mod wasi_http;

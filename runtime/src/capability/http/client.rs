@@ -1,6 +1,7 @@
 //! One exchange: checked, bounded in size and time, its failures told apart.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,20 +23,20 @@ use crate::capability::secret::CallSecrets;
 /// The longest reason that is handed over. It is a library's sentence, cut so that no surprise gets far.
 const REASON_BYTES_MAX: usize = 200;
 
-/// HTTP for one call of a plugin.
-#[derive(Debug)]
+/// HTTP for one call of a plugin. Clones count together.
+#[derive(Clone, Debug)]
 pub struct OpenHttp {
     grant: Arc<HttpGrant>,
     limits: EgressLimits,
     deadline: Instant,
-    calls: u32,
+    calls: Arc<AtomicU32>,
 }
 
 impl HttpGrant {
     /// Opens HTTP for one call that ends at `deadline`.
     #[must_use]
     pub fn open(self: &Arc<Self>, limits: EgressLimits, deadline: Instant) -> OpenHttp {
-        OpenHttp { grant: Arc::clone(self), limits, deadline, calls: 0 }
+        OpenHttp { grant: Arc::clone(self), limits, deadline, calls: Arc::default() }
     }
 }
 
@@ -45,7 +46,7 @@ impl OpenHttp {
     /// # Errors
     ///
     /// [`HttpError`] says what went wrong and whether the provider may have acted.
-    pub async fn send(&mut self, request: HttpRequest, secrets: &CallSecrets) -> Result<HttpReply, HttpError> {
+    pub async fn send(&self, request: HttpRequest, secrets: &CallSecrets) -> Result<HttpReply, HttpError> {
         self.count()?;
         let mut more = Vec::new();
         let mut answer = self.place_and_send(request, secrets, &mut more).await;
@@ -63,7 +64,7 @@ impl OpenHttp {
 
     /// Puts the secrets in place, which nobody gets to see any more, and sends. `more` is what else is a secret now.
     async fn place_and_send(
-        &mut self,
+        &self,
         request: HttpRequest,
         secrets: &CallSecrets,
         more: &mut Vec<String>,
@@ -90,14 +91,13 @@ impl OpenHttp {
         }
     }
 
-    fn count(&mut self) -> Result<(), HttpError> {
-        if self.calls >= self.limits.calls {
-            let limit = self.limits.calls;
+    fn count(&self) -> Result<(), HttpError> {
+        let limit = self.limits.calls;
+        if self.calls.fetch_add(1, Ordering::Relaxed) >= limit {
             return Err(HttpError::Exhausted(format!(
                 "a call may make {limit} requests; raise `egress_calls` in the channel's limits"
             )));
         }
-        self.calls += 1;
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl OpenHttp {
     }
 
     async fn chain(
-        &mut self,
+        &self,
         mut hop: Hop,
         redirects: u32,
         mut auth: Auth,

@@ -37,14 +37,14 @@ pub(super) fn view(state: &mut CallState) -> &mut HttpState {
 }
 
 impl HttpState {
-    fn count(&self, result: EgressResult) {
+    pub(super) fn count(&self, result: EgressResult) {
         if let Some((plugin, metrics)) = &self.counted {
             metrics.egress(&plugin.name, result);
         }
     }
 }
 
-const fn result_of(error: &HttpError) -> EgressResult {
+pub(super) const fn result_of(error: &HttpError) -> EgressResult {
     match error {
         HttpError::Denied(_) => EgressResult::Denied,
         HttpError::Invalid(_) => EgressResult::Invalid,
