@@ -30,7 +30,7 @@ RUN_TESTS := cargo test --locked --no-fail-fast --lib --bins --tests
 LEAVE_OUT = -- $(addprefix --skip ,$(addsuffix ::,$(NEED_MORE)))
 endif
 # The rooms of tests/it that need more than Rust and a C compiler: `make setup-test` sees to it.
-NEED_MORE := languages
+NEED_MORE := languages registry
 space := $(subst ,, )
 
 STEP := .ci/step
@@ -97,7 +97,7 @@ test: setup-test ## Everything: format, lints, guests, examples, unit, integrati
 
 test-core: ## As `test`, with Rust and a C compiler only
 	@$(MAKE) --no-print-directory fmt-check clippy guests unit FILTER=core
-	@echo "left out of test-core: documentation tests, lints of the guests, plugins in JavaScript and Python"
+	@echo "left out of test-core: documentation tests, lints of the guests, plugins in JavaScript and Python, plugins out of a registry"
 
 quick: ## Before each commit: format, lints, tests of the library and the plugins
 	@$(MAKE) --no-print-directory fmt-check clippy guests

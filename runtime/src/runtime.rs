@@ -180,6 +180,12 @@ impl Runtime {
         self.parts.registry.plugins()
     }
 
+    /// What speaks against a plugin file that is loaded all the same.
+    #[must_use]
+    pub fn plugin_warnings(&self, plugin: &PluginStatus) -> Vec<String> {
+        plugin.sha256.map(|sha256| self.parts.registry.warnings(sha256)).unwrap_or_default()
+    }
+
     /// Counts the changes: plugins and channels may be others after each.
     pub(crate) fn plugin_changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.parts.registry.changes()

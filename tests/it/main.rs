@@ -12,6 +12,8 @@ mod keeping;
 mod languages;
 mod life;
 mod plugins;
+mod registry;
 mod stop;
+mod supply;
 mod swap;
 mod tidy;

@@ -18,7 +18,12 @@ const JSON: &str = "application/json";
 
 /// `GET /v1/plugins`
 pub(super) async fn plugins(State(api): State<Arc<Api>>) -> Response {
-    let plugins = api.runtime.plugins().iter().map(PluginView::from).collect();
+    let plugins = api
+        .runtime
+        .plugins()
+        .iter()
+        .map(|plugin| PluginView { warnings: api.runtime.plugin_warnings(plugin), ..PluginView::from(plugin) })
+        .collect();
     json(StatusCode::OK, JSON, &Plugins { plugins })
 }
 

@@ -193,6 +193,9 @@ pub(super) struct PluginView {
     /// Of `held`, `quarantined`, `rolled-back` and `refused`: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// What speaks against it, though it is loaded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<String>,
     /// Channels that use it.
     pub(super) channels: Vec<String>,
     /// Since when its state is what it is; RFC 3339.
@@ -333,6 +336,7 @@ impl From<&PluginStatus> for PluginView {
             size: plugin.size,
             state: plugin.state.as_str().to_owned(),
             reason,
+            warnings: Vec::new(),
             channels: plugin.channels.iter().map(ToString::to_string).collect(),
             since: plugin.since.to_string(),
         }

@@ -5,10 +5,11 @@
 //! *Invariants:* nothing here runs on an executor thread but the last step, which is a call like any other; one file is
 //! compiled at a time, however many are waiting.
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -16,6 +17,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::cache::Cache;
+use super::folder::FILES_MAX;
 use super::inspect::{FileHash, InspectError, Inspected, inspect_file};
 use super::{Plugin, PrepareError, Sandbox};
 use crate::config::PluginsConfig;
@@ -72,6 +74,8 @@ pub(super) struct Loader {
     cache: Option<Arc<Kept>>,
     compiler: Arc<Semaphore>,
     plugins: Arc<PluginsConfig>,
+    /// By file, with the hash it had: what speaks against it though it is loaded.
+    warnings: Mutex<BTreeMap<PathBuf, (FileHash, Vec<String>)>>,
 }
 
 /// A cache that complains once.
@@ -95,11 +99,18 @@ impl Loader {
                 None
             }
         };
-        Self { sandbox, cache, compiler: Arc::new(Semaphore::new(1)), plugins: Arc::new(plugins) }
+        Self {
+            sandbox,
+            cache,
+            compiler: Arc::new(Semaphore::new(1)),
+            plugins: Arc::new(plugins),
+            warnings: Mutex::default(),
+        }
     }
 
     /// Reads, validates and hashes a file, and asks who answers for it.
     pub(super) async fn inspect(&self, path: &Path) -> Result<Inspected, LoadError> {
+        let file = path.to_owned();
         let path = path.to_owned();
         let plugins = Arc::clone(&self.plugins);
         let inspected = tokio::task::spawn_blocking(move || {
@@ -107,7 +118,32 @@ impl Loader {
             inspected.warnings = supply::vet(&plugins, &path, Sha256(inspected.sha256.0))?.warnings;
             Ok(inspected)
         });
-        inspected.await.map_err(|_| LoadError::Host)?
+        let inspected: Result<Inspected, LoadError> = inspected.await.map_err(|_| LoadError::Host)?;
+        let inspected = inspected?;
+        self.note(file, &inspected);
+        Ok(inspected)
+    }
+
+    fn note(&self, file: PathBuf, inspected: &Inspected) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if inspected.warnings.is_empty() {
+            warnings.remove(&file);
+            return;
+        }
+        for warning in &inspected.warnings {
+            tracing::warn!(file = %file.display(), warning, "A plugin file is loaded that is not trusted.");
+        }
+        // Files that are gone are forgotten when there are too many.
+        if warnings.len() >= FILES_MAX {
+            warnings.clear();
+        }
+        warnings.insert(file, (inspected.sha256, inspected.warnings.clone()));
+    }
+
+    /// What speaks against files of this hash.
+    pub(super) fn warnings(&self, sha256: FileHash) -> Vec<String> {
+        let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.values().filter(|(hash, _)| *hash == sha256).flat_map(|(_, warnings)| warnings.clone()).collect()
     }
 
     /// Makes a plugin of an inspected file.

@@ -46,7 +46,7 @@ use self::shelf::{FileRecord, FileState, Shelf};
 use self::snapshot::Snapshot;
 use super::Sandbox;
 use super::folder::{self, Listing, Seen};
-use super::inspect::PluginKind;
+use super::inspect::{FileHash, PluginKind};
 use super::loader::Loader;
 use crate::capability::http::Egress;
 use crate::capability::kv::KvStore;
@@ -148,6 +148,13 @@ impl Registry {
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginStatus> {
         self.current.load().statuses()
+    }
+
+    /// What speaks against a plugin file that is loaded all the same: nobody trusted has signed it, or the lock has
+    /// another.
+    #[must_use]
+    pub fn warnings(&self, sha256: FileHash) -> Vec<String> {
+        self.loader.warnings(sha256)
     }
 
     /// Every channel that is configured, or lent by a plugin that needs no configuration, by name.

@@ -86,5 +86,7 @@ pub(in crate::cli) struct Plugin {
     pub(in crate::cli) state: String,
     pub(in crate::cli) reason: Option<String>,
     #[serde(default)]
+    pub(in crate::cli) warnings: Vec<String>,
+    #[serde(default)]
     pub(in crate::cli) channels: Vec<String>,
 }

@@ -23,7 +23,8 @@ fn show(plugins: &[Plugin], paint: Paint) -> String {
     }
     let mut table = Table::new(["NAME", "VERSION", "KIND", "SOURCE", "FILE", "SIZE", "STATE", "CHANNELS", "REASON"]);
     for plugin in plugins {
-        let Plugin { name, version, kind, source, file, size, state, reason, channels } = plugin;
+        let Plugin { name, version, kind, source, file, size, state, reason, warnings, channels } = plugin;
+        let said = reason.iter().chain(warnings).map(String::as_str).collect::<Vec<_>>().join("; ");
         table.row([
             Cell::or_dash(name.as_deref()),
             Cell::or_dash(version.as_deref()),
@@ -33,7 +34,7 @@ fn show(plugins: &[Plugin], paint: Paint) -> String {
             format_size(*size).into(),
             Cell::status(state),
             Cell::or_dash(Some(&channels.join(", "))),
-            Cell::or_dash(reason.as_deref()),
+            Cell::or_dash(Some(&said)),
         ]);
     }
     table.render(paint, 0)
