@@ -30,6 +30,7 @@ use crate::sandbox::{Registry, Watch};
 use crate::store::{Cancelled, Store};
 use crate::telemetry::Metrics;
 
+pub(crate) use crate::sandbox::compile_for_parent;
 pub use crate::sandbox::{
     ChannelStatus, ConsoleSink, Descriptor, Need, OperatorError, PluginKind, PluginSource, PluginState, PluginStatus,
     Role,

@@ -12,7 +12,9 @@
 //! *Not here:* what an end means for a delivery (`domain::settle`), the abilities behind the host interfaces
 //! (`capability`), which plugins there are ([`Registry`]).
 
+mod apart;
 mod bindings;
+mod bounds;
 mod cache;
 mod channel;
 mod contract;
@@ -37,12 +39,15 @@ mod turns;
 mod watch;
 
 use std::num::NonZero;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
+pub use apart::{CompileApartError, compile_for_parent};
+pub use bounds::Excess;
 pub use channel::{ConfigProblem, Health, PreparedChannel};
 pub use contract::{CONTRACT_VERSION, ContractLine, Offered};
 pub use descriptor::{
@@ -111,6 +116,7 @@ pub struct Sandbox {
     linker: Linker<CallState>,
     permits: Semaphore,
     turnstile: Arc<Turnstile>,
+    compiler: OnceLock<PathBuf>,
     in_flight: u32,
     pooled: bool,
     memory_max: u64,
@@ -138,6 +144,7 @@ impl Sandbox {
             linker,
             permits: Semaphore::new(in_flight as usize),
             turnstile: Turnstile::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
+            compiler: OnceLock::new(),
             in_flight,
             pooled: built.pooled,
             memory_max: settings.memory_max,
@@ -163,6 +170,16 @@ impl Sandbox {
     #[must_use]
     pub fn fuel_per_ms(&self) -> u64 {
         self.fuel_per_ms
+    }
+
+    /// Has plugins compiled by this program, a `campanile` of this very version, in a process of its own. Without one
+    /// they are compiled in a thread, which can neither be stopped nor bounded in memory. The first word stands.
+    pub fn compile_with(&self, program: PathBuf) {
+        let _ = self.compiler.set(program);
+    }
+
+    fn compiler(&self) -> Option<&Path> {
+        self.compiler.get().map(PathBuf::as_path)
     }
 
     /// The engine that components are compiled for.

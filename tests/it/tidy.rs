@@ -69,6 +69,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wasi_http", &["sandbox"]),
     ("wasmparser", &["sandbox"]),
+    ("rustix", &["sandbox"]),
     ("rusqlite", &["sqlite"]),
     // The egress of plugins has connections of its own, so that what is checked is what is dialled.
     ("reqwest", &["supply", "cli", "bench"]),

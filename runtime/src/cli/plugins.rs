@@ -1,12 +1,15 @@
 //! `campanile plugins`: one file for each subcommand.
 
 mod add;
+mod compile;
 mod inspect;
 mod keygen;
 mod list;
 mod operate;
 mod remove;
 mod sign;
+
+pub(super) use compile::program;
 
 use std::path::Path;
 
@@ -31,6 +34,9 @@ pub(super) enum Command {
     Sign(sign::Args),
     /// Make a key to sign plugins with
     Keygen(keygen::Args),
+    /// Compile what comes over standard input; a server calls this
+    #[command(hide = true)]
+    Compile,
 }
 
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<Answer, Failure> {
@@ -38,6 +44,7 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<Answer, F
         Command::List => list::run(globals).await,
         Command::Release(args) => operate::release(globals, &args).await,
         Command::Approve(args) => operate::approve(globals, &args).await,
+        Command::Compile => compile::run(),
         Command::Inspect(args) => inspect::run(globals, &args).await,
         Command::Add(args) => add::run(globals, args).await,
         Command::Remove(args) => remove::run(globals, &args),

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::failure::{Exit, Failure};
-use super::{Answer, Globals};
+use super::{Answer, Globals, plugins};
 use crate::config::Config;
 use crate::runtime::{BuildError, Runtime};
 
@@ -66,7 +66,11 @@ async fn serve(config: Config) -> Result<Answer, Failure> {
 }
 
 async fn start(config: Config) -> Result<Runtime, Failure> {
-    Runtime::builder().config(config).build().await.map_err(|error| match error {
+    let mut builder = Runtime::builder().config(config);
+    if let Some(program) = plugins::program() {
+        builder = builder.compiler(program);
+    }
+    builder.build().await.map_err(|error| match error {
         BuildError::Config(error) => error.into(),
         error => Failure::new(Exit::Usage, error),
     })

@@ -37,6 +37,7 @@ pub struct RuntimeBuilder {
     entropy: Arc<Entropy>,
     console: Arc<dyn ConsoleSink>,
     metrics: Arc<Metrics>,
+    compiler: Option<PathBuf>,
 }
 
 impl Default for RuntimeBuilder {
@@ -47,6 +48,7 @@ impl Default for RuntimeBuilder {
             entropy: Arc::new(Entropy::from_system()),
             console: Arc::new(Stdout),
             metrics: Metrics::new(),
+            compiler: None,
         }
     }
 }
@@ -73,6 +75,13 @@ pub enum BuildError {
 }
 
 impl RuntimeBuilder {
+    /// Has plugins compiled by this program, a `campanile` of this version, in a process of its own: bounded in time and
+    /// memory. Default: in a thread, bounded in the shape of what it is given.
+    pub fn compiler(mut self, program: PathBuf) -> Self {
+        self.compiler = Some(program);
+        self
+    }
+
     /// Sets the configuration. Default: every section's own default.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -116,9 +125,12 @@ impl RuntimeBuilder {
     /// [`BuildError`]; nothing has started then. A plugin or channel that cannot be used is not an error: the others
     /// serve, and [`Runtime::plugins`] and [`Runtime::channels`] say why.
     pub async fn build(self) -> Result<Runtime, BuildError> {
-        let Self { config, clock, entropy, console, metrics } = self;
+        let Self { config, clock, entropy, console, metrics, compiler } = self;
         config.check()?;
         let sandbox = open_sandbox(&config, console, &metrics)?;
+        if let Some(program) = compiler {
+            sandbox.compile_with(program);
+        }
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
         let commits = Commits { queue: queue.clone(), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) };

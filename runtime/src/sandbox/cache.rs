@@ -23,7 +23,7 @@ use super::inspect::FileHash;
 pub(super) const CACHE_BYTES_MAX: u64 = 512 << 20;
 
 /// One compiled plugin, in bytes: what compiling the largest file can make of it.
-const ENTRY_BYTES_MAX: u64 = 256 << 20;
+pub(super) const ENTRY_BYTES_MAX: u64 = 256 << 20;
 
 /// Files looked at when the folder is swept; it holds nothing but what this program puts there.
 const SWEEP_MAX: usize = 10_000;
@@ -149,12 +149,18 @@ impl Cache {
     }
 }
 
+/// Code that a child process of this program has just compiled and handed over a pipe.
+pub(super) fn of_child(engine: &Engine, compiled: &[u8]) -> Option<Component> {
+    deserialize(engine, compiled)
+}
+
 /// The only place where bytes become code without a compiler.
 fn deserialize(engine: &Engine, compiled: &[u8]) -> Option<Component> {
     // SAFETY: `Component::deserialize` must be given bytes that `Component::serialize` made, unchanged. `compiled` has
     // just passed a MAC over its name and content. The key was made by this installation, in a folder and a file that
     // only its user can read, so whoever could forge the MAC runs as that user already. What is sealed with it is the
-    // output of `Component::serialize` alone. An engine of another version, with other settings or for another CPU has
+    // output of `Component::serialize` alone, or of a child process of this program that ended well, which makes the same
+    // of bytes that this process inspected, over a pipe that nobody else holds. An engine of another version, with other settings or for another CPU has
     // another name for the file, and wasmtime compares these once more.
     unsafe { Component::deserialize(engine, compiled) }.ok()
 }

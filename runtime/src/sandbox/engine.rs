@@ -37,6 +37,12 @@ pub(super) fn build(in_flight: u32, memory_max: u64) -> wasmtime::Result<Built> 
     }
 }
 
+/// An engine that compiles for the others and runs nothing: it reserves no pool. Its code fits theirs, for where
+/// instances come from is no part of it.
+pub(super) fn for_compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&config(InstanceAllocationStrategy::OnDemand))
+}
+
 fn config(allocation: InstanceAllocationStrategy) -> Config {
     let mut config = Config::new();
     config
@@ -68,7 +74,7 @@ fn pool(in_flight: u32, memory_max: usize) -> PoolingAllocationConfig {
         // permit would find the pool empty.
         .total_core_instances(in_flight.saturating_mul(limits::CORE_INSTANCES_MAX))
         .total_memories(in_flight)
-        .total_tables(in_flight.saturating_mul(2))
+        .total_tables(in_flight.saturating_mul(limits::TABLES_MAX))
         .total_stacks(in_flight)
         .max_core_instances_per_component(limits::CORE_INSTANCES_MAX)
         .max_memories_per_component(limits::MEMORIES_MAX)

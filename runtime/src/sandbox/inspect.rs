@@ -14,6 +14,7 @@ use wasmparser::{KnownCustom, Parser, Payload, Validator};
 use crate::domain::PluginName;
 
 use super::contract::{self, CONTRACT_VERSION, ContractLine, Offered, of_contract};
+use super::bounds::{self, Excess};
 
 /// The largest plugin file, in bytes. The largest known toolchain (Python's) makes components of about 35 MiB.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -138,6 +139,9 @@ pub enum InspectError {
         /// What is left of the file.
         there: u64,
     },
+    /// More than the compiler is given.
+    #[error(transparent)]
+    TooMuch(#[from] Excess),
     /// WebAssembly of the older kind.
     #[error("it is a core module, not a component: build it for target `wasm32-wasip2`")]
     CoreModule,
@@ -286,6 +290,7 @@ pub fn inspect(bytes: Vec<u8>) -> Result<Inspected, InspectError> {
     if let Some(cut) = cut_off(&bytes) {
         return Err(cut);
     }
+    bounds::check(&bytes)?;
     let invalid = |error: wasmparser::BinaryReaderError| InspectError::Invalid { reason: error.to_string() };
     Validator::new().validate_all(&bytes).map_err(invalid)?;
     let Outline { imports, exports, name_hint } = outline(&bytes).map_err(invalid)?;

@@ -40,10 +40,10 @@ pub(super) const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// module that it brings along.
 pub(super) const CORE_INSTANCES_MAX: u32 = 32;
 
-/// Linear memories of one component.
-pub(super) const MEMORIES_MAX: u32 = 4;
+/// Linear memories of one component. The pool has one for each call: with more, a single plugin could empty it.
+pub(super) const MEMORIES_MAX: u32 = 1;
 
-/// Tables of one component.
+/// Tables of one component. The pool has so many for each call.
 pub(super) const TABLES_MAX: u32 = 8;
 
 /// Frames looked at when a guest traps.
@@ -110,12 +110,13 @@ impl ResourceLimiter for Meter {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
         let asked = self.table_elements.saturating_add(desired.saturating_sub(current) as u64);
+        // Before the maximum, which in the pool is this very limit: it would only say no, again and again.
         if asked > TABLE_ELEMENTS_MAX as u64 {
             return Err(Refusal::Table { asked, limit: TABLE_ELEMENTS_MAX as u64 }.into());
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
         }
         self.table_elements = asked;
         Ok(true)

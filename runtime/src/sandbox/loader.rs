@@ -3,7 +3,7 @@
 //! *Flow:* inspect → hash → compiled code from the cache, or compile and keep → link and describe.
 //!
 //! *Invariants:* nothing here runs on an executor thread but the last step, which is a call like any other; one file is
-//! compiled at a time, however many are waiting.
+//! compiled at a time, however many are waiting; where the sandbox knows of a compiler, that is a process of its own.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::cache::Cache;
+use super::apart::{self, ApartError};
+use super::cache::{Cache, of_child};
 use super::folder::FILES_MAX;
 use super::inspect::{FileHash, InspectError, Inspected, inspect_file};
 use super::{Plugin, PrepareError, Sandbox};
@@ -42,8 +43,9 @@ pub enum LoadError {
         /// What the compiler says.
         reason: String,
     },
-    /// The compiler takes too long. It goes on and is waited for before the next file is compiled.
-    #[error("compiling it takes longer than {} s", .limit.as_secs())]
+    /// The compiler takes too long. In a process of its own it has been stopped; in a thread it goes on and is waited for
+    /// before the next file is compiled.
+    #[error("compiling it takes longer than {} s, the limit for every plugin", .limit.as_secs())]
     TooSlow {
         /// What it may take.
         limit: Duration,
@@ -156,6 +158,39 @@ impl Loader {
     async fn component(&self, inspected: Inspected) -> Result<Component, LoadError> {
         // Closed never; without a permit nothing is compiled.
         let permit = Arc::clone(&self.compiler).acquire_owned().await.map_err(|_| LoadError::Host)?;
+        match self.sandbox.compiler() {
+            Some(program) => self.compile_apart(program, inspected).await,
+            None => self.compile_here(inspected, permit).await,
+        }
+    }
+
+    async fn compile_apart(&self, program: &Path, inspected: Inspected) -> Result<Component, LoadError> {
+        let (engine, cache, sha256) = (self.sandbox.engine().clone(), self.cache.clone(), inspected.sha256);
+        let look = move || cache.and_then(|kept| kept.cache.load(&engine, sha256));
+        let found = tokio::task::spawn_blocking(look).await.map_err(|_| LoadError::Host)?;
+        if let Some(component) = found {
+            return Ok(component);
+        }
+        let compiled = match apart::compile(program, &inspected.bytes, COMPILE_TIME_MAX).await {
+            Ok(compiled) => compiled,
+            Err(ApartError::TooSlow(limit)) => return Err(LoadError::TooSlow { limit }),
+            Err(error) => return Err(LoadError::Compile { reason: sentence(&error) }),
+        };
+        let (engine, cache) = (self.sandbox.engine().clone(), self.cache.clone());
+        let take = move || {
+            let component = of_child(&engine, &compiled)?;
+            if let Some(kept) = cache {
+                kept.keep(sha256, &compiled);
+            }
+            Some(component)
+        };
+        let component = tokio::task::spawn_blocking(take).await.map_err(|_| LoadError::Host)?;
+        component.ok_or_else(|| LoadError::Compile {
+            reason: format!("`{}` is a compiler of another version: restart this program", program.display()),
+        })
+    }
+
+    async fn compile_here(&self, inspected: Inspected, permit: OwnedSemaphorePermit) -> Result<Component, LoadError> {
         let engine = self.sandbox.engine().clone();
         let cache = self.cache.clone();
         let work = tokio::task::spawn_blocking(move || {
@@ -173,6 +208,20 @@ impl Loader {
     }
 }
 
+impl Kept {
+    fn keep(&self, sha256: FileHash, compiled: &[u8]) {
+        self.complain(self.cache.keep(sha256, compiled).map_err(|error| sentence(&error)));
+    }
+
+    fn complain(&self, done: Result<(), String>) {
+        if let Err(error) = done
+            && !self.complained.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(error, "A compiled plugin cannot be kept; the next start compiles it again.");
+        }
+    }
+}
+
 fn load_or_compile(
     engine: &Engine,
     kept: Option<&Kept>,
@@ -184,12 +233,9 @@ fn load_or_compile(
     }
     let component = Component::from_binary(engine, bytes)?;
     if let Some(kept) = kept {
-        let done = component.serialize().map_err(|error| error.to_string());
-        let done = done.and_then(|compiled| kept.cache.keep(sha256, &compiled).map_err(|error| sentence(&error)));
-        if let Err(error) = done
-            && !kept.complained.swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!(error, "A compiled plugin cannot be kept; the next start compiles it again.");
+        match component.serialize() {
+            Ok(compiled) => kept.keep(sha256, &compiled),
+            Err(error) => kept.complain(Err(error.to_string())),
         }
     }
     Ok(component)

@@ -70,6 +70,9 @@ pub enum PrepareError {
     /// It was called to describe itself, and gave no answer.
     #[error("it does not describe itself: {0}")]
     Describe(CallEnd),
+    /// Asked twice, it said two things.
+    #[error("it describes itself differently each time: `describe` has to answer with constants")]
+    Fickle,
     /// What it says of itself is not usable.
     #[error("its descriptor has {} problem(s): {}", .problems.len(), .problems.join("; "))]
     Descriptor {
@@ -159,21 +162,36 @@ impl Sandbox {
             .map_err(|error| PrepareError::Import { reason: bounded(&format!("{error:#}"), REASON_MAX) })?;
         let (exports, descriptor) = if is_channel {
             let exports = ChannelExports::find(&pre)?;
-            let given = self.describe(&pre, channel::Describe(&exports)).await??;
-            let descriptor = descriptor::of_channel(given, exports.supports.is_some());
+            let given = self.describe(&pre, || channel::Describe(&exports)).await??;
+            let supports = exports.supports.is_some();
+            let descriptor = tokio::task::spawn_blocking(move || descriptor::of_channel(given, supports));
             (Exports::Channel(exports), descriptor)
         } else {
             let exports = EngineExports::find(&pre)?;
-            let given = self.describe(&pre, template::Describe(&exports)).await??;
-            (Exports::TemplateEngine(exports), descriptor::of_engine(given))
+            let given = self.describe(&pre, || template::Describe(&exports)).await??;
+            let descriptor = tokio::task::spawn_blocking(move || descriptor::of_engine(given));
+            (Exports::TemplateEngine(exports), descriptor)
         };
+        // On another thread: a schema full of patterns takes as long as its limits let it.
+        let descriptor = descriptor.await.map_err(|_| PrepareError::Describe(CallEnd::of_panic()))?;
         let descriptor = descriptor.map_err(|problems| PrepareError::Descriptor { problems })?;
         Ok(Plugin { sandbox: Arc::clone(self), pre, exports, descriptor: Arc::new(descriptor), sha256 })
     }
 
-    async fn describe<E: Export>(&self, pre: &InstancePre<CallState>, export: E) -> Result<E::Answer, PrepareError> {
-        let allowance = Allowance { limits: &describe_limits(), grants: None };
-        self.invoke(pre, Subject::default(), allowance, export).await.answer.map_err(PrepareError::Describe)
+    /// Asks twice, in two instances: what is agreed on has to be what the plugin says every time.
+    async fn describe<E: Export>(
+        &self,
+        pre: &InstancePre<CallState>,
+        export: impl Fn() -> E,
+    ) -> Result<E::Answer, PrepareError>
+    where
+        E::Answer: std::fmt::Debug,
+    {
+        let limits = describe_limits();
+        let ask = || self.invoke(pre, Subject::default(), Allowance { limits: &limits, grants: None }, export());
+        let first = ask().await.answer.map_err(PrepareError::Describe)?;
+        let second = ask().await.answer.map_err(PrepareError::Describe)?;
+        if format!("{first:?}") == format!("{second:?}") { Ok(first) } else { Err(PrepareError::Fickle) }
     }
 }
 

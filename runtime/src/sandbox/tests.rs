@@ -1,9 +1,12 @@
 //! The sandbox with real guests in it. They are built by `make guests`.
 
 mod contract;
+mod crafted;
 mod ends;
 mod exports;
+mod hostile;
 mod isolation;
+mod lies;
 mod minijinja;
 mod output;
 mod rig;

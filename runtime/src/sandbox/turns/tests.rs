@@ -34,8 +34,8 @@ async fn lanes_take_turns_however_many_calls_one_of_them_has() {
     let mut tickets: Vec<_> = (0..5).map(|_| ("hog", turnstile.ticket(lane("hog")))).collect();
     tickets.push(("good", turnstile.ticket(lane("good"))));
     let had = slices(&mut tickets, 8);
-    // Two had come before it; from then on every other slice is the good one's.
-    assert_eq!(had, ["hog", "hog", "good", "hog", "good", "hog", "good", "hog"]);
+    // Two come before it at most: the call that runs, and the one that was next when it came.
+    assert!(had.windows(3).all(|three| three.contains(&"good")), "{had:?}");
 }
 
 #[tokio::test(start_paused = true)]

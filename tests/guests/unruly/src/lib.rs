@@ -7,10 +7,11 @@ mod memory;
 use std::hint::black_box;
 
 use campanile::plugin::http::{self, Request};
+use campanile::plugin::kv;
 use campanile::plugin::log::{self, Level};
 use campanile::plugin::types::{
-    About, Blame, Context, Delivery, Gone, Need, Outcome, RateLimit, Receipt, Recipient, Rejection, Retry, Scope,
-    Trouble,
+    About, Blame, Context, Delivery, Gone, Need, Outcome, Piece, RateLimit, Receipt, Recipient, Rejection, Retry,
+    Scope, Trouble,
 };
 use exports::campanile::plugin::channel::{self, Descriptor, Limits};
 use exports::campanile::plugin::configure::{self, ConfigProblem};
@@ -89,6 +90,12 @@ impl channel::Guest for Unruly {
             "log-much" => (0..500).for_each(|_| log::log(Level::Debug, &"x".repeat(1_000), &[])),
             "log-endlessly" => endlessly(|| log::log(Level::Debug, "again", &[])),
             "log-hugely" => log::log(Level::Debug, &"x".repeat(9 << 20), &[]),
+            "storm-denied" => endlessly(|| drop(black_box(ask("http://127.0.0.1:9/")))),
+            "storm-bodies" => endlessly(|| drop(black_box(hand_over(4 << 20)))),
+            "storm-clock" => endlessly(|| drop(black_box(std::time::SystemTime::now()))),
+            "storm-kept" => endlessly(|| drop(black_box(kv::get("bell")))),
+            "reply-list" => return Outcome::Sent(pairs_without_end()),
+            "reply-text" => return rejected("x".repeat(9 << 20)),
             "not-text" => return sent(not_text()),
             "long-winded" => return long_winded(),
             "gone" => return gone(),
@@ -165,6 +172,24 @@ fn ask(url: &str) -> Outcome {
         Ok(response) => facts(&[("status", response.status.to_string())]),
         Err(error) => rejected(format!("{error:?}")),
     }
+}
+
+fn hand_over(bytes: usize) -> bool {
+    let request = Request {
+        method: "POST".to_owned(),
+        url: "http://127.0.0.1:9/".to_owned(),
+        headers: Vec::new(),
+        body: vec![Piece::Bytes(vec![0; bytes])],
+        auth: http::Auth::None,
+        redirects: 0,
+        timeout_ms: None,
+    };
+    http::send(&request).is_ok()
+}
+
+fn pairs_without_end() -> Receipt {
+    let pair = || ("name".to_owned(), "value".to_owned());
+    Receipt { provider_id: None, facts: std::iter::repeat_with(pair).take(200_000).collect() }
 }
 
 fn hoard() {
