@@ -14,6 +14,7 @@ mod handle;
 mod inspection;
 mod outcomes;
 mod supplying;
+mod workshop;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,10 +31,12 @@ use crate::sandbox::{Registry, Watch};
 use crate::store::{Cancelled, Store};
 use crate::telemetry::Metrics;
 
+pub use crate::call::Call;
+pub use crate::capability::http::{HttpError, HttpReply, PlayedProvider, PlayedRequest};
 pub(crate) use crate::sandbox::compile_for_parent;
 pub use crate::sandbox::{
-    ChannelStatus, ConsoleSink, Descriptor, Need, OperatorError, PluginKind, PluginSource, PluginState, PluginStatus,
-    Role,
+    CONTRACT_VERSION, ChannelStatus, ConsoleSink, Descriptor, Need, OperatorError, PluginKind, PluginSource,
+    PluginState, PluginStatus, Role, SecretKey,
 };
 pub use crate::store::{DeliveryRecord, NotificationRecord, StoreError};
 pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustError};
@@ -42,6 +45,7 @@ pub use draft::Notification;
 pub use handle::{Handle, OutcomeError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
 pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};
+pub use workshop::{TRIAL_MEMORY_MAX, Trial, TrialError, Tried, Workpiece};
 
 #[cfg(test)]
 pub(crate) use adapters::KeptIn;

@@ -55,13 +55,15 @@ pub use descriptor::{
 };
 pub use ends::CallEnd;
 pub use grants::{Granted, Grants, NotGranted};
-pub use inspect::{FILE_BYTES_MAX, FileHash, InspectError, Inspected, PluginKind, inspect, inspect_file, name_of_file};
+pub use inspect::{
+    FILE_BYTES_MAX, FileHash, InspectError, Inspected, PluginKind, inspect, inspect_file, name_of_file, stack_bytes,
+};
 pub use loader::LoadError;
 pub use output::{ConsoleSink, Stdout};
 pub use plugin::{Mismatch, Plugin, PrepareError};
 pub use registry::{
-    ChannelHolds, ChannelStatus, Nobody, NotKept, OperatorError, PluginMemory, PluginSource, PluginState, PluginStatus,
-    Registry, RegistrySettings,
+    ChannelHolds, ChannelStatus, ConfigSchema, Nobody, NotKept, OperatorError, PluginMemory, PluginSource, PluginState,
+    PluginStatus, Registry, RegistrySettings, SchemaError,
 };
 pub use watch::{RESCAN, Watch};
 

@@ -13,6 +13,7 @@ mod connect;
 mod edge;
 mod egress;
 mod grant;
+mod played;
 mod redirect;
 mod request;
 
@@ -20,6 +21,7 @@ pub use address::{Network, ParseNetworkError, special_use};
 pub use client::OpenHttp;
 pub use egress::{Dial, Egress, HostResolver, SystemDialler, SystemResolver};
 pub use grant::{Asked, GrantError, HttpGrant};
+pub use played::{PlayedProvider, PlayedRequest};
 pub use request::{Auth, BodyPart, EgressLimits, HttpError, HttpReply, HttpRequest, REDIRECTS_MAX, is_reserved};
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{CallLimits, Config};
 use crate::domain::ChannelName;
 use crate::sandbox::{
-    ConsoleSink, Descriptor, FileHash, InspectError, Inspected, PrepareError, Sandbox, SandboxError, SandboxSettings,
-    inspect, inspect_file,
+    ConsoleSink, Descriptor, FileHash, InspectError, Inspected, Plugin, PrepareError, Sandbox, SandboxError,
+    SandboxSettings, inspect, inspect_file, stack_bytes,
 };
 use crate::telemetry::Metrics;
 
@@ -27,6 +27,8 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// Names of what it exports, as written.
     pub exports: Vec<String>,
+    /// Its stack, where its toolchain shows how large it is.
+    pub stack_bytes: Option<u64>,
     /// What it says of itself.
     pub descriptor: Arc<Descriptor>,
 }
@@ -78,16 +80,32 @@ async fn describe(file: Inspected) -> Result<Inspection, InspectionError> {
         console: Arc::new(Unheard),
         metrics: Metrics::off(),
     };
+    Ok(describe_in(&Sandbox::new(settings)?, file).await?.0)
+}
+
+/// The same in a sandbox that is there, with the plugin ready to be called.
+pub(super) async fn inspect_in(sandbox: &Arc<Sandbox>, path: &Path) -> Result<(Inspection, Plugin), InspectionError> {
+    let owned = path.to_owned();
+    // Reads up to 64 MiB and validates every byte.
+    let looked = tokio::task::spawn_blocking(move || inspect_file(&owned)).await;
+    let file = looked.map_err(|stopped| InspectError::Unreadable(std::io::Error::other(stopped)))??;
+    describe_in(sandbox, file).await
+}
+
+async fn describe_in(sandbox: &Arc<Sandbox>, file: Inspected) -> Result<(Inspection, Plugin), InspectionError> {
     let size = file.bytes.len() as u64;
-    let plugin = Sandbox::new(settings)?.compile(file.bytes, file.sha256.0).await?;
-    Ok(Inspection {
+    let stack_bytes = stack_bytes(&file.bytes);
+    let plugin = sandbox.compile(file.bytes, file.sha256.0).await?;
+    let inspection = Inspection {
         size,
         sha256: file.sha256,
         contract: file.contract,
         imports: file.imports,
         exports: file.exports,
+        stack_bytes,
         descriptor: Arc::clone(plugin.descriptor()),
-    })
+    };
+    Ok((inspection, plugin))
 }
 
 /// Asks the plugins that a configuration names whether they can work with it. Nothing is started, stored or sent.

@@ -3,6 +3,8 @@
 //!
 //! No engine is needed, so that the command line can inspect a file without making one.
 
+mod stack;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,6 +17,8 @@ use crate::domain::PluginName;
 
 use super::contract::{self, CONTRACT_VERSION, ContractLine, Offered, of_contract};
 use super::bounds::{self, Excess};
+
+pub use stack::stack_bytes;
 
 /// The largest plugin file, in bytes. The largest known toolchain (Python's) makes components of about 35 MiB.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;

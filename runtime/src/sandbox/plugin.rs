@@ -214,6 +214,24 @@ impl Plugin {
         &self.sha256
     }
 
+    /// Asks it once more to describe itself.
+    ///
+    /// # Errors
+    ///
+    /// [`PrepareError::Describe`] or [`PrepareError::Descriptor`].
+    pub async fn describe_again(&self) -> Result<Descriptor, PrepareError> {
+        let descriptor = match &self.exports {
+            Exports::Channel(exports) => {
+                let given = self.sandbox.describe(&self.pre, channel::Describe(exports)).await?;
+                descriptor::of_channel(given, exports.supports.is_some())
+            }
+            Exports::TemplateEngine(exports) => {
+                descriptor::of_engine(self.sandbox.describe(&self.pre, template::Describe(exports)).await?)
+            }
+        };
+        descriptor.map_err(|problems| PrepareError::Descriptor { problems })
+    }
+
     /// The names of the optional exports it has.
     #[must_use]
     pub fn optional_exports(&self) -> Vec<&'static str> {

@@ -38,6 +38,7 @@ use tokio::sync::{Mutex, watch};
 
 pub use ledger::{ChannelHolds, Nobody, NotKept, PluginMemory};
 pub use operator::OperatorError;
+pub use schema::{ConfigSchema, SchemaError};
 pub use status::{ChannelStatus, PluginSource, PluginState, PluginStatus};
 
 use self::copies::Copies;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::connect::{ConnectError, Pool};
 use super::edge::Edge;
 use super::grant::HttpGrant;
+use super::played::{PlayedRequest, play};
 use super::redirect::{Hop, follow, is_redirect};
 use super::request::{
     Auth, EgressLimits, HttpError, HttpReply, HttpRequest, REDIRECTS_MAX, parse_headers, parse_method, reply_headers,
@@ -132,6 +133,12 @@ impl OpenHttp {
         loop {
             let mut last = hop.clone();
             more.extend(edge.auth(&auth, &mut last)?);
+            if let Some(provider) = &self.grant.played {
+                let Hop { method, url, headers, body, secret_body: _ } = last;
+                let (method, url, headers) = (method.to_string(), url.into(), reply_headers(&headers));
+                let request = PlayedRequest { method, url, headers, body };
+                return play(provider.as_ref(), request, self.limits.response_max);
+            }
             let sent = send(&self.grant.pool, last).await;
             let response = sent.map_err(|error| if followed > 0 { acted(error) } else { error })?;
             let (status, headers) = (response.status(), response.headers());

@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::address::{Network, ParseNetworkError, special_use};
 use super::connect::{self, Pool};
 use super::egress::Egress;
+use super::played::PlayedProvider;
 use crate::clock::Clock;
 
 /// Hosts that one channel may be granted. A channel speaks to one provider; this bounds what is matched per request.
@@ -133,6 +134,8 @@ pub struct HttpGrant {
     pub(super) pool: Pool,
     /// What time signatures are of.
     pub(super) clock: Arc<dyn Clock>,
+    /// Answers in the place of the network.
+    pub(super) played: Option<Arc<dyn PlayedProvider>>,
 }
 
 impl fmt::Debug for HttpGrant {
@@ -188,7 +191,23 @@ impl HttpGrant {
         }
         let networks = Arc::new(networks);
         let pool = connect::pool(egress, Arc::clone(&networks));
-        Ok(Self { hosts, networks, pool, clock: Arc::clone(&egress.clock) })
+        Ok(Self { hosts, networks, pool, clock: Arc::clone(&egress.clock), played: None })
+    }
+
+    /// As [`check`](Self::check), with a provider that is played: for trials of a plugin.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn played(
+        asked: &[Asked<'_>],
+        config: &Map<String, Value>,
+        allow_hosts: &[String],
+        allow_networks: &[String],
+        (egress, provider): (&Egress, Arc<dyn PlayedProvider>),
+    ) -> Result<Self, GrantError> {
+        let grant = Self::check(asked, config, allow_hosts, allow_networks, egress)?;
+        Ok(Self { played: Some(provider), ..grant })
     }
 
     /// Whether `url` goes to one of `patterns`.

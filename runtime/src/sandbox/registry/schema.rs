@@ -13,19 +13,23 @@ const PROBLEMS_MAX: usize = 50;
 
 /// A config schema (JSON Schema 2020-12) that is ready to judge.
 #[derive(Debug)]
-pub(super) struct ConfigSchema {
+pub struct ConfigSchema {
     root: Value,
     validator: jsonschema::Validator,
 }
 
 /// Why a plugin's schema cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("its config schema is not a JSON Schema: {0}")]
-pub(super) struct SchemaError(String);
+pub struct SchemaError(String);
 
 impl ConfigSchema {
     /// Makes a schema ready. Nothing is fetched: a reference to elsewhere is an error.
-    pub(super) fn new(root: Value) -> Result<Self, SchemaError> {
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`] says what is wrong with it.
+    pub fn new(root: Value) -> Result<Self, SchemaError> {
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
@@ -38,7 +42,11 @@ impl ConfigSchema {
 
     /// The config with defaults filled in, or everything that is wrong with it. No value of the config stands in a
     /// problem: it may be a secret.
-    pub(super) fn complete(&self, config: &Map<String, Value>) -> Result<Map<String, Value>, Vec<ConfigProblem>> {
+    ///
+    /// # Errors
+    ///
+    /// Every problem, at most 50.
+    pub fn complete(&self, config: &Map<String, Value>) -> Result<Map<String, Value>, Vec<ConfigProblem>> {
         let mut config = config.clone();
         fill_defaults(&self.root, &mut config);
         let config = Value::Object(config);
