@@ -17,3 +17,4 @@ mod stop;
 mod supply;
 mod swap;
 mod tidy;
+mod tools;

@@ -1,13 +1,18 @@
 //! `campanile plugins`: one file for each subcommand.
 
 mod add;
+mod build;
+mod check;
 mod compile;
+mod example;
 mod inspect;
 mod keygen;
 mod list;
+mod new;
 mod operate;
 mod remove;
 mod sign;
+mod test;
 
 pub(super) use compile::program;
 
@@ -37,6 +42,14 @@ pub(super) enum Command {
     /// Compile what comes over standard input; a server calls this
     #[command(hide = true)]
     Compile,
+    /// Make a project that builds and passes its tests
+    New(new::Args),
+    /// Build the project in a folder to `dist/NAME.wasm`
+    Build(build::Args),
+    /// Hold a plugin to golden cases and to every answer a provider can give: nothing leaves the machine
+    Test(test::Args),
+    /// Look a plugin file over: contract, permissions, cost, what it makes of hostile input
+    Check(check::Args),
 }
 
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<Answer, Failure> {
@@ -50,6 +63,10 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<Answer, F
         Command::Remove(args) => remove::run(globals, &args),
         Command::Sign(args) => sign::run(globals, &args),
         Command::Keygen(args) => keygen::run(globals, &args),
+        Command::New(args) => new::run(globals, &args),
+        Command::Build(args) => build::run(globals, &args).await,
+        Command::Test(args) => test::run(globals, &args).await,
+        Command::Check(args) => check::run(globals, &args).await,
     }
 }
 

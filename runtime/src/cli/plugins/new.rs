@@ -1,0 +1,240 @@
+//! `campanile plugins new`: a project that builds and passes its tests, from an empty folder.
+
+mod sources;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use serde_json::json;
+
+use crate::cli::failure::Failure;
+use crate::cli::{Answer, Globals};
+use crate::domain::PluginName;
+
+pub(super) use sources::contract_files;
+
+/// Words that an author may mistake for a name: `campanile-plugin-<name>` is the SDK itself.
+const TAKEN: [&str; 2] = ["sdk", "sdk-derive"];
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// What the plugin is called: a letter, then at most 63 of `a-z`, `0-9` and `-`
+    name: String,
+    /// What it is written in
+    #[arg(long, value_enum, default_value_t, value_name = "LANGUAGE")]
+    lang: Language,
+    /// What it is to be
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    kind: Kind,
+    /// Folder to make [default: the name]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// What a plugin can be written in with the tools here. The contract itself takes any language.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Language {
+    #[default]
+    Rust,
+    Js,
+    Python,
+}
+
+impl Language {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Js => "js",
+            Self::Python => "python",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    #[default]
+    Channel,
+}
+
+pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
+    // There is one kind today; the match makes a second one a decision here.
+    let Kind::Channel = args.kind;
+    let name = PluginName::new(&args.name).map_err(|error| {
+        Failure::new(crate::cli::failure::Exit::Usage, error)
+            .hint("name it after what it speaks to, such as `pager` or `chat-ops`")
+    })?;
+    if TAKEN.contains(&name.as_str()) {
+        let message =
+            format!("a plugin cannot be called `{name}`: `campanile-plugin-{name}` is a crate of Campanile's");
+        return Err(Failure::usage(message).hint("name it after what it speaks to, such as `pager` or `chat-ops`"));
+    }
+    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(name.as_str()));
+    let files = project(&name, args.lang)?;
+    make(&dir)?;
+    for (place, text) in &files {
+        let path = dir.join(place);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("folder `{}` cannot be made", folder.display()))?;
+        }
+        fs::write(&path, text).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    }
+    Ok(Answer::ok(if globals.json {
+        let places: Vec<_> = files.iter().map(|(place, _)| place).collect();
+        let made = json!({
+            "name": name.as_str(), "lang": args.lang.as_str(), "kind": "channel",
+            "dir": dir.display().to_string(), "files": places,
+        });
+        format!("{made:#}\n")
+    } else {
+        let dir = dir.display();
+        format!("made `{dir}`\nnext: cd {dir} && campanile plugins build && campanile plugins test\n")
+    }))
+}
+
+/// Makes the folder, which must not be there: what somebody wrote is not written over.
+fn make(dir: &Path) -> Result<(), Failure> {
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent).with_context(|| format!("folder `{}` cannot be made", parent.display()))?;
+    }
+    match fs::create_dir(dir) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Failure::usage(format!("`{}` is there already, and is left as it is", dir.display()))
+                .hint("choose another name, or another folder with `--dir`"))
+        }
+        Err(error) => Err(anyhow::Error::new(error).context(format!("`{}` cannot be made", dir.display())).into()),
+    }
+}
+
+/// Every file of a project, by place in it.
+fn project(name: &PluginName, lang: Language) -> anyhow::Result<Vec<(String, String)>> {
+    let fill = Fill::of(name);
+    let mut files = vec![
+        ("README.md".to_owned(), fill.in_text(include_str!("../../../templates/README.md"), notes(lang))),
+        ("cases/sent.json".to_owned(), include_str!("../../../templates/cases/sent.json").to_owned()),
+        ("cases/rate-limited.json".to_owned(), include_str!("../../../templates/cases/rate-limited.json").to_owned()),
+        ("cases/unreachable.json".to_owned(), include_str!("../../../templates/cases/unreachable.json").to_owned()),
+    ];
+    let own: &[(&str, &str)] = match lang {
+        Language::Rust => &[
+            (".gitignore", "/target\n/dist\n"),
+            (".cargo/config.toml", include_str!("../../../templates/rust/config.toml")),
+            ("Cargo.toml", include_str!("../../../templates/rust/Cargo.toml.txt")),
+            ("src/lib.rs", include_str!("../../../templates/rust/lib.rs")),
+            ("tests/cases.rs", include_str!("../../../templates/rust/cases.rs")),
+        ],
+        Language::Js => &[
+            (".gitignore", "/node_modules\n/dist\n"),
+            ("package.json", include_str!("../../../templates/js/package.json")),
+            ("src/channel.js", include_str!("../../../templates/js/channel.js")),
+            ("wit/world.wit", include_str!("../../../templates/world.wit")),
+        ],
+        Language::Python => &[
+            (".gitignore", "/.venv\n/dist\n__pycache__/\n"),
+            ("requirements.txt", include_str!("../../../../examples/channel-python/requirements.txt")),
+            ("src/app.py", include_str!("../../../templates/python/app.py")),
+            ("wit/world.wit", include_str!("../../../templates/world.wit")),
+        ],
+    };
+    files.extend(own.iter().map(|(place, text)| ((*place).to_owned(), fill.in_text(text, ""))));
+    match lang {
+        Language::Rust => files.extend(sources::sdk(&fill.package)?),
+        Language::Js => {
+            files.extend(contract_files());
+            files.push(("package-lock.json".to_owned(), sources::package_lock(&fill.package)?));
+        }
+        Language::Python => files.extend(contract_files()),
+    }
+    files.sort();
+    Ok(files)
+}
+
+const fn notes(lang: Language) -> &'static str {
+    match lang {
+        Language::Rust => include_str!("../../../templates/rust/notes.md"),
+        Language::Js => include_str!("../../../templates/js/notes.md"),
+        Language::Python => include_str!("../../../templates/python/notes.md"),
+    }
+}
+
+/// What stands in the place of `{{…}}`.
+struct Fill {
+    name: String,
+    package: String,
+    /// Its type in Rust: never one that the SDK or the prelude has.
+    type_name: String,
+}
+
+impl Fill {
+    fn of(name: &PluginName) -> Self {
+        let words = name.as_str().split('-').map(|word| {
+            let mut letters = word.chars();
+            letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+        });
+        let type_name = words.collect::<String>() + "Channel";
+        Self { name: name.to_string(), package: format!("campanile-plugin-{name}"), type_name }
+    }
+
+    fn in_text(&self, text: &str, notes: &str) -> String {
+        text.replace("{{notes}}\n", notes)
+            .replace("{{name}}", &self.name)
+            .replace("{{type}}", &self.type_name)
+            .replace("{{crate}}", &self.package.replace('-', "_"))
+            .replace("{{contract}}", &crate::runtime::CONTRACT_VERSION.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text<'a>(files: &'a [(String, String)], place: &str) -> &'a str {
+        &files.iter().find(|(at, _)| at == place).unwrap_or_else(|| panic!("`{place}` is written")).1
+    }
+
+    #[test]
+    fn a_channel_in_rust_has_at_most_thirty_lines_and_no_gap_left_open() {
+        for lang in [Language::Rust, Language::Js, Language::Python] {
+            let files = project(&"on-call".parse().expect("a name"), lang).expect("a project");
+            for (place, text) in files.iter().filter(|(place, _)| !place.starts_with("vendor/")) {
+                assert!(!text.contains("{{"), "{lang:?} {place}");
+            }
+            assert!(text(&files, "README.md").contains("on-call.wasm"));
+        }
+        let files = project(&"on-call".parse().expect("a name"), Language::Rust).expect("a project");
+        let channel = text(&files, "src/lib.rs");
+        assert!(channel.lines().count() <= 30, "{}", channel.lines().count());
+        assert!(channel.contains("impl Channel for OnCallChannel"));
+    }
+
+    #[test]
+    fn a_folder_that_is_there_is_left_alone_and_a_bad_name_makes_none() {
+        let place = tempfile::tempdir().expect("a folder");
+        let of = |name: &str, dir: &str| Args {
+            name: name.to_owned(),
+            lang: Language::Js,
+            kind: Kind::Channel,
+            dir: Some(place.path().join(dir)),
+        };
+        let globals = Globals::default();
+        run(&globals, &of("pager", "pager")).expect("a project");
+        let before = fs::read_to_string(place.path().join("pager/README.md")).expect("a file");
+        let again =
+            run(&globals, &of("other", "pager")).expect_err("it is there").render(crate::cli::terminal::Paint::Off);
+        assert!(again.contains("is there already"), "{again}");
+        assert_eq!(fs::read_to_string(place.path().join("pager/README.md")).expect("a file"), before);
+        for name in ["Pager", "9lives", "", "a b", "../up", "sdk"] {
+            assert!(run(&globals, &of(name, "bad")).is_err(), "{name}");
+            assert!(!place.path().join("bad").exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_contract_comes_along() {
+        let files = project(&"pager".parse().expect("a name"), Language::Python).expect("a project");
+        assert!(text(&files, "wit/deps/campanile-plugin/http.wit").contains("interface http"));
+    }
+}

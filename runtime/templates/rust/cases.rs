@@ -1,0 +1,6 @@
+//! The golden cases without a sandbox: `cargo test`, for a debugger.
+
+#[test]
+fn every_case_ends_as_it_says() {
+    campanile_plugin_sdk::testing::run_cases::<{{crate}}::{{type}}>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+}

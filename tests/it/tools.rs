@@ -1,0 +1,144 @@
+//! The tools of plugin authors: from nothing to a plugin that is built, tested and checked.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use campanile_tests::{guests_dir, plugin, program};
+use serde_json::Value;
+
+struct Ended {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    /// What `--json` printed; the command has to have ended with `code`.
+    fn json(&self, code: i32) -> Value {
+        assert_eq!(self.code, code, "{}{}", self.stdout, self.stderr);
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+fn campanile(dir: &Path, line: &str) -> Ended {
+    let output = Command::new(program())
+        .args(line.split(' '))
+        .current_dir(dir)
+        // The crates were fetched for the bundled plugins; what was built once serves every run.
+        .env("CARGO_NET_OFFLINE", "true")
+        .env("CARGO_TARGET_DIR", guests_dir().join("../../../scaffolded"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program can be run");
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Code between the fences of a section of the README.
+fn fenced(language: &str, section: &str) -> String {
+    let readme = std::fs::read_to_string(repository().join("README.md")).expect("there is one");
+    let (_, rest) = readme.split_once(&format!("\n## {section}\n")).expect("the section is there");
+    let section = rest.split("\n## ").next().unwrap_or_default();
+    let (_, code) = section.split_once(&format!("```{language}\n")).expect("it has such code");
+    code.split("\n```").next().unwrap_or_default().to_owned() + "\n"
+}
+
+/// What the README shows is what is written, and every command it names works, in its order.
+#[test]
+fn a_channel_is_written_built_tested_and_checked_as_the_readme_says() {
+    let place = tempfile::tempdir().expect("a folder");
+    let mut dir = place.path().to_owned();
+    for line in fenced("console", "Write a plugin").lines().filter_map(|line| line.strip_prefix("$ ")) {
+        for part in line.split(" && ") {
+            match part.split_once(' ') {
+                Some(("cd", folder)) => dir.push(folder),
+                Some(("campanile", arguments)) => {
+                    let ended = campanile(&dir, arguments);
+                    assert_eq!(ended.code, 0, "{part}:\n{}{}", ended.stdout, ended.stderr);
+                }
+                _ => panic!("a command that nobody tries: {part}"),
+            }
+        }
+    }
+    let channel = std::fs::read_to_string(dir.join("src/lib.rs")).expect("it was written");
+    assert_eq!(fenced("rust", "Write a plugin"), channel);
+    assert!(channel.lines().count() <= 30, "{}", channel.lines().count());
+
+    let tested = campanile(&dir, "plugins test --json").json(0);
+    assert_eq!(tested["cases"].as_array().map(Vec::len), Some(3), "{tested:#}");
+    assert!(tested["matrix"].as_array().is_some_and(|rows| rows.len() > 20), "{tested:#}");
+    let checked = campanile(&dir, "plugins check dist/pager.wasm --json").json(0);
+    let verdicts: Vec<_> = checked["checks"].as_array().into_iter().flatten().map(|it| &it["verdict"]).collect();
+    assert!(verdicts.iter().all(|verdict| **verdict == "pass"), "{checked:#}");
+    let inspected = campanile(&dir, "plugins inspect dist/pager.wasm --json").json(0);
+    assert_eq!(inspected["config"][0]["key"], "url");
+    assert_eq!(inspected["stack"], 65_536);
+}
+
+/// A plugin that is changed fails the case that it no longer keeps, and says how it differs.
+#[test]
+fn a_case_that_is_not_kept_is_told_with_the_difference() {
+    let place = tempfile::tempdir().expect("a folder");
+    let cases = place.path().join("cases");
+    std::fs::create_dir(&cases).expect("a folder");
+    let sent = std::fs::read_to_string(repository().join("plugins/webhook/cases/gone.json")).expect("a case");
+    std::fs::write(cases.join("gone.json"), sent.replace("\"POST\"", "\"PUT\"")).expect("a file");
+    let webhook = plugin("webhook");
+    let ended = campanile(place.path(), &format!("plugins test {} --cases cases", webhook.display()));
+    assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("expected: PUT") && ended.stdout.contains("got: POST"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("failed: 1"), "{}", ended.stdout);
+}
+
+/// The golden cases of every bundled channel hold for the component as they do for the code.
+#[test]
+fn every_bundled_channel_keeps_its_cases_in_the_sandbox() {
+    for name in ["console", "null", "slack", "webhook"] {
+        let cases = repository().join("plugins").join(name).join("cases");
+        let line = format!("plugins test {} --cases {} --json", plugin(name).display(), cases.display());
+        let ended = campanile(&repository(), &line);
+        let tested = ended.json(0);
+        let count = std::fs::read_dir(&cases).expect("a folder").count();
+        assert_eq!(tested["cases"].as_array().map(Vec::len), Some(count), "{name}");
+        assert_eq!(tested["no_matrix"], Value::Null, "{name}: {tested:#}");
+    }
+}
+
+#[test]
+fn every_bundled_plugin_passes_the_battery() {
+    for name in ["console", "null", "slack", "webhook", "minijinja"] {
+        let ended = campanile(&repository(), &format!("plugins check {} --json", plugin(name).display()));
+        assert_eq!(ended.json(0)["passed"], true, "{name}: {}", ended.stdout);
+    }
+}
+
+/// What is no plugin, and what is a bad one, fails with the reason.
+#[test]
+fn a_bad_file_fails_the_battery_with_its_reason() {
+    let place = tempfile::tempdir().expect("a folder");
+    std::fs::write(place.path().join("text.wasm"), "not WebAssembly").expect("a file");
+    let checked = campanile(place.path(), "plugins check text.wasm --json").json(1);
+    assert_eq!(checked["checks"][0]["name"], "load");
+    assert!(checked["checks"][0]["says"].as_str().is_some_and(|says| says.contains("it is text")), "{checked:#}");
+    assert_eq!(campanile(place.path(), "plugins check none.wasm").code, 2);
+}
+
+#[test]
+fn a_folder_that_is_no_project_or_is_there_is_refused_with_what_to_do() {
+    let place = tempfile::tempdir().expect("a folder");
+    let ended = campanile(place.path(), "plugins build");
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("campanile plugins new NAME"), "{}", ended.stderr);
+    let ended = campanile(place.path(), "plugins test");
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("campanile plugins build"), "{}", ended.stderr);
+    assert_eq!(campanile(place.path(), "plugins new pager --lang js").code, 0);
+    assert_eq!(campanile(place.path(), "plugins new pager --lang js").code, 2);
+}
