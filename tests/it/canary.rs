@@ -92,7 +92,9 @@ async fn a_secret_reaches_its_host_and_nothing_else() {
     let server = leaker(&receiver).await;
     let reversed: String = CANARY.chars().rev().collect();
     let mut told = Vec::new();
-    for (place, way) in ["bearer", "basic", "named", "query", "header", "body", "url", "shy-header"].into_iter().enumerate() {
+    for (place, way) in
+        ["bearer", "basic", "named", "query", "header", "body", "url", "shy-header"].into_iter().enumerate()
+    {
         let text = format!("{way}  {reversed}");
         let sent = server.cli(["--json", "send", "-c", "leaky", "-b", &text, "--wait"]).await;
         assert_eq!(sent.code, 0, "{way}: {sent:?}");
@@ -108,7 +110,9 @@ async fn a_secret_reaches_its_host_and_nothing_else() {
     for path in ["/metrics", "/v1/plugins", "/v1/channels", "/readyz"] {
         told.push(format!("{:?}", api.get(path).await.body));
     }
-    for command in [&["plugins", "list"][..], &["config", "print"], &["config", "check"], &["--json", "plugins", "list"]] {
+    for command in
+        [&["plugins", "list"][..], &["config", "print"], &["config", "check"], &["--json", "plugins", "list"]]
+    {
         told.push(format!("{:?}", server.cli(command).await));
     }
     assert_clean("what was told", told.join("\n").as_bytes());

@@ -15,8 +15,8 @@ use wasmparser::{KnownCustom, Parser, Payload, Validator};
 
 use crate::domain::PluginName;
 
-use super::contract::{self, CONTRACT_VERSION, ContractLine, Offered, of_contract};
 use super::bounds::{self, Excess};
+use super::contract::{self, CONTRACT_VERSION, ContractLine, Offered, of_contract};
 
 pub use stack::stack_bytes;
 

@@ -222,11 +222,11 @@ impl Plugin {
     pub async fn describe_again(&self) -> Result<Descriptor, PrepareError> {
         let descriptor = match &self.exports {
             Exports::Channel(exports) => {
-                let given = self.sandbox.describe(&self.pre, channel::Describe(exports)).await?;
+                let given = self.sandbox.describe(&self.pre, || channel::Describe(exports)).await??;
                 descriptor::of_channel(given, exports.supports.is_some())
             }
             Exports::TemplateEngine(exports) => {
-                descriptor::of_engine(self.sandbox.describe(&self.pre, template::Describe(exports)).await?)
+                descriptor::of_engine(self.sandbox.describe(&self.pre, || template::Describe(exports)).await??)
             }
         };
         descriptor.map_err(|problems| PrepareError::Descriptor { problems })

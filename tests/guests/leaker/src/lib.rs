@@ -73,7 +73,9 @@ fn searched(reversed: &str) -> usize {
     let end = core::arch::wasm32::memory_size::<0>() << 16;
     // SAFETY: every address below `memory.size` may be read, and nothing else runs in this instance.
     let read = |at: usize| unsafe { std::ptr::read_volatile(at as *const u8) };
-    (8..end - word.len()).filter(|start| word.iter().rev().enumerate().all(|(n, byte)| read(start + n) == *byte)).count()
+    (8..end - word.len())
+        .filter(|start| word.iter().rev().enumerate().all(|(n, byte)| read(start + n) == *byte))
+        .count()
 }
 
 #[cfg(not(target_arch = "wasm32"))]
