@@ -46,7 +46,7 @@ fn gather(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         // A project builds the SDK and does not test it.
         let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
         let is_source = path.extension().is_some_and(|extension| ["rs", "wit", "toml"].iter().any(|e| extension == *e));
-        if path.is_dir() && !is_test || is_source && !is_test {
+        if (path.is_dir() || is_source) && !is_test {
             gather(&path, files)?;
         }
     }

@@ -22,6 +22,7 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 const SEED_BYTES: usize = 32;
 
 /// A key, ready to sign.
+#[allow(clippy::large_enum_variant, reason = "made for one signature, on the stack")]
 pub(super) enum SigningKey {
     Hmac(hmac::Key),
     Ed25519(Ed25519KeyPair),

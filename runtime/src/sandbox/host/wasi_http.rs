@@ -88,7 +88,7 @@ impl WasiHttpHooks for HttpState {
                 Err(_) => return Err(Error::ConnectionWriteTimeout),
             };
             pulse.hand_over(body.len() as u64).map_err(|_| Error::HttpRequestBodySize(Some(limit)))?;
-            let answer = match to_request(head, body, options) {
+            let answer = match to_request(&head, body, options) {
                 Ok(request) => open.send(request, &secrets).await,
                 Err(error) => Err(error),
             };
@@ -115,7 +115,7 @@ async fn gather(mut body: WasiBody, limit: u64) -> Result<Bytes> {
 }
 
 fn to_request(
-    head: http::request::Parts,
+    head: &http::request::Parts,
     body: Bytes,
     options: Option<RequestOptions>,
 ) -> std::result::Result<HttpRequest, HttpError> {

@@ -1,7 +1,7 @@
 //! From a file to a version that serves, or to the reason why not.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::shelf::{self, ChannelEntry, FileRecord, FileState, OnTrial, Refusal, Shelf, Shelved, Sight};
@@ -194,7 +194,7 @@ impl Registry {
         None
     }
 
-    async fn load_exactly(&self, from: &PathBuf, mark: &VersionMark) -> Option<(Version, PluginKind, u64)> {
+    async fn load_exactly(&self, from: &Path, mark: &VersionMark) -> Option<(Version, PluginKind, u64)> {
         let inspected = self.loader.inspect(from).await.ok().filter(|found| found.sha256.0 == mark.sha256)?;
         let (kind, size) = (inspected.kind, inspected.bytes.len() as u64);
         let plugin = self.loader.prepare(inspected).await.ok()?;

@@ -35,7 +35,7 @@ async fn provider() -> String {
 }
 
 fn key_length(headers: &HeaderMap) -> String {
-    headers.get("x-key").map_or(0, |value| value.len()).to_string()
+    headers.get("x-key").map_or(0, http::HeaderValue::len).to_string()
 }
 
 /// A call of a channel that may reach `host`, and a handle of its secret.

@@ -276,7 +276,7 @@ async fn what_a_provider_repeats_of_a_secret_is_blanked_out() {
     assert_eq!(text(&reply), "***== ***");
     assert!(reply.headers.contains(&("x-echo".into(), "Basic ***==".into())), "{:?}", reply.headers);
     // Cut in the middle of the secret.
-    let mut short = place.open_with(EgressLimits { response_max: 20, ..LIMITS });
+    let short = place.open_with(EgressLimits { response_max: 20, ..LIMITS });
     let reply = short.send(echo(Auth::None, format!("twelve bytes{handle}")), &secrets).await.unwrap();
     assert_eq!((text(&reply).as_str(), reply.truncated), ("twelve bytes***", true));
 }

@@ -51,94 +51,94 @@ fn authorization(headers: &HeaderMap) -> (&str, &str) {
     (rest.split_once("SignedHeaders=").expect("names").1, signature)
 }
 
+const PLAIN: &str = "host;x-amz-date";
+const WITH_ONE: &str = "host;my-header1;x-amz-date";
+
+/// Of the published suite: name, request line, headers, body, names of the signed headers, signature.
+type SuiteCase =
+    (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str, &'static str, &'static str);
+
+const SUITE_CASES: &[SuiteCase] = &[
+    ("get-vanilla", "GET /", &[], "", PLAIN, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
+    (
+        "get-vanilla-query-order-key-case",
+        "GET /?Param2=value2&Param1=value1",
+        &[],
+        "",
+        PLAIN,
+        "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+    ),
+    (
+        "get-vanilla-query-unreserved",
+        "GET /?-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz=-._~0123456789ABCDEFGHIJKLMNOPQRS\
+             TUVWXYZabcdefghijklmnopqrstuvwxyz",
+        &[],
+        "",
+        PLAIN,
+        "9c3e54bfcdf0b19771a7f523ee5669cdf59bc7cc0884027167c21bb143a40197",
+    ),
+    (
+        "get-relative",
+        "GET /example/..",
+        &[],
+        "",
+        PLAIN,
+        "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+    ),
+    (
+        "get-slashes",
+        "GET //example//",
+        &[],
+        "",
+        PLAIN,
+        "9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84",
+    ),
+    (
+        "get-header-key-duplicate",
+        "GET /",
+        &[("my-header1", "value2"), ("my-header1", "value2"), ("my-header1", "value1")],
+        "",
+        WITH_ONE,
+        "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea",
+    ),
+    (
+        "get-header-value-trim",
+        "GET /",
+        &[("my-header1", " value1"), ("my-header2", " \"a   b   c\"")],
+        "",
+        "host;my-header1;my-header2;x-amz-date",
+        "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
+    ),
+    ("post-vanilla", "POST /", &[], "", PLAIN, "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+    (
+        "post-vanilla-query",
+        "POST /?Param1=value1",
+        &[],
+        "",
+        PLAIN,
+        "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11",
+    ),
+    (
+        "post-header-value-case",
+        "POST /",
+        &[("my-header1", "VALUE1")],
+        "",
+        WITH_ONE,
+        "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d",
+    ),
+    (
+        "post-x-www-form-urlencoded",
+        "POST /",
+        &[("content-type", "application/x-www-form-urlencoded")],
+        "Param1=value1",
+        "content-type;host;x-amz-date",
+        "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
+    ),
+];
+
 #[test]
 fn requests_are_signed_as_the_published_suite_has_them() {
-    let plain = "host;x-amz-date";
-    let with_one = "host;my-header1;x-amz-date";
-    for (name, request, headers, body, names, expected) in [
-        (
-            "get-vanilla",
-            "GET /",
-            &[][..],
-            "",
-            plain,
-            "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
-        ),
-        (
-            "get-vanilla-query-order-key-case",
-            "GET /?Param2=value2&Param1=value1",
-            &[],
-            "",
-            plain,
-            "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
-        ),
-        (
-            "get-vanilla-query-unreserved",
-            "GET /?-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz=-._~0123456789ABCDEFGHIJKLMNOPQRS\
-             TUVWXYZabcdefghijklmnopqrstuvwxyz",
-            &[],
-            "",
-            plain,
-            "9c3e54bfcdf0b19771a7f523ee5669cdf59bc7cc0884027167c21bb143a40197",
-        ),
-        (
-            "get-relative",
-            "GET /example/..",
-            &[],
-            "",
-            plain,
-            "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
-        ),
-        (
-            "get-slashes",
-            "GET //example//",
-            &[],
-            "",
-            plain,
-            "9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84",
-        ),
-        (
-            "get-header-key-duplicate",
-            "GET /",
-            &[("my-header1", "value2"), ("my-header1", "value2"), ("my-header1", "value1")],
-            "",
-            with_one,
-            "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea",
-        ),
-        (
-            "get-header-value-trim",
-            "GET /",
-            &[("my-header1", " value1"), ("my-header2", " \"a   b   c\"")],
-            "",
-            "host;my-header1;my-header2;x-amz-date",
-            "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
-        ),
-        ("post-vanilla", "POST /", &[], "", plain, "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
-        (
-            "post-vanilla-query",
-            "POST /?Param1=value1",
-            &[],
-            "",
-            plain,
-            "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11",
-        ),
-        (
-            "post-header-value-case",
-            "POST /",
-            &[("my-header1", "VALUE1")],
-            "",
-            with_one,
-            "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d",
-        ),
-        (
-            "post-x-www-form-urlencoded",
-            "POST /",
-            &[("content-type", "application/x-www-form-urlencoded")],
-            "Param1=value1",
-            "content-type;host;x-amz-date",
-            "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
-        ),
-    ] {
+    for &(name, request, headers, body, names, expected) in SUITE_CASES {
         let (method, path) = request.split_once(' ').expect("a method and a path");
         let url = format!("https://example.amazonaws.com{path}");
         let headers = signed(&SUITE, SUITE_AT, (method, &url), headers, body);

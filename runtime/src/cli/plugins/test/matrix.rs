@@ -67,6 +67,7 @@ enum Rule {
 
 type Answer = Result<HttpReply, HttpError>;
 
+#[allow(clippy::unnecessary_wraps, reason = "one of the answers there are")]
 fn reply(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Ok(HttpReply { status, headers, body: body.into().into(), truncated: false })

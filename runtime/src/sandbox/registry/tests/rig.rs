@@ -233,11 +233,8 @@ pub(crate) fn table(registry: &Registry) -> String {
         let name = status.name.as_ref().map_or("?", PluginName::as_str).to_owned();
         let version = status.version.map(|version| format!("@{version}")).unwrap_or_default();
         let channels: Vec<_> = status.channels.iter().map(ChannelName::as_str).collect();
-        let more = match &status.state {
-            state => {
-                state.reason().map_or_else(|| format!(" [{}]", channels.join(" ")), |reason| format!(": {reason}"))
-            }
-        };
+        let reason = status.state.reason();
+        let more = reason.map_or_else(|| format!(" [{}]", channels.join(" ")), |reason| format!(": {reason}"));
         format!("{name}{version} {}/{} {}{more}", status.source.as_str(), status.file, status.state.as_str())
     };
     registry.plugins().into_iter().map(line).collect::<Vec<_>>().join("\n")
