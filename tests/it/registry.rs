@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// sha256 of `{}`, the config of an artifact that has none.
-const EMPTY: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4f21fe77e8310c060f61caaff8a8";
+const EMPTY: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
 struct Registry {
     _child: Child,
