@@ -1,13 +1,14 @@
 //! Whose guest may use the CPU next. A short call never notices: its first slice is free. One that uses it up takes a
 //! turn for each further slice.
 //!
-//! *Order:* lanes in turn; within a lane the oldest call first, so that its calls end one after the other instead of
-//! all at their deadline, and one after the other touches its memory.
+//! *Order:* of the lanes in which a call waits, the one whose last turn is the longest ago, so that one with a single
+//! call has as many turns as a crowded one. Within a lane the oldest call first: its calls end one after the other
+//! instead of all at their deadline, and one after the other touches its memory.
 //!
 //! *Invariants:* no more slices at once than the machine has cores; no more than one of a lane while another waits or
 //! has had a call lately; a lane whose calls use up slice after slice has no free ones.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +32,7 @@ const OVERRUNS_OWED_MAX: u32 = 32;
 const TRACES: usize = 256;
 
 /// Who shares the CPU with whom: the calls of a channel, else those of a plugin, else those that only describe.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Lane {
     /// Calls of a channel.
     Channel(ChannelName),
@@ -56,10 +57,11 @@ pub(super) struct Turnstile {
 #[derive(Default)]
 struct Lanes {
     by_name: HashMap<Lane, Queue>,
-    /// Lanes in which a call waits, in turn.
-    ring: VecDeque<Lane>,
+    /// Lanes in which a call waits, by the number of their last turn.
+    line: BTreeSet<(u64, Lane)>,
     running: usize,
     tickets: u64,
+    turns: u64,
 }
 
 #[derive(Default)]
@@ -67,6 +69,8 @@ struct Queue {
     /// By age.
     waiting: BTreeMap<u64, Arc<Place>>,
     running: usize,
+    /// The number of the last turn that one of its calls had; 0 where it had none since the lane was last idle.
+    last_turn: u64,
     /// Calls that used up their first slice, less those that did not.
     overruns: u32,
 }
@@ -164,19 +168,22 @@ impl Lanes {
         if self.running >= turnstile.at_once {
             return None;
         }
-        let alone = self.ring.len() == 1;
+        let alone = self.line.len() == 1;
         let may_run = |lane: &Lane| {
             let running = self.by_name.get(lane).map_or(0, |queue| queue.running);
             running == 0 || (alone && !turnstile.others_work(lane))
         };
-        let at = self.ring.iter().position(may_run)?;
-        let lane = self.ring.remove(at)?;
+        let next = self.line.iter().find(|(_, lane)| may_run(lane))?.clone();
+        self.line.remove(&next);
+        let (_, lane) = next;
         let queue = self.by_name.get_mut(&lane)?;
         let (_, place) = queue.waiting.pop_first()?;
         queue.running += 1;
         self.running += 1;
+        self.turns += 1;
+        queue.last_turn = self.turns;
         if !queue.waiting.is_empty() {
-            self.ring.push_back(lane);
+            self.line.insert((self.turns, lane));
         }
         Some(place)
     }
@@ -236,11 +243,9 @@ impl Ticket {
         let place = Arc::new(Place::default());
         let mut lanes = self.turnstile.lock();
         let queue = lanes.by_name.entry(self.lane.clone()).or_default();
-        let first = queue.waiting.is_empty();
         queue.waiting.insert(self.number, Arc::clone(&place));
-        if first {
-            lanes.ring.push_back(self.lane.clone());
-        }
+        let last_turn = queue.last_turn;
+        lanes.line.insert((last_turn, self.lane.clone()));
         place
     }
 
@@ -248,13 +253,13 @@ impl Ticket {
     pub(super) fn pass(&mut self) {
         let before = std::mem::replace(&mut self.stand, Stand::Aside);
         let mut lanes = self.turnstile.lock();
-        let Lanes { by_name, ring, running, .. } = &mut *lanes;
+        let Lanes { by_name, line, running, .. } = &mut *lanes;
         let Some(queue) = by_name.get_mut(&self.lane) else { return };
         match before {
             Stand::Aside => return,
             Stand::InLine(_) if queue.waiting.remove(&self.number).is_some() => {
                 if queue.waiting.is_empty() {
-                    ring.retain(|lane| *lane != self.lane);
+                    line.remove(&(queue.last_turn, self.lane.clone()));
                 }
             }
             // In line and not waiting: it has been called in this moment.
