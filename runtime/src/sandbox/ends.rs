@@ -139,6 +139,7 @@ impl CallEnd {
             Refusal::HostCalls { .. } => Self::fault(Fault::OutOfFuel, &refusal.to_string()),
             Refusal::MachineMemory => Self::interrupted(Interruption::HostBug, &refusal.to_string()),
             Refusal::ProviderDeadline => Self::HostDeadline,
+            Refusal::Stopped => Self::interrupted(Interruption::Quarantined, &refusal.to_string()),
         }
     }
 

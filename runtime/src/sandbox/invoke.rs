@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -42,6 +43,15 @@ pub(super) struct Allowance<'a> {
     pub(super) limits: &'a CallLimits,
     /// None: everything is denied.
     pub(super) grants: Option<&'a Arc<Grants>>,
+    /// Set when the plugin is not to be called any more: a call that is burning CPU ends then.
+    pub(super) stopped: Option<&'a AtomicBool>,
+}
+
+impl<'a> Allowance<'a> {
+    /// So much, and nothing that has to be granted.
+    pub(super) const fn ungranted(limits: &'a CallLimits) -> Self {
+        Self { limits, grants: None, stopped: None }
+    }
 }
 
 /// How a call ended and what it cost.
@@ -91,7 +101,7 @@ impl Sandbox {
                 let instance = plugin.instantiate_async(&mut store).await?;
                 export.call(&mut store, &instance).await
             });
-            let mut sliced = Sliced::new(run, pulse, &self.turnstile, lane);
+            let mut sliced = Sliced::new(run, pulse, &self.turnstile, lane).until(allowance.stopped);
             let ended = AssertUnwindSafe(timeout_at(deadline, &mut sliced)).catch_unwind().await;
             (ended, sliced.pause())
         };

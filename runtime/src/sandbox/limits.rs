@@ -69,6 +69,8 @@ pub(super) enum Refusal {
     MachineMemory,
     #[error("no answer from the provider before the call's deadline")]
     ProviderDeadline,
+    #[error("the plugin was quarantined while the call was running")]
+    Stopped,
 }
 
 /// Counts what a guest holds, over all its memories and tables.

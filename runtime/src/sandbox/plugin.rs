@@ -3,6 +3,7 @@
 mod measure;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wasmtime::component::{Component, InstancePre};
@@ -115,6 +116,8 @@ pub struct Plugin {
     exports: Exports,
     descriptor: Arc<Descriptor>,
     sha256: [u8; 32],
+    /// Nobody is to call it: set by whoever judges it.
+    stopped: AtomicBool,
 }
 
 impl Sandbox {
@@ -175,7 +178,14 @@ impl Sandbox {
         // On another thread: a schema full of patterns takes as long as its limits let it.
         let descriptor = descriptor.await.map_err(|_| PrepareError::Describe(CallEnd::of_panic()))?;
         let descriptor = descriptor.map_err(|problems| PrepareError::Descriptor { problems })?;
-        Ok(Plugin { sandbox: Arc::clone(self), pre, exports, descriptor: Arc::new(descriptor), sha256 })
+        Ok(Plugin {
+            sandbox: Arc::clone(self),
+            pre,
+            exports,
+            descriptor: Arc::new(descriptor),
+            sha256,
+            stopped: AtomicBool::new(false),
+        })
     }
 
     /// Asks twice, in two instances: what is agreed on has to be what the plugin says every time.
@@ -188,7 +198,7 @@ impl Sandbox {
         E::Answer: std::fmt::Debug,
     {
         let limits = describe_limits();
-        let ask = || self.invoke(pre, Subject::default(), Allowance { limits: &limits, grants: None }, export());
+        let ask = || self.invoke(pre, Subject::default(), Allowance::ungranted(&limits), export());
         let first = ask().await.answer.map_err(PrepareError::Describe)?;
         let second = ask().await.answer.map_err(PrepareError::Describe)?;
         if format!("{first:?}") == format!("{second:?}") { Ok(first) } else { Err(PrepareError::Fickle) }
@@ -212,6 +222,23 @@ impl Plugin {
     #[must_use]
     pub fn sha256(&self) -> &[u8; 32] {
         &self.sha256
+    }
+
+    /// Whether nobody is to call it.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// From here on its calls end at their next slice of CPU time, as [`Interruption::Quarantined`]; those that wait
+    /// for a provider end as they would. Tells whether it was going until now.
+    pub fn stop(&self) -> bool {
+        !self.stopped.swap(true, Ordering::AcqRel)
+    }
+
+    /// Ends a [`stop`](Self::stop).
+    pub fn resume(&self) {
+        self.stopped.store(false, Ordering::Release);
     }
 
     /// Asks it once more to describe itself.
@@ -257,7 +284,7 @@ impl Plugin {
             return Ok(Vec::new());
         };
         let export = channel::Configure { indices, config_json };
-        let allowance = Allowance { limits, grants: None };
+        let allowance = Allowance::ungranted(limits);
         self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
     }
 
@@ -274,7 +301,8 @@ impl Plugin {
             letter: Letter::new(call),
         };
         let subject = Subject { channel: Some(channel.name.clone()), delivery: Some(call.delivery), ..self.subject() };
-        let allowance = Allowance { limits: &channel.limits, grants: Some(&channel.grants) };
+        let allowance =
+            Allowance { limits: &channel.limits, grants: Some(&channel.grants), stopped: Some(&self.stopped) };
         let Invoked { answer, duration, fuel, memory_bytes } =
             self.sandbox.invoke(&self.pre, subject, allowance, export).await;
         self.report(Invoked { answer: answer.map(AttemptEnd::Outcome), duration, fuel, memory_bytes })
@@ -291,7 +319,7 @@ impl Plugin {
         };
         let export = channel::Probe { indices, channel, now };
         let subject = Subject { channel: Some(channel.name.clone()), ..self.subject() };
-        let allowance = Allowance { limits: &channel.limits, grants: Some(&channel.grants) };
+        let allowance = Allowance { grants: Some(&channel.grants), ..Allowance::ungranted(&channel.limits) };
         self.sandbox.invoke(&self.pre, subject, allowance, export).await.answer.map(Some)
     }
 
@@ -308,7 +336,7 @@ impl Plugin {
         let answer = match &self.exports {
             Exports::TemplateEngine(exports) => {
                 let export = template::Check { exports, call };
-                let allowance = Allowance { limits, grants: None };
+                let allowance = Allowance::ungranted(limits);
                 self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
             }
             Exports::Channel(_) => Err(self.not_a("template engine")),
@@ -327,7 +355,7 @@ impl Plugin {
         let answer = match &self.exports {
             Exports::TemplateEngine(exports) => {
                 let export = template::Render { exports, call };
-                let allowance = Allowance { limits, grants: None };
+                let allowance = Allowance { stopped: Some(&self.stopped), ..Allowance::ungranted(limits) };
                 self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
             }
             Exports::Channel(_) => Err(self.not_a("template engine")),

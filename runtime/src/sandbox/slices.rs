@@ -1,5 +1,8 @@
 //! A call's future, cut into slices: it runs freely up to its first yield, and takes a turn for each slice after that.
 //!
+//! Of a plugin that was stopped no call has another slice; what waits for the host is let come to its end, since a
+//! provider may have taken it already.
+//!
 //! A guest that waits for the host holds no turn. That it yielded because of its fuel is seen by the wake that comes
 //! from within the poll.
 
@@ -69,6 +72,8 @@ pub(super) struct Sliced<'a, F> {
     pulse: Arc<Pulse>,
     turnstile: &'a Arc<Turnstile>,
     lane: Lane,
+    /// Set when the plugin is not to be called any more.
+    stopped: Option<&'a AtomicBool>,
     stage: Stage,
 }
 
@@ -84,7 +89,16 @@ enum Stage {
 
 impl<'a, F: Future> Sliced<'a, F> {
     pub(super) fn new(run: Pin<&'a mut F>, pulse: Arc<Pulse>, turnstile: &'a Arc<Turnstile>, lane: Lane) -> Self {
-        Self { run, pulse, turnstile, lane, stage: Stage::New }
+        Self { run, pulse, turnstile, lane, stopped: None, stage: Stage::New }
+    }
+
+    /// Ends at its next slice once this is set.
+    pub(super) fn until(self, stopped: Option<&'a AtomicBool>) -> Self {
+        Self { stopped, ..self }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.is_some_and(|stopped| stopped.load(Ordering::Acquire))
     }
 
     /// What it is at.
@@ -131,6 +145,10 @@ impl<F: Future> Future for Sliced<'_, F> {
             && ticket.poll_turn(cx).is_pending()
         {
             return Poll::Pending;
+        }
+        // Those in line each come to their turn, and pass it on at once.
+        if this.pause() == Pause::Running && this.is_stopped() {
+            return Poll::Ready(Err(Refusal::Stopped));
         }
         this.pulse.waker.register(cx.waker());
         this.pulse.woken.store(false, Ordering::Relaxed);
@@ -233,6 +251,28 @@ mod tests {
         drop(fresh);
         assert!(ran);
         assert!(turnstile.begin(&lane("hog"), Instant::now()), "a short call speaks for its lane");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stopped_plugin_burns_no_further_slice_and_loses_no_answer_that_is_on_its_way() {
+        let (turnstile, stopped) = (Turnstile::new(1), AtomicBool::new(false));
+        let burnt = Cell::new(0);
+        let (running, waiting) = (pin!(burn(9, || burnt.set(burnt.get() + 1))), pin!(burn(9, || ())));
+        let answered = Cell::new(false);
+        let slow = pin!(poll_fn(|_| if answered.get() { Poll::Ready(()) } else { Poll::Pending }));
+        let mut running = Sliced::new(running, Arc::default(), &turnstile, lane("hog")).until(Some(&stopped));
+        let mut waiting = Sliced::new(waiting, Arc::default(), &turnstile, lane("hog")).until(Some(&stopped));
+        let mut slow = Sliced::new(slow, Arc::default(), &turnstile, lane("hog")).until(Some(&stopped));
+        assert!(poll(&mut running).is_pending() && poll(&mut waiting).is_pending() && poll(&mut slow).is_pending());
+        let before = burnt.get();
+        stopped.store(true, Ordering::Release);
+        assert!(matches!(poll(&mut running), Poll::Ready(Err(Refusal::Stopped))));
+        drop(running);
+        assert!(matches!(poll(&mut waiting), Poll::Ready(Err(Refusal::Stopped))));
+        assert_eq!(burnt.get(), before);
+        assert!(poll(&mut slow).is_pending());
+        answered.set(true);
+        assert!(matches!(poll(&mut slow), Poll::Ready(Ok(()))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -65,7 +65,7 @@ impl Export for Among<'_> {
 impl Plugin {
     /// From store made to store dropped with nothing asked of the instance between.
     pub(crate) async fn instantiate_only(&self, channel: &PreparedChannel) -> std::time::Duration {
-        let allowance = Allowance { limits: &channel.limits, grants: Some(&channel.grants) };
+        let allowance = Allowance { grants: Some(&channel.grants), ..Allowance::ungranted(&channel.limits) };
         self.sandbox.invoke(&self.pre, Subject::default(), allowance, Nothing).await.duration
     }
 
@@ -92,7 +92,7 @@ impl Plugin {
     }
 
     async fn measure(&self, channel: &PreparedChannel, export: impl Export<Answer = AttemptEnd>) -> Report {
-        let allowance = Allowance { limits: &channel.limits, grants: Some(&channel.grants) };
+        let allowance = Allowance { grants: Some(&channel.grants), ..Allowance::ungranted(&channel.limits) };
         self.report(self.sandbox.invoke(&self.pre, Subject::default(), allowance, export).await)
     }
 }

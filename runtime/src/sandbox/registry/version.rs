@@ -1,6 +1,5 @@
 //! One version of a plugin, and the channels made of it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
@@ -32,14 +31,12 @@ pub(super) struct Version {
     pub(super) plugin: Plugin,
     schema: ConfigSchema,
     conduct: Mutex<Conduct>,
-    /// It failed too often: nobody calls it.
-    stopped: AtomicBool,
 }
 
 impl Version {
     pub(super) fn new(plugin: Plugin) -> Result<Self, SchemaError> {
         let schema = ConfigSchema::new(plugin.descriptor().config_schema.clone())?;
-        Ok(Self { plugin, schema, conduct: Mutex::new(Conduct::new()), stopped: AtomicBool::new(false) })
+        Ok(Self { plugin, schema, conduct: Mutex::new(Conduct::new()) })
     }
 
     /// How its calls went.
@@ -48,19 +45,20 @@ impl Version {
         self.conduct.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it failed too often: nobody calls it.
     pub(super) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
+        self.plugin.is_stopped()
     }
 
-    /// From here on nobody calls it. Tells whether it was called until now.
+    /// From here on nobody calls it, and what burns CPU ends. Tells whether it was called until now.
     pub(super) fn stop(&self) -> bool {
-        !self.stopped.swap(true, Ordering::AcqRel)
+        self.plugin.stop()
     }
 
     /// It is called again, and begins anew.
     pub(super) fn resume(&self) {
         *self.conduct() = Conduct::new();
-        self.stopped.store(false, Ordering::Release);
+        self.plugin.resume();
     }
 
     pub(super) fn mark(&self, since: Timestamp) -> VersionMark {
