@@ -124,8 +124,10 @@ impl Dispatcher {
         let (mode, seen) = watch::channel(mode);
         let mut tasks = Tasks { workers: JoinSet::new(), keeper: JoinSet::new() };
         let (queue, store) = (shared.with.queue.clone(), Arc::clone(&shared.with.store));
+        let shared_out = worker::Slots::shared_out(workers);
+        queue.set_slots(worker::Slots::count(&shared_out));
         tasks.keeper.spawn(async move { queue.keep(store).await });
-        for slots in worker::Slots::shared_out(workers) {
+        for slots in shared_out {
             tasks.workers.spawn(worker::Worker::new(Arc::clone(&shared), seen.clone(), slots, workers.batch).run());
         }
         Ok(Self { shared, mode, tasks: Mutex::new(tasks) })

@@ -13,14 +13,37 @@
 //!
 //! *Held* channels keep what waits where it is: in memory, or in the store behind it.
 //!
-//! *Not here:* why a channel is held, plugins, states, when a retry is due, how many slots there are.
+//! *Shares:* a channel holds at most eight times as many slots as are free, so one whose calls never end leaves one in
+//! nine to the others. What waits then loses its turn and nothing else.
+//!
+//! *Not here:* why a channel is held, plugins, states, when a retry is due, what a slot is good for.
 
+mod channels;
 mod handle;
 mod ready;
+mod shares;
 mod window;
 
 pub use handle::QueueHandle;
-pub use ready::{PageRequest, PriorityDepth, ReadyQueue, Slot, Taken};
+pub use ready::{Hold, PageRequest, PriorityDepth, ReadyQueue, Taken};
+
+/// What a free slot may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// Anything.
+    General,
+    /// Only critical and high, so that a backlog of slow calls below them never holds all slots.
+    Reserved,
+}
+
+/// The slots of all workers together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotCounts {
+    /// Those that may take anything.
+    pub general: u32,
+    /// Those that may take only critical and high.
+    pub reserved: u32,
+}
 
 /// How much of what waits is held in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

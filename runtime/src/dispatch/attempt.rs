@@ -15,7 +15,7 @@ use crate::call::{Call, Report};
 use crate::domain::{
     self, Attempt, AttemptEnd, DeliveryState, FailReason, Interruption, Lifetime, Moment, Outcome, Receipt, Timestamp,
 };
-use crate::queue::Slot;
+use crate::queue::Hold;
 use crate::store::{Claim, Settlement};
 
 /// The longest part of a panic's message that is kept, in bytes.
@@ -25,7 +25,7 @@ const PANIC_MESSAGE_MAX: usize = 512;
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) claim: Claim,
-    pub(super) slot: Slot,
+    pub(super) hold: Hold,
     pub(super) started_at: Timestamp,
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::attempt::Finished;
 use super::{Mode, Shared, store_wait};
 use crate::domain::{DeliveryState, Lane, Position, Queued, Timestamp};
-use crate::queue::Slot;
+use crate::queue::Hold;
 use crate::store::{Settled, Settlement, StoreError};
 use crate::telemetry::PluginUse;
 
@@ -19,7 +19,7 @@ pub(super) async fn settle_durably(
     shared: Arc<Shared>,
     mut mode: watch::Receiver<Mode>,
     mut finished: Vec<Finished>,
-) -> Vec<Slot> {
+) -> Vec<Hold> {
     let mut settlements: Vec<Settlement> = finished.iter().map(|finished| finished.settlement(&shared)).collect();
     let mut failures = 0;
     let mut together = true;
@@ -48,7 +48,7 @@ pub(super) async fn settle_durably(
             }
         }
     }
-    finished.iter().map(|finished| finished.held.slot).collect()
+    finished.iter().map(|finished| finished.held.hold).collect()
 }
 
 async fn wait_unless_ending(shared: &Shared, mode: &mut watch::Receiver<Mode>, failures: u32) -> bool {

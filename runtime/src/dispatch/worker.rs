@@ -13,7 +13,7 @@ use super::settling::settle_durably;
 use super::{Mode, Shared, store_wait};
 use crate::config::WorkersConfig;
 use crate::domain::{DeliveryId, Timestamp};
-use crate::queue::{Slot, Taken};
+use crate::queue::{Hold, Slot, SlotCounts, Taken};
 use crate::store::{Claim, StoreError};
 
 /// One slot in this many takes only critical and high.
@@ -44,6 +44,12 @@ impl Slots {
             .collect()
     }
 
+    /// All of them together.
+    pub(super) fn count(of_workers: &[Self]) -> SlotCounts {
+        let sum = |of: fn(&Self) -> usize| of_workers.iter().map(of).sum::<usize>().try_into().unwrap_or(u32::MAX);
+        SlotCounts { general: sum(|slots| slots.general), reserved: sum(|slots| slots.reserved) }
+    }
+
     const fn free(self) -> usize {
         self.general + self.reserved
     }
@@ -56,12 +62,9 @@ impl Slots {
     }
 }
 
-/// What was taken, with the slot that each holds.
-type InSlots = Vec<(Slot, Taken)>;
-
 /// A claim under way: what was claimed of what was taken, or what the store said.
-type Claiming = Pin<Box<dyn Future<Output = (InSlots, Result<Vec<Claim>, StoreError>)> + Send>>;
-type Settling = Pin<Box<dyn Future<Output = Vec<Slot>> + Send>>;
+type Claiming = Pin<Box<dyn Future<Output = (Vec<Taken>, Result<Vec<Claim>, StoreError>)> + Send>>;
+type Settling = Pin<Box<dyn Future<Output = Vec<Hold>> + Send>>;
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -109,7 +112,7 @@ impl Worker {
                 biased;
                 // The sender lives as long as the dispatcher; without one nobody is left to work for.
                 changed = self.mode.changed() => if changed.is_err() { return },
-                Some(slots) = self.settling.next(), if !self.settling.is_empty() => self.release(&slots),
+                Some(holds) = self.settling.next(), if !self.settling.is_empty() => self.release(&holds),
                 claimed = claimed(&mut self.claiming), if self.claiming.is_some() => self.begin(claimed),
                 Some(finished) = self.underway.next(), if !self.underway.is_empty() => self.settle(finished),
                 () = work, if waits_for_work => {}
@@ -138,40 +141,36 @@ impl Worker {
         for taken in &taken {
             self.shared.with.metrics.queue_waited(taken.priority, now.since(taken.position.due));
         }
-        let in_slots = taken
-            .into_iter()
-            .enumerate()
-            .map(|(place, taken)| (if place < reserved { Slot::Reserved } else { Slot::General }, taken))
-            .collect();
-        self.claiming = Some(Box::pin(claim(Arc::clone(&self.shared), in_slots, now, self.claim_failures)));
+        self.claiming = Some(Box::pin(claim(Arc::clone(&self.shared), taken, now, self.claim_failures)));
         true
     }
 
     /// Starts what was claimed. What was taken and not claimed needs nothing: it is claimed, final, or stands in the
     /// queue a second time with its right due time.
-    fn begin(&mut self, (in_slots, claims): (InSlots, Result<Vec<Claim>, StoreError>)) {
+    fn begin(&mut self, (taken, claims): (Vec<Taken>, Result<Vec<Claim>, StoreError>)) {
+        let holds = |taken: &[Taken]| taken.iter().map(|taken| taken.hold).collect::<Vec<_>>();
         let Ok(claims) = claims else {
             self.claim_failures = self.claim_failures.saturating_add(1);
-            let (slots, taken): (Vec<_>, Vec<_>) = in_slots.into_iter().unzip();
             self.shared.with.queue.give_back(&taken);
-            return self.release(&slots);
+            return self.release(&holds(&taken));
         };
         self.claim_failures = 0;
         let started_at = self.shared.with.clock.now();
         let mut expired = Vec::new();
-        let mut unused: Vec<(DeliveryId, Slot)> =
-            in_slots.into_iter().map(|(slot, taken)| (taken.position.delivery, slot)).collect();
+        let mut unused = taken;
         for claim in claims {
-            let Some(place) = unused.iter().position(|(delivery, _)| *delivery == claim.delivery) else { continue };
-            let (_, slot) = unused.swap_remove(place);
-            let held = Held { claim, slot, started_at };
+            let Some(place) = unused.iter().position(|taken| taken.position.delivery == claim.delivery) else {
+                continue;
+            };
+            let hold = unused.swap_remove(place).hold;
+            let held = Held { claim, hold, started_at };
             if held.is_expired() {
                 expired.push(Finished { held, report: None });
             } else {
                 self.underway.push(Underway::begin(&self.shared, held));
             }
         }
-        self.release(&unused.into_iter().map(|(_, slot)| slot).collect::<Vec<_>>());
+        self.release(&holds(&unused));
         if !expired.is_empty() {
             self.write(expired);
         }
@@ -192,11 +191,12 @@ impl Worker {
         self.settling.push(Box::pin(settle_durably(Arc::clone(&self.shared), self.mode.clone(), finished)));
     }
 
-    fn release(&mut self, slots: &[Slot]) {
-        for slot in slots {
-            *self.free.of(*slot) += 1;
+    fn release(&mut self, holds: &[Hold]) {
+        for hold in holds {
+            *self.free.of(hold.slot) += 1;
         }
-        self.shared.in_flight.fetch_sub(slots.len(), Ordering::Relaxed);
+        self.shared.with.queue.release(holds.iter().copied());
+        self.shared.in_flight.fetch_sub(holds.len(), Ordering::Relaxed);
     }
 
     /// Ends what is in flight. Each attempt is settled as interrupted, if the store takes it at once.
@@ -207,30 +207,30 @@ impl Worker {
         if !interrupted.is_empty() {
             self.write(interrupted);
         }
-        while let Some(slots) = self.settling.next().await {
-            self.release(&slots);
+        while let Some(holds) = self.settling.next().await {
+            self.release(&holds);
         }
     }
 }
 
 async fn claim(
     shared: Arc<Shared>,
-    in_slots: InSlots,
+    taken: Vec<Taken>,
     now: Timestamp,
     failures: u32,
-) -> (InSlots, Result<Vec<Claim>, StoreError>) {
-    let ids: Vec<DeliveryId> = in_slots.iter().map(|(_, taken)| taken.position.delivery).collect();
+) -> (Vec<Taken>, Result<Vec<Claim>, StoreError>) {
+    let ids: Vec<DeliveryId> = taken.iter().map(|taken| taken.position.delivery).collect();
     let claims = shared.with.store.claim(&ids, now).await;
     if let Err(error) = &claims {
         tracing::error!(error = %error, "Could not claim deliveries; trying again.");
         let clock = &shared.with.clock;
         clock.wait_until(clock.now().after(store_wait(failures + 1))).await;
     }
-    (in_slots, claims)
+    (taken, claims)
 }
 
 /// The end of the claim under way. Cancel safe: it stays where it is until it has ended.
-async fn claimed(claiming: &mut Option<Claiming>) -> (InSlots, Result<Vec<Claim>, StoreError>) {
+async fn claimed(claiming: &mut Option<Claiming>) -> (Vec<Taken>, Result<Vec<Claim>, StoreError>) {
     match claiming {
         None => std::future::pending().await,
         Some(claim) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::{PriorityDepth, ReadyQueue, Slot, Taken, WindowLimits};
+use super::{Hold, PriorityDepth, ReadyQueue, Slot, SlotCounts, Taken, WindowLimits};
 use crate::clock::Clock;
 use crate::domain::{ChannelName, Queued, Timestamp};
 use crate::store::{CommitListener, Committed, Store, StoreError};
@@ -61,6 +61,17 @@ impl QueueHandle {
             }
         });
         self.shared.work.notify_waiters();
+    }
+
+    /// So many slots there are in all. From here on each channel is held to its share of them.
+    pub fn set_slots(&self, counts: SlotCounts) {
+        self.lock().set_slots(counts);
+    }
+
+    /// These slots are free again. Wakes nobody: whoever releases slots can use them, and looks for work next.
+    pub fn release(&self, holds: impl IntoIterator<Item = Hold>) {
+        let mut queue = self.lock();
+        holds.into_iter().for_each(|hold| queue.release(hold));
     }
 
     /// Takes up to `most` deliveries for slots of this kind and adds them to `into`. All are due at the answer, which

@@ -1,12 +1,13 @@
 //! Which delivery is next: turns between priorities and channels, over one window per lane.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use super::WindowLimits;
+use super::channels::{ChannelNumber, Channels};
+use super::shares::Shares;
 use super::window::{Offered, Window};
+use super::{Slot, SlotCounts, WindowLimits};
 use crate::domain::{ChannelName, Lane, Position, Priority, Queued, Timestamp};
 
 /// One general take in this many may go to a priority that would otherwise starve.
@@ -20,15 +21,6 @@ const LANE_LEAST: usize = 64;
 
 const PRIORITIES: usize = Priority::DESCENDING.len();
 
-/// What a free slot may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
-    /// Anything.
-    General,
-    /// Only critical and high, so that a backlog of slow calls below them never holds all slots.
-    Reserved,
-}
-
 /// A delivery in the hands of whoever took it. Until it is claimed and settled, or given back, the queue forgets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
@@ -36,7 +28,17 @@ pub struct Taken {
     pub position: Position,
     /// How urgent.
     pub priority: Priority,
+    /// The slot that it holds.
+    pub hold: Hold,
     lane: LaneNumber,
+}
+
+/// A slot in the hands of a channel. Whoever took counts on it to be [released](ReadyQueue::release), once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Of which kind.
+    pub slot: Slot,
+    channel: ChannelNumber,
 }
 
 /// A page of the store that the queue has room for.
@@ -83,8 +85,8 @@ type LaneNumber = u32;
 pub struct ReadyQueue {
     limits: WindowLimits,
     now: Timestamp,
-    channels: HashMap<ChannelName, u32, BuildHasherDefault<NameHasher>>,
-    names: Vec<ChannelName>,
+    channels: Channels,
+    shares: Shares,
     lanes: Vec<LaneState>,
     ranks: [Rank; PRIORITIES],
     /// Lanes whose head is not due, by when it is.
@@ -108,26 +110,6 @@ struct LaneState {
     wanted: bool,
     /// Nothing is taken, timed or read for it.
     held: bool,
-}
-
-/// Multiplies and rotates, eight bytes at a time. Names come from the operator, not from strangers, and a lookup
-/// happens on every offer: the standard hasher costs a tenth of the whole.
-#[derive(Default)]
-struct NameHasher(u64);
-
-impl Hasher for NameHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        // The table uses the upper bits and the lower ones; a product's lower bits know little.
-        self.0 ^ (self.0 >> 32)
-    }
 }
 
 /// What is kept for one priority. The first rank is critical.
@@ -155,6 +137,10 @@ const fn rank_of_lane(lane: LaneNumber) -> usize {
     lane as usize % PRIORITIES
 }
 
+const fn channel_of(lane: LaneNumber) -> ChannelNumber {
+    lane / PRIORITIES as u32
+}
+
 impl ReadyQueue {
     /// A queue in which nothing waits.
     #[must_use]
@@ -162,8 +148,8 @@ impl ReadyQueue {
         Self {
             limits: WindowLimits { lane: limits.lane.max(2), total: limits.total },
             now: Timestamp::default(),
-            channels: HashMap::default(),
-            names: Vec::new(),
+            channels: Channels::default(),
+            shares: Shares::default(),
             lanes: Vec::new(),
             ranks: Default::default(),
             timers: BTreeSet::new(),
@@ -180,7 +166,17 @@ impl ReadyQueue {
         self.enter(lane, queued.position);
     }
 
-    /// What was taken and not called waits as before.
+    /// So many slots there are in all. From here on each channel is held to its share of them.
+    pub fn set_slots(&mut self, counts: SlotCounts) {
+        self.shares.set(counts);
+    }
+
+    /// A slot is free again.
+    pub fn release(&mut self, hold: Hold) {
+        self.shares.release(hold.slot, hold.channel);
+    }
+
+    /// What was taken and not called waits as before. Its slot is released apart from it.
     pub fn give_back(&mut self, taken: &Taken, now: Timestamp) {
         self.advance(now);
         self.enter(taken.lane, taken.position);
@@ -191,12 +187,14 @@ impl ReadyQueue {
         self.advance(now);
         let lane = match slot {
             Slot::General => self.general_lane(),
-            Slot::Reserved => self.next_in_ring(0).or_else(|| self.next_in_ring(1)),
+            Slot::Reserved => self.next_in_ring(0, slot).or_else(|| self.next_in_ring(1, slot)),
         }?;
         let position = self.lanes[lane as usize].window.pop()?;
         self.in_memory -= 1;
         self.place(lane);
-        Some(Taken { position, priority: Priority::DESCENDING[rank_of_lane(lane)], lane })
+        let hold = Hold { slot, channel: channel_of(lane) };
+        self.shares.take(slot, hold.channel);
+        Some(Taken { position, priority: Priority::DESCENDING[rank_of_lane(lane)], hold, lane })
     }
 
     /// The latest instant seen: what was taken is due at it, whatever a clock that was set back says.
@@ -239,13 +237,13 @@ impl ReadyQueue {
     pub fn hold_only(&mut self, channels: &BTreeSet<ChannelName>, now: Timestamp) -> bool {
         self.advance(now);
         for name in channels {
-            if !self.channels.contains_key(name) {
+            if self.channels.get(name).is_none() {
                 self.add_channel(name);
             }
         }
         let mut let_go = false;
         for number in 0..self.lanes.len() {
-            let held = channels.contains(&self.names[number / PRIORITIES]);
+            let held = channels.contains(self.channels.name(channel_of(number as LaneNumber)));
             let lane = &mut self.lanes[number];
             if lane.held != held {
                 lane.held = held;
@@ -320,23 +318,17 @@ impl ReadyQueue {
     fn lane(&self, number: LaneNumber) -> Lane {
         Lane {
             priority: Priority::DESCENDING[rank_of_lane(number)],
-            channel: self.names[number as usize / PRIORITIES].clone(),
+            channel: self.channels.name(channel_of(number)).clone(),
         }
     }
 
     fn number_of(&mut self, lane: &Lane) -> LaneNumber {
-        let channel = match self.channels.get(&lane.channel) {
-            Some(channel) => *channel,
-            None => self.add_channel(&lane.channel),
-        };
+        let channel = self.channels.get(&lane.channel).unwrap_or_else(|| self.add_channel(&lane.channel));
         channel * PRIORITIES as u32 + rank_of(lane.priority) as u32
     }
 
-    /// Channels are configured, so there are few: they are never taken out.
-    fn add_channel(&mut self, name: &ChannelName) -> u32 {
-        let channel = self.names.len() as u32;
-        self.channels.insert(name.clone(), channel);
-        self.names.push(name.clone());
+    fn add_channel(&mut self, name: &ChannelName) -> ChannelNumber {
+        let channel = self.channels.add(name);
         self.lanes.extend((0..PRIORITIES).map(|_| LaneState {
             window: Window::new(),
             in_ring: false,
@@ -421,21 +413,26 @@ impl ReadyQueue {
 
     fn general_lane(&mut self) -> Option<LaneNumber> {
         let aged = if self.general_takes + 1 == AGED_EVERY { self.aged_lane() } else { None };
-        let lane = aged.or_else(|| (0..PRIORITIES).find_map(|rank| self.next_in_ring(rank)))?;
+        let lane = aged.or_else(|| (0..PRIORITIES).find_map(|rank| self.next_in_ring(rank, Slot::General)))?;
         self.general_takes = (self.general_takes + 1) % AGED_EVERY;
         Some(lane)
     }
 
-    /// The lane whose turn it is at this rank. It leaves the ring; what follows puts it back at the end.
-    fn next_in_ring(&mut self, rank: usize) -> Option<LaneNumber> {
-        loop {
+    /// The lane whose turn it is at this rank. It leaves the ring; what follows puts it back at the end. A lane whose
+    /// channel holds its share of the slots loses its turn and stays.
+    fn next_in_ring(&mut self, rank: usize, slot: Slot) -> Option<LaneNumber> {
+        for _ in 0..self.ranks[rank].ring.len() {
             let number = self.ranks[rank].ring.pop_front()?;
             let lane = &mut self.lanes[number as usize];
-            lane.in_ring = false;
-            if !lane.held && lane.window.head().is_some_and(|head| head.due <= self.now) {
+            lane.in_ring = !lane.held && lane.window.head().is_some_and(|head| head.due <= self.now);
+            if lane.in_ring && !self.shares.may_take(slot, channel_of(number)) {
+                self.ranks[rank].ring.push_back(number);
+            } else if lane.in_ring {
+                lane.in_ring = false;
                 return Some(number);
             }
         }
+        None
     }
 
     /// The lane with the oldest delivery of the first rank in rotation that has waited too long. Critical never has:
@@ -449,11 +446,18 @@ impl ReadyQueue {
             if !self.ranks[rank].oldest.peek().is_some_and(may_have_aged) {
                 continue;
             }
-            if let Some((due, lane)) = self.oldest_in(rank)
-                && self.now.since(due) > AGED_AFTER
-            {
+            let Some((due, oldest)) = self.oldest_in(rank) else { continue };
+            if self.now.since(due) <= AGED_AFTER {
+                continue;
+            }
+            // Where its channel holds its share, another of this rank goes: they would wait behind it for ever.
+            let lane = match self.shares.may_take(Slot::General, channel_of(oldest)) {
+                true => Some(oldest),
+                false => self.next_in_ring(rank, Slot::General),
+            };
+            if lane.is_some() {
                 self.aged_turn = 1 + rank % (PRIORITIES - 1);
-                return Some(lane);
+                return lane;
             }
         }
         None
