@@ -11,6 +11,7 @@ mod intake;
 mod keeping;
 mod languages;
 mod life;
+mod neighbour;
 mod plugins;
 mod registry;
 mod stop;

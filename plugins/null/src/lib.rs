@@ -1,10 +1,16 @@
 //! Accepts at once and tells nobody: what remains is the cost of the sandbox itself.
 
+use std::hint::black_box;
+
 use campanile_plugin_sdk::{About, Call, Channel, Config, Outcome, Sent, export_channel};
 
 /// Needs no config.
 #[derive(Config)]
-pub struct Null;
+pub struct Null {
+    /// Never ends, and uses all the CPU time it is given: to see what a bad neighbour does to other channels
+    #[config(default = false)]
+    pub spin: bool,
+}
 
 impl Channel for Null {
     const ABOUT: About = About {
@@ -16,6 +22,10 @@ impl Channel for Null {
     };
 
     fn send(&self, _: &Call) -> Outcome {
+        let mut turns = 0_u64;
+        while black_box(self.spin) {
+            turns = black_box(turns.wrapping_add(1));
+        }
         Ok(Sent::now())
     }
 }

@@ -11,7 +11,7 @@ use super::terminal::{Paint, escaped};
 use super::{Answer, Globals};
 use crate::bench::pipeline::PipelineParams;
 use crate::bench::through::{self, Through};
-use crate::bench::{queue, sandbox, store, swap};
+use crate::bench::{neighbour, queue, sandbox, store, swap};
 use crate::telemetry::Metrics;
 
 #[derive(Debug, clap::Subcommand)]
@@ -22,6 +22,18 @@ pub(super) enum Command {
         /// [default: the bundled webhook.wasm]
         #[arg(long, value_name = "FILE")]
         plugin: Option<PathBuf>,
+    },
+    /// A hostile channel beside a good one: how much later the good one's deliveries arrive, as medians
+    Neighbour {
+        /// How often all of it is measured
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        rounds: u32,
+        /// Folder with the plugins `webhook` and `null` [default: the bundled ones]
+        #[arg(long, value_name = "DIR")]
+        plugins: Option<PathBuf>,
+        /// Folder on the disk to work in; what is made in it is removed at the end
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
     },
     /// The queue in memory: time per push or pop, and bytes per waiting delivery
     Queue,
@@ -102,6 +114,22 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             let figures = sandbox::run(&params).await.map_err(|error| Failure::new(Exit::No, error))?;
             Ok((parameters, json(&figures)?))
         }
+        Command::Neighbour { rounds, plugins, dir } => {
+            let beside = || bundled("webhook.wasm").map(|file| file.parent().map(PathBuf::from).unwrap_or_default());
+            let plugins = plugins.map_or_else(beside, Ok)?;
+            let params =
+                neighbour::NeighbourParams { rounds, ..neighbour::NeighbourParams::with_plugins(plugins, dir) };
+            let parameters = format!(
+                "{} rounds, {} good notifications a second beside {} that never end, durability full, in `{}`",
+                params.rounds,
+                params.good_per_second,
+                params.hostile,
+                params.folder.display()
+            );
+            let measured = neighbour::run(&params).await.context("the neighbour cannot be measured");
+            let figures = measured.map_err(unwritable)?;
+            Ok((parameters, json(&figures)?))
+        }
         Command::Queue => {
             let params = queue::QueueParams::default();
             let parameters = format!("{} channels, 4 priorities; nothing is stored", params.channels);
@@ -119,18 +147,14 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
                 params.folder.display()
             );
             let measured = swap::run(&params).await.context("the swap cannot be measured");
-            let figures = measured.map_err(|error| {
-                Failure::new(Exit::No, error).hint("name a folder that can be written with `--dir`")
-            })?;
+            let figures = measured.map_err(unwritable)?;
             Ok((parameters, json(&figures)?))
         }
         Command::Store { dir } => {
             let params = store::StoreParams { folder: dir, ..store::StoreParams::default() };
             let parameters = format!("{} s per row, in `{}`", params.time_per_row.as_secs(), params.folder.display());
             let measured = store::run(&params).await.context("the store cannot be measured");
-            let figures = measured.map_err(|error| {
-                Failure::new(Exit::No, error).hint("name a folder that can be written with `--dir`")
-            })?;
+            let figures = measured.map_err(unwritable)?;
             Ok((parameters, json(&figures)?))
         }
     }
@@ -161,10 +185,13 @@ async fn pipeline(args: PipelineArgs) -> Result<(String, Value), Failure> {
         folder: args.dir,
         ..PipelineParams::through(channel)
     };
-    let figures = through::run(through, params, plugins, metrics)
-        .await
-        .map_err(|error| Failure::new(Exit::No, error).hint("name a folder that can be written with `--dir`"))?;
+    let figures = through::run(through, params, plugins, metrics).await.map_err(unwritable)?;
     Ok((parameters, json(&figures)?))
+}
+
+/// Most often the folder is why there are no figures.
+fn unwritable(error: impl Into<anyhow::Error>) -> Failure {
+    Failure::new(Exit::No, error).hint("name a folder that can be written with `--dir`")
 }
 
 /// A plugin that came with the program: beside it, else where packages put it.
