@@ -1,8 +1,8 @@
 //! A hostile channel beside a good one: what calls that never end do to deliveries that have nothing to do with them.
 //!
 //! *Flow:* a runtime of its own with two channels → a steady load through the good one, to a receiver on loopback with a
-//! thread of its own → for a while alone, then beside a backlog of calls that burn all the CPU time they are given, then
-//! with these quarantined. Each round is a new runtime, so that none knows of the one before.
+//! thread of its own → for a while alone, then beside the same load of calls that burn all the CPU time they are given,
+//! then with these quarantined. Each round is a new runtime, so that none knows of the one before.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -29,10 +29,8 @@ pub struct NeighbourParams {
     pub plugins: PathBuf,
     /// Rounds; the figures are their medians.
     pub rounds: u32,
-    /// Good notifications a second, whether or not those before them have arrived.
-    pub good_per_second: u32,
-    /// Notifications for the hostile channel, submitted at once. More than there are slots.
-    pub hostile: u32,
+    /// Notifications a second for each channel, whether or not those before them have arrived.
+    pub per_second: u32,
     /// How long the good channel is looked at before, and again after the quarantine.
     pub time_per_phase: Duration,
     /// A folder on the disk; a new folder is made in it, and removed at the end.
@@ -40,11 +38,11 @@ pub struct NeighbourParams {
 }
 
 impl NeighbourParams {
-    /// 5 rounds of 1,000 good notifications a second beside 1,000 hostile ones, 2 s for each phase.
+    /// 5 rounds of 1,000 notifications a second for each channel, 2 s for each phase.
     #[must_use]
     pub fn with_plugins(plugins: PathBuf, folder: PathBuf) -> Self {
         let time_per_phase = Duration::from_secs(2);
-        Self { plugins, rounds: 5, good_per_second: 1_000, hostile: 1_000, time_per_phase, folder }
+        Self { plugins, rounds: 5, per_second: 1_000, time_per_phase, folder }
     }
 }
 
@@ -157,19 +155,15 @@ async fn round(params: &NeighbourParams, folder: &Path, number: u32) -> Result<R
 }
 
 async fn phases(params: &NeighbourParams, runtime: &Runtime, receiver: &Arrivals) -> Result<Round, NeighbourError> {
-    let good = |end| steady(runtime, params.good_per_second, end);
+    let good = |end| steady(runtime, GOOD, params.per_second, end);
     let for_a_while = |time| async move { Ok(tokio::time::sleep(time).await) };
     good(for_a_while(WARM_UP)).await?;
     let before = good(for_a_while(params.time_per_phase)).await?;
     let hostile_since = Instant::now();
-    let during = steady(runtime, params.good_per_second, async {
-        let submits = (0..params.hostile).map(|_| notify(runtime, HOSTILE));
-        for submitted in futures_util::future::join_all(submits).await {
-            submitted?;
-        }
-        until_quarantined(runtime).await
-    })
-    .await?;
+    // Within a fifth of a second more of it waits than there are slots.
+    let quarantined = || until_quarantined(runtime);
+    let hostile = steady(runtime, HOSTILE, params.per_second, quarantined());
+    let (during, _) = tokio::try_join!(steady(runtime, GOOD, params.per_second, quarantined()), hostile)?;
     let quarantined_after = hostile_since.elapsed();
     let after = good(for_a_while(params.time_per_phase)).await?;
     let all: Vec<&String> = [&before, &during, &after].into_iter().flat_map(HashMap::keys).collect();
@@ -212,9 +206,10 @@ fn config(params: &NeighbourParams, folder: &Path, round: u32, url: &str) -> Res
     Ok(config)
 }
 
-/// Good notifications at a steady rate until `end`: when each was due to be submitted, by its delivery.
+/// Notifications at a steady rate until `end`: when each was due to be submitted, by its delivery.
 async fn steady(
     runtime: &Runtime,
+    channel: &'static str,
     per_second: u32,
     end: impl Future<Output = Result<(), NeighbourError>>,
 ) -> Result<HashMap<String, Instant>, NeighbourError> {
@@ -230,7 +225,7 @@ async fn steady(
             ended = &mut end => break ended?,
             due = ticks.tick() => {
                 let runtime = runtime.clone();
-                submits.spawn(async move { notify(&runtime, GOOD).await.map(|delivery| (delivery, due)) });
+                submits.spawn(async move { notify(&runtime, channel).await.map(|delivery| (delivery, due)) });
             }
         }
     }

@@ -120,10 +120,9 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             let params =
                 neighbour::NeighbourParams { rounds, ..neighbour::NeighbourParams::with_plugins(plugins, dir) };
             let parameters = format!(
-                "{} rounds, {} good notifications a second beside {} that never end, durability full, in `{}`",
+                "{} rounds, {} good notifications a second beside as many that never end, durability full, in `{}`",
                 params.rounds,
-                params.good_per_second,
-                params.hostile,
+                params.per_second,
                 params.folder.display()
             );
             let measured = neighbour::run(&params).await.context("the neighbour cannot be measured");
