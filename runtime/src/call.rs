@@ -150,6 +150,21 @@ pub trait ChannelDirectory: Send + Sync + 'static {
     fn channel(&self, name: &ChannelName) -> Result<Arc<ChannelFacts>, ChannelUnavailable>;
 }
 
+/// The content that a notification came with: all there is where nothing is rendered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OwnContent;
+
+#[async_trait]
+impl ContentSource for OwnContent {
+    async fn content(
+        &self,
+        notification: &Arc<Notification>,
+        _recipient: &Arc<Recipient>,
+    ) -> Result<Arc<Content>, RenderFailure> {
+        Ok(Arc::clone(&notification.content))
+    }
+}
+
 /// A template's parts to be rendered by an engine.
 #[derive(Clone, Debug)]
 pub struct RenderCall {

@@ -5,17 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serde_json::json;
 
 use super::pipeline::{self, PipelineBench, PipelineParams, PipelineParts};
 use super::receiver::Receiver;
-use crate::call::{ChannelDirectory as _, ChannelUnavailable, ContentSource, RenderFailure};
+use crate::call::{ChannelDirectory as _, ChannelUnavailable, OwnContent};
 use crate::capability::http::Egress;
 use crate::capability::kv::Nowhere;
 use crate::clock::{Entropy, SystemClock};
 use crate::config::{ChannelConfig, Config};
-use crate::domain::{ChannelName, Content, NameError, Notification, PluginName, Recipient};
+use crate::domain::{ChannelName, NameError, PluginName};
 use crate::sandbox::{Nobody, Registry, RegistrySettings, Sandbox, SandboxError, SandboxSettings, Stdout};
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
@@ -76,20 +75,6 @@ pub enum ThroughError {
     Name(#[from] NameError),
 }
 
-/// Every notification tells its own content.
-struct Own;
-
-#[async_trait]
-impl ContentSource for Own {
-    async fn content(
-        &self,
-        notification: &Arc<Notification>,
-        _recipient: &Arc<Recipient>,
-    ) -> Result<Arc<Content>, RenderFailure> {
-        Ok(Arc::clone(&notification.content))
-    }
-}
-
 /// Measures `params` through the plugin in the folder `plugins`.
 ///
 /// # Errors
@@ -107,7 +92,7 @@ pub async fn run(
     let caller = registry(through, &name, &receiver, &params, plugins, Arc::clone(&metrics)).await?;
     caller.make_ready(name.as_str()).await;
     caller.channel(&name)?;
-    let parts = PipelineParts { caller, content: Arc::new(Own), metrics };
+    let parts = PipelineParts { caller, content: Arc::new(OwnContent), metrics };
     let measured = pipeline::run(&params, parts).await?;
     match through {
         Through::Null => Ok(measured),

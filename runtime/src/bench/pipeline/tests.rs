@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
 use super::*;
-use crate::call::{Call, RenderFailure, Report};
+use crate::call::{Call, OwnContent, Report};
 use crate::domain::{AttemptEnd, Outcome, Receipt};
 
 struct Immediate;
@@ -11,17 +11,6 @@ impl Caller for Immediate {
     async fn call(&self, _: Call) -> Report {
         let end = AttemptEnd::Outcome(Outcome::Sent(Receipt::default()));
         Report { end, duration: Duration::ZERO, plugin: None, fuel: 0, memory_bytes: 0 }
-    }
-}
-
-#[async_trait]
-impl ContentSource for Immediate {
-    async fn content(
-        &self,
-        notification: &Arc<Notification>,
-        _recipient: &Arc<Recipient>,
-    ) -> Result<Arc<Content>, RenderFailure> {
-        Ok(Arc::clone(&notification.content))
     }
 }
 
@@ -37,7 +26,7 @@ async fn every_notification_is_sent_and_the_keys_are_the_published_ones() {
         open_max: 200,
         ..PipelineParams::through(ChannelName::new("null").unwrap())
     };
-    let parts = PipelineParts { caller: Arc::new(Immediate), content: Arc::new(Immediate), metrics: Metrics::off() };
+    let parts = PipelineParts { caller: Arc::new(Immediate), content: Arc::new(OwnContent), metrics: Metrics::off() };
     let bench = run(&params, parts).await.unwrap();
     assert_eq!(bench.sent, 1_003);
     assert!(bench.p50_ms <= bench.p99_ms);

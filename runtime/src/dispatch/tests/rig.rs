@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use super::super::{Dispatcher, Neighbours, RetryPolicies};
-use crate::call::{Call, Caller, ContentSource, RenderFailure, Report};
+use crate::call::{Call, Caller, OwnContent, Report};
 use crate::clock::{Clock, Entropy, ManualClock};
 use crate::config::WorkersConfig;
 use crate::domain::{
@@ -73,19 +73,6 @@ impl Caller for ScriptedCaller {
             }
         };
         Report { end, duration: call.now.since(START), plugin: None, fuel: 7, memory_bytes: 8 }
-    }
-}
-
-struct OwnContent;
-
-#[async_trait]
-impl ContentSource for OwnContent {
-    async fn content(
-        &self,
-        notification: &Arc<Notification>,
-        _recipient: &Arc<Recipient>,
-    ) -> Result<Arc<Content>, RenderFailure> {
-        Ok(Arc::clone(&notification.content))
     }
 }
 
