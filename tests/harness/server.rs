@@ -81,6 +81,22 @@ impl Server {
         Self { dir, child, url, args }
     }
 
+    /// Starts where no file can have more than so many blocks of 512 bytes: to the store, a full disk.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not start; the message holds what it said.
+    pub async fn start_on_small_disk(config: &str, blocks: u32) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        std::fs::write(dir.path().join("campanile.toml"), config).expect("a file can be written");
+        // Without the trap, a write too many would end the program instead of failing.
+        let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(limited).arg(program());
+        let (child, url) = spawn_as(command, dir.path(), &[]).await;
+        Self { dir, child, url, args: Vec::new() }
+    }
+
     /// The folder it runs in.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -141,8 +157,12 @@ impl Server {
 }
 
 async fn spawn(dir: &Path, args: &[String]) -> (Child, String) {
+    spawn_as(Command::new(program()), dir, args).await
+}
+
+async fn spawn_as(mut command: Command, dir: &Path, args: &[String]) -> (Child, String) {
     let log = std::fs::File::create(dir.join("server.log")).expect("a log can be made");
-    let mut child = Command::new(program())
+    let mut child = command
         .args(args)
         .arg("serve")
         .current_dir(dir)

@@ -1,0 +1,146 @@
+//! Deliveries and callers while something is used up: the compiler, the disk.
+
+use std::fs;
+use std::time::Duration;
+
+use campanile_tests::{Receiver, Reply, Server};
+use serde_json::{Value, json};
+
+use crate::api::Api;
+
+/// The compiler's own limit is two minutes; a loaded machine gets more before the test gives up.
+const REFUSED_LIMIT: Duration = Duration::from_secs(240);
+
+/// Deliveries that the shortest compilation of the bomb leaves time for, by far.
+const DURING_MIN: usize = 5;
+
+/// Notifications of [`LARGE`] bytes that surely do not fit on the small disk.
+const TOO_MANY: usize = 400;
+const LARGE: usize = 60 << 10;
+
+/// Blocks of 512 bytes that a file of the small disk may have: 4 MiB, where the store begins with less than one.
+const BLOCKS: u32 = 8 << 10;
+
+/// A number as WebAssembly writes it (LEB128).
+fn leb(mut number: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+fn sized(body: &[u8]) -> Vec<u8> {
+    [&leb(body.len() as u32)[..], body].concat()
+}
+
+fn section(id: u8, body: &[u8]) -> Vec<u8> {
+    [&[id][..], &sized(body)].concat()
+}
+
+/// A component that is within every bound on what the compiler is given, and takes it more memory than there is: one
+/// function with many variables, all of them read within many loops.
+fn bomb() -> Vec<u8> {
+    const LOOPS: usize = 200_000;
+    const VARIABLES: u32 = 40_000;
+    let mut code = [&[1][..], &leb(VARIABLES), &[0x7f]].concat();
+    code.extend([0x03_u8, 0x40].repeat(LOOPS));
+    for variable in 0..VARIABLES {
+        code.push(0x20);
+        code.extend(leb(variable));
+        code.push(0x1a);
+    }
+    code.extend([0x0b_u8].repeat(LOOPS + 1));
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    module.extend(section(1, &[1, 0x60, 0, 0]));
+    module.extend(section(3, &[1, 0]));
+    module.extend(section(10, &[&[1][..], &sized(&code)].concat()));
+
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    component.extend(section(1, &module));
+    component.extend(section(2, &[1, 0, 0, 0]));
+    // An instance of nothing, under the name that makes a component a channel.
+    component.extend(section(5, &[1, 1, 0]));
+    let name = b"campanile:plugin/channel@0.1.0";
+    component.extend(section(11, &[&[1, 0][..], &sized(name), &[5, 0, 0]].concat()));
+    component
+}
+
+/// The entry of a file in `/v1/plugins`, if it was refused.
+async fn refusal(api: &Api, file: &str) -> Option<String> {
+    let listed = api.get("/v1/plugins").await.body;
+    let plugins = listed["plugins"].as_array()?;
+    let is_it = |entry: &&Value| entry["file"].as_str().is_some_and(|path| path.ends_with(file));
+    let entry = plugins.iter().filter(is_it).find(|entry| entry["state"] == "refused")?;
+    entry["reason"].as_str().map(str::to_owned)
+}
+
+/// A file that is within every bound and still takes the compiler more than it may use is refused with the limit, and
+/// no delivery waits for that.
+#[tokio::test]
+async fn deliveries_go_on_while_a_compile_bomb_is_compiled_and_refused() {
+    let receiver = Receiver::start(Vec::new(), Reply::new(200, "{}")).await;
+    let server = Server::start(&format!(
+        "[channels.hook]\nplugin = \"webhook\"\nconfig = {{ url = \"{}\" }}\nallow_networks = [\"127.0.0.1/32\"]\n",
+        receiver.url()
+    ))
+    .await;
+    let api = Api::of(&server);
+    let deliver = async || {
+        let accepted = api.post("/v1/notifications", &json!({ "channels": ["hook"], "body": "ding" })).await;
+        assert_eq!(accepted.status, 202, "{accepted:?}");
+        let record = api.until_final(accepted.body["id"].as_str().expect("an id")).await;
+        assert_eq!((&record["status"], &record["deliveries"][0]["attempts"][1]), (&json!("sent"), &Value::Null));
+    };
+    deliver().await;
+
+    fs::write(server.dir().join("half"), bomb()).expect("the folder can be written");
+    fs::rename(server.dir().join("half"), server.dir().join("plugins-enabled/bomb.wasm")).expect("it can be renamed");
+    let mut during = 0_usize;
+    let refused = tokio::time::timeout(REFUSED_LIMIT, async {
+        loop {
+            if let Some(reason) = refusal(&api, "bomb.wasm").await {
+                return reason;
+            }
+            deliver().await;
+            during += 1;
+        }
+    });
+    let reason = refused.await.expect("the bomb is refused");
+    assert!(reason.contains("no setting changes that: build"), "{reason}");
+    assert!(reason.contains("4 GiB of memory") || reason.contains("longer than 120 s"), "{reason}");
+    assert!(during >= DURING_MIN, "{during} deliveries while it was compiled: {reason}");
+    deliver().await;
+    assert_eq!(receiver.has_received(during + 2).await.len(), during + 2, "each arrived, and once");
+}
+
+/// Where the disk is full a caller is told to come again, with the time, and what was accepted before is there.
+#[tokio::test]
+async fn a_full_disk_is_told_to_callers_with_the_time_to_come_again() {
+    let server = Server::start_on_small_disk("", BLOCKS).await;
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
+    let large = json!({ "channels": ["null"], "body": "x".repeat(LARGE) }).to_string();
+    let mut accepted = Vec::new();
+    let refused = loop {
+        assert!(accepted.len() < TOO_MANY, "the disk does not fill up");
+        let request = client.post(format!("{}/v1/notifications", server.url())).body(large.clone());
+        let answer = request.header("content-type", "application/json").send().await.expect("the server answers");
+        if answer.status() != 202 {
+            break answer;
+        }
+        let answer: Value = answer.json().await.expect("JSON");
+        accepted.push(answer["id"].as_str().expect("an id").to_owned());
+    };
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    let problem: Value = refused.json().await.expect("a problem document");
+    assert_eq!((&problem["status"], &problem["code"]), (&json!(503), &json!("unavailable")));
+
+    assert!(!accepted.is_empty(), "the disk had room in the beginning");
+    let api = Api::of(&server);
+    for id in &accepted {
+        assert_eq!(api.get(&format!("/v1/notifications/{id}")).await.status, 200, "{id} was accepted");
+    }
+}
