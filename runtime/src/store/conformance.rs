@@ -64,6 +64,7 @@ macro_rules! conformance {
             claiming: a_claim_given_up_leaves_no_trace,
             claiming: a_settlement_without_the_newest_claim_is_counted_and_not_applied,
             claiming: a_settlement_settles_once_even_within_one_call,
+            claiming: a_settlement_without_an_attempt_ends_the_delivery_and_keeps_none,
             claiming: whoever_claims_at_the_same_time_shares_the_deliveries_without_overlap,
             claiming: a_restart_forgets_claims_and_nothing_else,
             cancelling: what_has_not_left_is_cancelled_at_once,

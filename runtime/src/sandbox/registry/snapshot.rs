@@ -89,15 +89,17 @@ impl Snapshot {
             return ChannelUnavailable::NotReady { name: name.clone(), reason: reason.clone() };
         }
         let section = self.sections.get(name.as_str()).cloned();
-        let known = || {
+        let names = || {
             let channels = self.channels.keys().map(ChannelName::as_str);
             channels
                 .chain(self.available.iter().map(PluginName::as_str))
                 .chain(self.sections.keys().map(PluginName::as_str))
         };
-        let nearest = if section.is_none() { suggest::nearest(name.as_str(), known()) } else { None };
-        let there = self.channels.keys().take(ChannelUnavailable::KNOWN_MAX).map(ToString::to_string).collect();
-        ChannelUnavailable::Unknown { name: name.to_string(), nearest, section, known: there }
+        let nearest = if section.is_none() { suggest::nearest(name.as_str(), names()) } else { None };
+        let mut known: Vec<_> = self.channels.keys().map(ToString::to_string).collect();
+        known.sort();
+        known.truncate(ChannelUnavailable::KNOWN_MAX);
+        ChannelUnavailable::Unknown { name: name.to_string(), nearest, section, known }
     }
 
     /// Every plugin, with those that only finish what they had begun.

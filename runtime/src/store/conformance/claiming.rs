@@ -107,6 +107,25 @@ pub(crate) async fn a_settlement_settles_once_even_within_one_call(place: &dyn P
     assert_eq!(settled, [Settled::Applied(waiting(at(2_000), 1)), Settled::Late, Settled::Applied(sent(1))]);
 }
 
+pub(crate) async fn a_settlement_without_an_attempt_ends_the_delivery_and_keeps_none(place: &dyn Place) {
+    let delivery = id(1).delivery(0);
+    let mut store = open(place).await;
+    store.accept(vec![planned(1, &["mail"])]).await.unwrap();
+    let claim = claim_one(&*store, delivery).await;
+    let expired = Settlement { attempt: None, ..settlement(&claim, failed(0)) };
+    assert_eq!(store.settle(vec![expired.clone()]).await.unwrap(), [Settled::Applied(failed(0))]);
+    assert_eq!(store.settle(vec![expired]).await.unwrap(), [Settled::Late]);
+    for _ in 0..2 {
+        let record = store.notification(id(1)).await.unwrap().unwrap();
+        assert_eq!(record.deliveries[0].state, failed(0));
+        assert_eq!(record.deliveries[0].attempts, []);
+        assert_eq!(kinds(&*store).await, ["notification.accepted", "delivery.failed", "notification.completed"]);
+        // The second time it comes from the disk.
+        store.close().await;
+        store = open(place).await;
+    }
+}
+
 pub(crate) async fn whoever_claims_at_the_same_time_shares_the_deliveries_without_overlap(place: &dyn Place) {
     let store = open(place).await;
     store.accept((0..100).map(|n| planned(n, &["mail"])).collect()).await.unwrap();
