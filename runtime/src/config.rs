@@ -230,6 +230,19 @@ pub struct CallLimits {
     pub log_max: u64,
 }
 
+impl CallLimits {
+    /// The most that `cpu_time` may be.
+    pub const CPU_TIME_MAX: Duration = Duration::from_mins(1);
+    /// The most that `fuel` may be.
+    pub const FUEL_MAX: u64 = i64::MAX as u64;
+    /// The most that `memory` may be, in bytes.
+    pub const MEMORY_MAX: u64 = 4 << 30;
+    /// The most that `timeout` may be.
+    pub const TIMEOUT_MAX: Duration = Duration::from_hours(1);
+    /// The most that `egress_calls` may be.
+    pub const EGRESS_CALLS_MAX: u32 = 1_000;
+}
+
 impl Default for CallLimits {
     fn default() -> Self {
         Self {
@@ -279,6 +292,9 @@ pub struct ChannelConfig {
 }
 
 impl ChannelConfig {
+    /// The most that `kv_max` may be, in bytes.
+    pub const KV_MAX: u64 = 1 << 30;
+
     /// A channel of `plugin` with nothing set.
     #[must_use]
     pub fn new(plugin: PluginName, limits: CallLimits) -> Self {

@@ -161,7 +161,10 @@ async fn an_operator_approves_and_releases_what_was_held_and_rolled_back() {
 
     let unknown = api.post("/v1/plugins/fickel/release", &serde_json::json!({})).await;
     assert_eq!((unknown.status, unknown.body["code"].as_str()), (404, Some("unknown-plugin")), "{unknown:?}");
-    assert_eq!(unknown.body["detail"], "there is no plugin `fickel`, there is `fickle`");
+    assert_eq!(
+        unknown.body["detail"],
+        "there is no plugin `fickel`, there is `fickle`; `campanile plugins list` shows all"
+    );
     let nothing = api.post("/v1/plugins/console/approve", &serde_json::json!({})).await;
     assert_eq!((nothing.status, nothing.body["code"].as_str()), (409, Some("nothing-to-do")), "{nothing:?}");
     assert_eq!(nothing.content_type, "application/problem+json");

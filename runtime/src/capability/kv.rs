@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
 use super::allowance::Allowance;
+use crate::config::ChannelConfig;
 use crate::domain::{ChannelName, KvChange, KvEntry, KvQuota, KvUsage, KvWrite, KvWritten};
 
 /// The longest key, in bytes: a recipient's address with a prefix.
@@ -205,7 +206,9 @@ impl OpenKv {
     fn ask(&mut self, key: &str) -> Result<(), KvError> {
         self.allowance.ask().map_err(KvError::Limit)?;
         if key.is_empty() {
-            return Err(KvError::Limit(format!("the key is empty, a key has 1 to {KEY_BYTES_MAX} bytes")));
+            return Err(KvError::Limit(format!(
+                "the key is empty, a key has 1 to {KEY_BYTES_MAX} bytes; no setting changes that"
+            )));
         }
         check_length(key)?;
         self.allowance.carry(key.len()).map_err(KvError::Limit)
@@ -226,11 +229,13 @@ impl OpenKv {
         let KvGrant { channel, quota, .. } = &*self.grant;
         if usage.bytes > quota.bytes {
             let (used, limit) = (usage.bytes, quota.bytes);
-            let twice = used.next_power_of_two().max(1 << 20) >> 20;
-            return format!(
-                "channel `{channel}` would keep {used} bytes, its quota is {limit}; add `kv_max = \"{twice}MiB\"` to \
-                 [channels.{channel}]"
-            );
+            let next = used.next_power_of_two().clamp(1 << 20, ChannelConfig::KV_MAX) >> 20;
+            let remedy = if used > ChannelConfig::KV_MAX {
+                "no setting allows more".to_owned()
+            } else {
+                format!("add `kv_max = \"{next}MiB\"` to [channels.{channel}]")
+            };
+            return format!("channel `{channel}` would keep {used} bytes, its quota is {limit}; {remedy}");
         }
         let (used, limit) = (usage.keys, quota.keys);
         format!("channel `{channel}` would keep {used} keys, the most are {limit}; no setting changes that")

@@ -53,7 +53,7 @@ pub enum SecretError {
         name: String,
     },
     /// The file cannot be read.
-    #[error("the file `{path}` cannot be read: {reason}")]
+    #[error("the file `{path}` cannot be read: {reason}; put the secret there and let this program read it")]
     NoFile {
         /// As it stands in the configuration.
         path: String,
@@ -61,13 +61,15 @@ pub enum SecretError {
         reason: String,
     },
     /// There is nothing in it.
-    #[error("`{reference}` is empty")]
+    #[error("`{reference}` is empty; write the secret there, or name another place")]
     Empty {
         /// As it stands in the configuration.
         reference: String,
     },
     /// Over 32 KiB, or not text.
-    #[error("`{reference}` is longer than {SECRET_BYTES_MAX} bytes or not UTF-8; a secret is a short text")]
+    #[error(
+        "`{reference}` is longer than {SECRET_BYTES_MAX} bytes, which no setting changes, or not UTF-8; a secret is a short text"
+    )]
     NotASecret {
         /// As it stands in the configuration.
         reference: String,
@@ -273,6 +275,30 @@ mod tests {
         assert!(matches!(read(&vec![b'x'; SECRET_BYTES_MAX + 2]), Err(SecretError::NotASecret { .. })));
         let missing = SecretText::read(&SecretRef::File(dir.path().join("none")));
         assert!(missing.expect_err("no file").to_string().contains("cannot be read"));
+    }
+
+    #[test]
+    fn every_reason_why_a_secret_cannot_be_had_says_what_to_do() {
+        let reference = || "file:/run/token".to_owned();
+        let mut errors = Vec::new();
+        loop {
+            errors.push(match errors.last() {
+                None => SecretError::NoVariable { name: "TOKEN".to_owned() },
+                Some(SecretError::NoVariable { .. }) => {
+                    SecretError::NoFile { path: "/run/token".to_owned(), reason: "entity not found".to_owned() }
+                }
+                Some(SecretError::NoFile { .. }) => SecretError::Empty { reference: reference() },
+                Some(SecretError::Empty { .. }) => SecretError::NotASecret { reference: reference() },
+                Some(SecretError::NotASecret { .. }) => break,
+            });
+        }
+        let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
+        the environment variable `TOKEN` is not set; set it, or write `file:/path` instead of `env:TOKEN`
+        the file `/run/token` cannot be read: entity not found; put the secret there and let this program read it
+        `file:/run/token` is empty; write the secret there, or name another place
+        `file:/run/token` is longer than 32768 bytes, which no setting changes, or not UTF-8; a secret is a short text
+        ");
     }
 
     #[test]

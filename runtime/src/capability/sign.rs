@@ -146,9 +146,9 @@ pub fn sign(algorithm: Algorithm, key: Key<'_>, message: &[u8]) -> Result<Vec<u8
 
 fn check_message(message: &[u8]) -> Result<(), SignError> {
     match message.len() {
-        length if length > MESSAGE_BYTES_MAX => {
-            Err(SignError::Invalid(format!("the message has {length} bytes, the limit is {MESSAGE_BYTES_MAX}")))
-        }
+        length if length > MESSAGE_BYTES_MAX => Err(SignError::Invalid(format!(
+            "the message has {length} bytes, the limit is {MESSAGE_BYTES_MAX}; no setting changes that"
+        ))),
         _ => Ok(()),
     }
 }

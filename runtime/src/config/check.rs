@@ -22,23 +22,23 @@ const BODY: RangeInclusive<u64> = 1 << 10..=1 << 30;
 /// Longer than any process manager waits before it kills.
 const SHUTDOWN_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
 /// A call is a request or two: one that takes longer should answer `accepted`.
-const CALL_TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=HOUR;
+const CALL_TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=CallLimits::TIMEOUT_MAX;
 /// A minute of CPU for one message is a defect.
-const CPU_TIME: RangeInclusive<Duration> = MILLISECOND..=Duration::from_mins(1);
+const CPU_TIME: RangeInclusive<Duration> = MILLISECOND..=CallLimits::CPU_TIME_MAX;
 /// Fuel is written in TOML, whose integers end here.
-const FUEL: RangeInclusive<u64> = 1..=i64::MAX as u64;
+const FUEL: RangeInclusive<u64> = 1..=CallLimits::FUEL_MAX;
 /// From one page to all that a 32-bit guest can address.
-const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
+const MEMORY: RangeInclusive<u64> = 64 << 10..=CallLimits::MEMORY_MAX;
 /// Each is tried on no file but the ones that name it; people whose word counts are few.
 const TRUSTED_KEYS_MAX: usize = 32;
 /// 0 for a plugin that is to reach nothing.
-const EGRESS_CALLS: RangeInclusive<u32> = 0..=1_000;
+const EGRESS_CALLS: RangeInclusive<u32> = 0..=CallLimits::EGRESS_CALLS_MAX;
 /// A reply is held by host and guest at once.
 const RESPONSE: RangeInclusive<u64> = 1..=256 << 20;
 /// 0 drops all output; a log is no store.
 const LOG: RangeInclusive<u64> = 0..=1 << 20;
 /// 0 keeps nothing; what is over a gigabyte belongs into a database of its own.
-const KV: RangeInclusive<u64> = 0..=1 << 30;
+const KV: RangeInclusive<u64> = 0..=ChannelConfig::KV_MAX;
 /// Below 1 % a version would never prove itself; above half it is no trial.
 const CANARY: RangeInclusive<u8> = 1..=50;
 /// Workers are permits: far more than any machine's cores can serve.
@@ -168,7 +168,8 @@ impl Findings {
         }
         if trusted_keys.len() > TRUSTED_KEYS_MAX {
             let message = format!("has {} keys, the limit is {TRUSTED_KEYS_MAX}", trusted_keys.len());
-            self.add("plugins.trusted_keys", message);
+            self.add("plugins.trusted_keys", message)
+                .hint("no setting changes that; keep the keys of those who still sign");
         }
         self.limits("plugins.defaults", *defaults);
     }

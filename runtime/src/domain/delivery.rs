@@ -227,7 +227,9 @@ impl AttemptEnd {
                 | Outcome::Rejected { reason, .. }
                 | Outcome::RecipientGone { reason, .. },
             ) => Some(reason),
-            Self::HostDeadline => Some("no answer from the provider before the call's deadline"),
+            Self::HostDeadline => {
+                Some("no answer from the provider before the call's deadline, which `timeout` of the channel sets")
+            }
             Self::Fault { message, .. } | Self::Interrupted { message, .. } => Some(message),
         }
     }

@@ -15,9 +15,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
+use crate::config::format_duration;
+
 use super::cache::ENTRY_BYTES_MAX;
 use super::convert::{REASON_MAX, bounded};
-use super::engine;
+use super::engine::{self, refused_by_compiler};
 use super::inspect::FILE_BYTES_MAX;
 
 /// The child's command line. Hidden from the program's help.
@@ -39,18 +41,18 @@ const COMPLAINT_MAX: u64 = 4 << 10;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApartError {
     /// No child.
-    #[error("the compiler cannot be started")]
+    #[error("the compiler cannot be started; it is this program itself, and has to be where it was")]
     Start(#[source] io::Error),
     /// What it was given does not compile.
     #[error("{0}")]
     Refused(String),
     /// It took too long.
-    #[error("it took longer than {} s", .0.as_secs())]
+    #[error("compiling it took longer than {}, the limit; no setting changes that: build it smaller", format_duration(*.0))]
     TooSlow(Duration),
     /// It died, most likely of one of its limits.
     #[error(
-        "the compiler ended with {0}; it may use {gib} GiB of memory and {CPU_SECONDS_MAX} s of CPU time, the limits for \
-         every plugin", gib = MEMORY_MAX >> 30
+        "the compiler ended with {0}; it may use {gib} GiB of memory and {CPU_SECONDS_MAX} s of CPU time, and no setting \
+         changes that: build the plugin smaller", gib = MEMORY_MAX >> 30
     )]
     Died(ExitStatus),
 }
@@ -134,7 +136,7 @@ pub fn compile_for_parent(input: impl Read, mut output: impl Write) -> Result<()
     let _ = nice(NICENESS);
     let mut wasm = Vec::new();
     input.take(FILE_BYTES_MAX).read_to_end(&mut wasm).map_err(io("read the component"))?;
-    let refused = |error: wasmtime::Error| CompileApartError::Refused { reason: format!("{error:#}") };
+    let refused = |error: wasmtime::Error| CompileApartError::Refused { reason: refused_by_compiler(&error) };
     let compiled = engine::for_compiling().map_err(refused)?.precompile_component(&wasm).map_err(refused)?;
     output.write_all(&compiled).and_then(|()| output.flush()).map_err(io("write the code"))
 }
@@ -190,10 +192,10 @@ mod tests {
         ends.push(compile(&folder.path().join("gone"), b"", LONG).await.expect_err("there is none").to_string());
         insta::assert_snapshot!(ends.join("\n"), @r"
         it is bent
-        the compiler ended with signal: 9 (SIGKILL); it may use 4 GiB of memory and 300 s of CPU time, the limits for every plugin
-        the compiler ended with exit status: 7; it may use 4 GiB of memory and 300 s of CPU time, the limits for every plugin
-        it took longer than 0 s
-        the compiler cannot be started
+        the compiler ended with signal: 9 (SIGKILL); it may use 4 GiB of memory and 300 s of CPU time, and no setting changes that: build the plugin smaller
+        the compiler ended with exit status: 7; it may use 4 GiB of memory and 300 s of CPU time, and no setting changes that: build the plugin smaller
+        compiling it took longer than 300ms, the limit; no setting changes that: build it smaller
+        the compiler cannot be started; it is this program itself, and has to be where it was
         ");
     }
 }

@@ -5,7 +5,7 @@ use wasmparser::{ComponentInstance, Parser, Payload};
 
 /// Something of which a component has more than the compiler is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it has {found} {what}, the limit is {limit}, for every plugin")]
+#[error("it has {found} {what}, the limit is {limit}; no setting changes that: build it smaller")]
 pub struct Excess {
     /// Of what.
     pub what: &'static str,

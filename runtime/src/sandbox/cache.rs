@@ -86,7 +86,7 @@ impl Cache {
         let path = self.dir.join(&name);
         let bytes = read_entry(&path).ok()?;
         let compiled = self.key.open(name.as_bytes(), &bytes);
-        let component = compiled.and_then(|compiled| deserialize(engine, compiled));
+        let component = compiled.and_then(|compiled| deserialize(engine, compiled).ok());
         if component.is_none() {
             tracing::warn!(wasm = %wasm, "A compiled plugin in the cache was not written by this installation or is damaged, and is compiled again.");
             let _ = fs::remove_file(&path);
@@ -150,19 +150,19 @@ impl Cache {
 }
 
 /// Code that a child process of this program has just compiled and handed over a pipe.
-pub(super) fn of_child(engine: &Engine, compiled: &[u8]) -> Option<Component> {
+pub(super) fn of_child(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
     deserialize(engine, compiled)
 }
 
 /// The only place where bytes become code without a compiler.
-fn deserialize(engine: &Engine, compiled: &[u8]) -> Option<Component> {
+fn deserialize(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `Component::deserialize` must be given bytes that `Component::serialize` made, unchanged. `compiled` has
     // just passed a MAC over its name and content. The key was made by this installation, in a folder and a file that
     // only its user can read, so whoever could forge the MAC runs as that user already. What is sealed with it is the
     // output of `Component::serialize` alone, or of a child process of this program that ended well, which makes the same
     // of bytes that this process inspected, over a pipe that nobody else holds. An engine of another version, with other settings or for another CPU has
     // another name for the file, and wasmtime compares these once more.
-    unsafe { Component::deserialize(engine, compiled) }.ok()
+    unsafe { Component::deserialize(engine, compiled) }
 }
 
 /// A hash of all that an engine's output depends on besides its input: wasmtime's full version, the compiler's

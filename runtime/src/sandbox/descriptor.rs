@@ -172,7 +172,7 @@ impl Problems {
 
     fn word(&mut self, what: &str, word: &str) {
         if word.is_empty() || word.len() > WORD_MAX {
-            self.add(format!("{what} is empty or longer than {WORD_MAX} bytes"));
+            self.add(format!("{what} has {} bytes, the limits are 1 to {WORD_MAX}", word.len()));
         }
     }
 
@@ -206,7 +206,7 @@ pub(super) fn of_engine(given: template_engine::Descriptor) -> Result<Descriptor
     check_features(&given.features, &mut problems);
     problems.list("extensions", &given.extensions);
     if given.extensions.is_empty() {
-        problems.add("it names no extension of template files");
+        problems.add("it names 0 extensions of template files, at least 1 is needed");
     }
     for extension in &given.extensions {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
@@ -224,7 +224,8 @@ fn finish(about: wit::About, role: Role, mut problems: Problems) -> Result<Descr
     let version = semver::Version::parse(&about.version)
         .map_err(|error| problems.add(format!("version `{}` is not semantic: {error}", bounded(&about.version, 64))));
     if about.summary.trim().is_empty() || about.summary.len() > TEXT_MAX {
-        problems.add(format!("its summary is empty or longer than {TEXT_MAX} bytes"));
+        let found = if about.summary.trim().is_empty() { 0 } else { about.summary.len() };
+        problems.add(format!("its summary has {found} bytes, the limits are 1 to {TEXT_MAX}"));
     }
     let config_schema = to_schema(&about.config_schema, &mut problems);
     let secrets = to_secrets(about.secrets, &mut problems);
@@ -269,7 +270,7 @@ fn to_address(address: channel::Address, problems: &mut Problems) -> Option<Addr
 fn to_length(what: &str, length: Option<channel::Length>, problems: &mut Problems) -> Option<Length> {
     let length = length?;
     if length.max == 0 {
-        problems.add(format!("its limit of the {what} is 0"));
+        problems.add(format!("its limit of the {what} is 0: it starts at 1, or is left out"));
     }
     let unit = match length.unit {
         channel::LengthUnit::Bytes => LengthUnit::Bytes,
@@ -319,7 +320,10 @@ fn to_secrets(secrets: Vec<wit::SecretKey>, problems: &mut Problems) -> Vec<Secr
             problems.add(format!("the key of a secret, `{key}`, is no JSON Pointer: it begins with `/`"));
         }
         if secret.places == wit::Places::empty() {
-            problems.add(format!("the secret `{}` may be put nowhere", bounded(&secret.key, WORD_MAX)));
+            problems.add(format!(
+                "the secret `{}` may be put nowhere: name one of its places",
+                bounded(&secret.key, WORD_MAX)
+            ));
         }
     }
     secrets.into_iter().map(|secret| SecretKey { places: to_places(secret.places), pointer: secret.key }).collect()
@@ -346,7 +350,10 @@ fn to_needs(needs: Vec<wit::Need>, problems: &mut Problems) -> Vec<Need> {
         }
         if need.required && !KNOWN.contains(&need.capability.as_str()) {
             let capability = bounded(&need.capability, WORD_MAX);
-            problems.add(format!("it requires `{capability}`, which this version does not have"));
+            problems.add(format!(
+                "it requires `{capability}`, which this version does not have; it has `{}`",
+                KNOWN.join("`, `")
+            ));
         }
     }
     let keep = |need: wit::Need| Need {

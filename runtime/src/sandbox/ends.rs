@@ -24,7 +24,7 @@ const NAMES_MAX: usize = 5;
 #[non_exhaustive]
 pub enum CallEnd {
     /// The deadline passed while the guest waited for a provider.
-    #[error("no answer from the provider before the call's deadline")]
+    #[error("no answer from the provider before the call's deadline, which `timeout` of the channel sets")]
     HostDeadline,
     /// The plugin failed.
     #[error("{message}")]
@@ -80,7 +80,7 @@ impl CallEnd {
             ),
             Pause::Waiting => format!("the plugin was asleep at the call's deadline of {timeout}"),
         };
-        Self::fault(Fault::Deadline, &format!("{what}; {}", state.doubled(Setting::Timeout)))
+        Self::fault(Fault::Deadline, &format!("{what}; {}", state.raised(Setting::Timeout)))
     }
 
     /// Our own code panicked underneath a guest.
@@ -113,14 +113,13 @@ impl CallEnd {
         // The two that wasmtime gives no public type to.
         if cause == HOSTCALL_BYTES {
             let what = "it handed more to the host, or answered more, than a single call of the contract may carry";
-            return Self::fault(
-                Fault::Memory,
-                &format!("{what}: {HOSTCALL_BYTES_MAX} bytes, the limit for every plugin"),
-            );
+            let remedy = "no setting changes that: it has to send less at once";
+            return Self::fault(Fault::Memory, &format!("{what}: the limit is {HOSTCALL_BYTES_MAX} bytes; {remedy}"));
         }
         if cause == HANDLES {
-            let what = format!("it asked for more than {HANDLES_MAX} handles, the limit for every plugin");
-            return Self::fault(Fault::Memory, &what);
+            let what = format!("it asked for more than {HANDLES_MAX} handles, the limit of a call");
+            let remedy = "no setting changes that: it has to drop those that it no longer needs";
+            return Self::fault(Fault::Memory, &format!("{what}; {remedy}"));
         }
         // What is left comes from values that do not keep to the contract's encoding.
         Self::fault(Fault::BadOutput, &format!("the plugin passed what the contract does not allow: {cause}"))
@@ -129,7 +128,7 @@ impl CallEnd {
     pub(super) fn of_refusal(refusal: Refusal, state: &CallState) -> Self {
         match refusal {
             Refusal::Memory { .. } => {
-                Self::fault(Fault::Memory, &format!("{refusal}; {}", state.doubled(Setting::Memory)))
+                Self::fault(Fault::Memory, &format!("{refusal}; {}", state.raised(Setting::Memory)))
             }
             Refusal::Table { .. }
             | Refusal::OutputBytes { .. }
@@ -150,7 +149,7 @@ impl CallEnd {
                     Some(fuel) => format!("{fuel} fuel"),
                     None => format_duration(state.limits.cpu_time),
                 };
-                let remedy = state.doubled(Setting::CpuTime);
+                let remedy = state.raised(Setting::CpuTime);
                 Self::fault(Fault::OutOfFuel, &format!("the plugin used up its CPU budget of {budget}; {remedy}"))
             }
             Trap::AllocationTooLarge => Self::fault(Fault::Memory, &trap.to_string()),

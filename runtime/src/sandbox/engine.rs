@@ -10,7 +10,11 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
+use super::convert::bounded;
 use super::limits;
+
+/// The longest sentence of the compiler's that is handed on, in bytes.
+const COMPLAINT_BYTES_MAX: usize = 500;
 
 /// An engine and how it gets its instances.
 pub(super) struct Built {
@@ -41,6 +45,12 @@ pub(super) fn build(in_flight: u32, memory_max: u64) -> wasmtime::Result<Built> 
 /// instances come from is no part of it.
 pub(super) fn for_compiling() -> wasmtime::Result<Engine> {
     Engine::new(&config(InstanceAllocationStrategy::OnDemand))
+}
+
+/// Why the compiler, or the pool that its code is for, does not take a component. Their limits are constants of ours, also
+/// where wasmtime calls them configured.
+pub(super) fn refused_by_compiler(error: &wasmtime::Error) -> String {
+    format!("{}; no setting changes that: build it otherwise", bounded(&format!("{error:#}"), COMPLAINT_BYTES_MAX))
 }
 
 fn config(allocation: InstanceAllocationStrategy) -> Config {

@@ -105,16 +105,18 @@ impl fmt::Debug for Inspected {
 #[non_exhaustive]
 pub enum InspectError {
     /// The operating system says no.
-    #[error("the file cannot be read")]
+    #[error("the file cannot be read; let the user that this program runs as read it")]
     Unreadable(#[source] io::Error),
     /// A folder, a pipe, a device.
-    #[error("it is not a regular file")]
+    #[error("it is not a regular file: put the compiled component here")]
     NotAFile,
     /// Nothing in it.
-    #[error("the file is empty")]
+    #[error("the file is empty: put the compiled component here")]
     Empty,
     /// Over [`FILE_BYTES_MAX`].
-    #[error("the file has {size} bytes, the limit is {limit}")]
+    #[error(
+        "the file has {size} bytes, the limit is {limit}; no setting changes that: build it smaller, for instance without debug information"
+    )]
     TooLarge {
         /// What it has, in bytes.
         size: u64,
@@ -125,7 +127,7 @@ pub enum InspectError {
     #[error("it is text, not WebAssembly: put the compiled component here")]
     Text,
     /// Anything else.
-    #[error("it is not WebAssembly: it starts with bytes `{start}`")]
+    #[error("it is not WebAssembly, it starts with bytes `{start}`: put the compiled component here")]
     NotWasm {
         /// The first bytes, in hex.
         start: String,
@@ -134,7 +136,7 @@ pub enum InspectError {
     #[error("it is precompiled (native code in ELF), which is never loaded: put the .wasm that it was made from here")]
     Precompiled,
     /// A copy that was broken off, or is still being written.
-    #[error("the file is cut off: what starts at byte {at} needs {needed} bytes, {there} are there")]
+    #[error("the file is cut off: what starts at byte {at} needs {needed} bytes, {there} are there; copy it once more")]
     Truncated {
         /// Where the section starts.
         at: u64,
@@ -150,7 +152,7 @@ pub enum InspectError {
     #[error("it is a core module, not a component: build it for target `wasm32-wasip2`")]
     CoreModule,
     /// The whole file was validated, and something in it is wrong.
-    #[error("it is not a valid component: {reason}")]
+    #[error("it is not a valid component: {reason}; build it once more, for target `wasm32-wasip2`")]
     Invalid {
         /// What, and at which byte.
         reason: String,
@@ -158,7 +160,7 @@ pub enum InspectError {
     /// A component that is not a plugin.
     #[error(
         "it is a component of another world: it exports {}, but neither `campanile:plugin/channel@{offered}` nor \
-         `campanile:plugin/template-engine@{offered}`",
+         `campanile:plugin/template-engine@{offered}`; build it against a world of `campanile:plugin`",
         first(.exports)
     )]
     OtherWorld {

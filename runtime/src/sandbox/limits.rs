@@ -55,19 +55,27 @@ pub(super) const BACKTRACE_FRAMES_MAX: usize = 16;
 pub(super) enum Refusal {
     #[error("it asked for {asked} bytes of memory, the limit is {limit}")]
     Memory { asked: u64, limit: u64 },
-    #[error("it asked for {asked} table elements, the limit is {limit}, for every plugin")]
+    #[error("it asked for {asked} table elements, the limit is {limit}; no setting changes that: it has to use fewer")]
     Table { asked: u64, limit: u64 },
-    #[error("it offered more than {limit} bytes of output, the limit for every plugin")]
+    #[error(
+        "it offered more than {limit} bytes of output, the limit of a call; no setting changes that: it has to print less"
+    )]
     OutputBytes { limit: u64 },
-    #[error("it offered more than {limit} lines to the log, the limit for every plugin")]
+    #[error(
+        "it offered more than {limit} lines to the log, the limit of a call; no setting changes that: it has to log less"
+    )]
     OutputLines { limit: u32 },
-    #[error("it called the host more than {limit} times, the limit for every plugin")]
+    #[error(
+        "it called the host more than {limit} times, the limit of a call; no setting changes that: it has to ask less often"
+    )]
     HostCalls { limit: u32 },
-    #[error("it handed more than {limit} bytes to the host, the limit for every plugin")]
+    #[error(
+        "it handed more than {limit} bytes to the host, the limit of a call; no setting changes that: it has to send less"
+    )]
     HostBytes { limit: u64 },
-    #[error("the machine has no memory to give")]
+    #[error("the machine has no memory to give; lower `max` in [workers], or give it more")]
     MachineMemory,
-    #[error("no answer from the provider before the call's deadline")]
+    #[error("no answer from the provider before the call's deadline, which `timeout` of the channel sets")]
     ProviderDeadline,
     #[error("the plugin was quarantined while the call was running")]
     Stopped,

@@ -18,6 +18,7 @@ use wasmtime::component::Component;
 
 use super::apart::{self, ApartError};
 use super::cache::{Cache, of_child};
+use super::engine::refused_by_compiler;
 use super::folder::FILES_MAX;
 use super::inspect::{FileHash, InspectError, Inspected, inspect_file};
 use super::{Plugin, PrepareError, Sandbox};
@@ -45,7 +46,7 @@ pub enum LoadError {
     },
     /// The compiler takes too long. In a process of its own it has been stopped; in a thread it goes on and is waited for
     /// before the next file is compiled.
-    #[error("compiling it takes longer than {} s, the limit for every plugin", .limit.as_secs())]
+    #[error("compiling it takes longer than {} s, the limit; no setting changes that: build it smaller", .limit.as_secs())]
     TooSlow {
         /// What it may take.
         limit: Duration,
@@ -182,11 +183,16 @@ impl Loader {
             if let Some(kept) = cache {
                 kept.keep(sha256, &compiled);
             }
-            Some(component)
+            wasmtime::Result::Ok(component)
         };
         let component = tokio::task::spawn_blocking(take).await.map_err(|_| LoadError::Host)?;
-        component.ok_or_else(|| LoadError::Compile {
-            reason: format!("`{}` is a compiler of another version: restart this program", program.display()),
+        // The child has no pool, so what the pool has no place for is found out here.
+        component.map_err(|error| LoadError::Compile {
+            reason: format!(
+                "{}; restart this program if `{}` is of another version by now",
+                refused_by_compiler(&error),
+                program.display()
+            ),
         })
     }
 
@@ -201,7 +207,7 @@ impl Loader {
         });
         match tokio::time::timeout(COMPILE_TIME_MAX, work).await {
             Ok(Ok(Ok(component))) => Ok(component),
-            Ok(Ok(Err(error))) => Err(LoadError::Compile { reason: format!("{error:#}").chars().take(500).collect() }),
+            Ok(Ok(Err(error))) => Err(LoadError::Compile { reason: refused_by_compiler(&error) }),
             Ok(Err(_panic)) => Err(LoadError::Host),
             Err(_elapsed) => Err(LoadError::TooSlow { limit: COMPILE_TIME_MAX }),
         }

@@ -18,6 +18,7 @@ use super::contract::CONTRACT_VERSION;
 use super::convert::{Letter, REASON_MAX, bounded};
 use super::descriptor::{self, ChannelDescriptor, Descriptor, Role};
 use super::ends::CallEnd;
+use super::engine::refused_by_compiler;
 use super::invoke::{Allowance, Export, Invoked};
 use super::state::{CallState, Subject};
 use super::template::{self, EngineExports};
@@ -51,16 +52,19 @@ pub enum PrepareError {
         reason: String,
     },
     /// It implements another world.
-    #[error("it exports neither `{CHANNEL}` nor `{TEMPLATE_ENGINE}`; {}", listed(.found))]
+    #[error(
+        "it exports neither `{CHANNEL}` nor `{TEMPLATE_ENGINE}`, {}; build it against a world of `campanile:plugin`",
+        listed(.found)
+    )]
     WrongWorld {
         /// What it exports, at most eight of them.
         found: Vec<String>,
     },
     /// It implements both worlds.
-    #[error("it exports both `{CHANNEL}` and `{TEMPLATE_ENGINE}`: a plugin is one of them")]
+    #[error("it exports both `{CHANNEL}` and `{TEMPLATE_ENGINE}`: make two plugins of it")]
     BothWorlds,
     /// It imports what no host interface of this version is.
-    #[error("it imports what this version does not have: {reason}")]
+    #[error("it imports what this version does not have: {reason}; build it against contract {CONTRACT_VERSION}")]
     Import {
         /// What.
         reason: String,
@@ -75,7 +79,11 @@ pub enum PrepareError {
     #[error("it describes itself differently each time: `describe` has to answer with constants")]
     Fickle,
     /// What it says of itself is not usable.
-    #[error("its descriptor has {} problem(s): {}", .problems.len(), .problems.join("; "))]
+    #[error(
+        "its descriptor has {} problem(s): {}; no setting changes that: its author mends what `describe` answers",
+        .problems.len(),
+        .problems.join("; ")
+    )]
     Descriptor {
         /// All of them; never empty.
         problems: Vec<String>,
@@ -132,10 +140,10 @@ impl Sandbox {
         let compiled = tokio::task::spawn_blocking(move || Component::new(&engine, wasm)).await;
         let reason = match compiled {
             Ok(Ok(component)) => return self.prepare(&component, sha256).await,
-            Ok(Err(error)) => format!("{error:#}"),
+            Ok(Err(error)) => refused_by_compiler(&error),
             Err(stopped) => stopped.to_string(),
         };
-        Err(PrepareError::Compile { reason: bounded(&reason, REASON_MAX) })
+        Err(PrepareError::Compile { reason })
     }
 
     /// Links a component, finds out which world it implements, and asks it to describe itself, with nothing granted

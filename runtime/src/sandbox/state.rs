@@ -136,22 +136,32 @@ impl CallState {
         }
     }
 
-    /// The line of configuration that would double a limit.
-    pub(super) fn doubled(&self, setting: Setting) -> String {
+    /// The line of configuration that would raise a limit: to twice what it is, or as far as it goes.
+    pub(super) fn raised(&self, setting: Setting) -> String {
         let section = match &self.subject {
             Subject { channel: Some(channel), .. } => format!("[channels.{channel}]"),
             Subject { plugin: Some(_), .. } => "[plugins.defaults]".to_owned(),
             // It was asked to describe itself.
-            Subject { .. } => return "the limit for every plugin that describes itself".to_owned(),
+            Subject { .. } => {
+                return "the limit for every plugin that describes itself, which no setting changes".to_owned();
+            }
         };
         let limits = &self.limits;
         let line = match (setting, limits.fuel) {
-            (Setting::CpuTime, Some(fuel)) => format!("fuel = {}", fuel.saturating_mul(2)),
-            (Setting::CpuTime, None) => format!("cpu_time = \"{}\"", format_duration(limits.cpu_time * 2)),
-            (Setting::Memory, _) => format!("memory = \"{}\"", format_size(limits.memory.saturating_mul(2))),
-            (Setting::Timeout, _) => format!("timeout = \"{}\"", format_duration(limits.timeout * 2)),
+            (Setting::CpuTime, Some(fuel)) => {
+                above(fuel, fuel.saturating_mul(2), CallLimits::FUEL_MAX).map(|fuel| format!("fuel = {fuel}"))
+            }
+            (Setting::CpuTime, None) => above(limits.cpu_time, limits.cpu_time * 2, CallLimits::CPU_TIME_MAX)
+                .map(|time| format!("cpu_time = \"{}\"", format_duration(time))),
+            (Setting::Memory, _) => above(limits.memory, limits.memory.saturating_mul(2), CallLimits::MEMORY_MAX)
+                .map(|size| format!("memory = \"{}\"", format_size(size))),
+            (Setting::Timeout, _) => above(limits.timeout, limits.timeout * 2, CallLimits::TIMEOUT_MAX)
+                .map(|time| format!("timeout = \"{}\"", format_duration(time))),
         };
-        format!("`{section} {line}` would double it")
+        match line {
+            Some(line) => format!("add `{line}` to {section} to allow more"),
+            None => "no setting allows more".to_owned(),
+        }
     }
 
     /// Where the guest's output is gathered.
@@ -169,6 +179,12 @@ impl CallState {
     pub(super) fn captured(&self) -> Option<std::sync::MutexGuard<'_, Captured>> {
         self.output.as_ref().map(|output| output.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// `twice` or `most`, whichever is less; none where `limit` is there already.
+fn above<T: Ord>(limit: T, twice: T, most: T) -> Option<T> {
+    let next = twice.min(most);
+    (next > limit).then_some(next)
 }
 
 impl CallState {

@@ -9,5 +9,7 @@ mod isolation;
 mod lies;
 mod minijinja;
 mod output;
+mod refusals;
 mod rig;
+mod unpooled;
 mod wasi_http;

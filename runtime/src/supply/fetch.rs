@@ -82,7 +82,9 @@ pub enum SupplyError {
         source: io::Error,
     },
     /// The server answers something else than the file.
-    #[error("the server answered {status} for `{url}`")]
+    #[error(
+        "the server answered {status} for `{url}`, and not 200 with the file; check the address, or add a file that you have"
+    )]
     Status {
         /// What it answered.
         status: StatusCode,
@@ -90,7 +92,7 @@ pub enum SupplyError {
         url: String,
     },
     /// No answer, or a broken one.
-    #[error("`{place}` could not be fetched: {reason}")]
+    #[error("`{place}` could not be reached: {reason}; check the address, or add a file that you have")]
     Unreachable {
         /// Host and port.
         place: String,
@@ -98,19 +100,25 @@ pub enum SupplyError {
         reason: String,
     },
     /// It goes on and on.
-    #[error("it has more than {limit} bytes, the most that a plugin may have")]
+    #[error("it has more than {limit} bytes, the limit; no setting changes that: have it built smaller")]
     TooLarge {
         /// In bytes.
         limit: u64,
     },
     /// It takes too long.
-    #[error("fetching it took longer than {} s", .limit.as_secs())]
+    #[error(
+        "fetching it took longer than {} s, the limit; no setting changes that: fetch it otherwise and add the file",
+        .limit.as_secs()
+    )]
     TooSlow {
         /// What it may take.
         limit: Duration,
     },
     /// The registry has it otherwise, or not at all.
-    #[error("the registry `{registry}` does not give it: {reason}")]
+    #[error(
+        "the registry `{registry}` does not give it: {reason}; check its name, and set `CAMPANILE_REGISTRY_USER` and \
+         `CAMPANILE_REGISTRY_PASSWORD` where it wants a login"
+    )]
     Registry {
         /// Its host.
         registry: String,
@@ -128,7 +136,9 @@ pub enum SupplyError {
         types: Vec<String>,
     },
     /// It is not what was asked for.
-    #[error("its sha256 is {found}, and {expected} was asked for: nothing was installed")]
+    #[error(
+        "its sha256 is {found}, and {expected} was asked for: nothing was installed; `--sha256 {found}` would take it"
+    )]
     WrongHash {
         /// As asked for.
         expected: String,
@@ -158,9 +168,13 @@ impl Origin {
         if !text.contains("://") {
             return Ok(Self::File(PathBuf::from(text)));
         }
-        let url = Url::parse(text).map_err(|_| error("it is no URL"))?;
+        let url = Url::parse(text)
+            .map_err(|_| error("it is no URL; write a path, `https://…` or `oci://REGISTRY/NAME:TAG`"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(SupplyError::NoPlace { text: String::from("https://…"), reason: "it holds credentials" });
+            return Err(SupplyError::NoPlace {
+                text: String::from("https://…"),
+                reason: "it holds credentials, which would end up in `plugins.lock`; download it and add the file",
+            });
         }
         if !allowed(&url) {
             return Err(error("use `https://`; `http://` goes to this machine only"));
@@ -240,11 +254,11 @@ fn read(path: &Path, limit: u64) -> Result<Fetched, SupplyError> {
 async fn download(url: &Url, limit: u64) -> Result<Fetched, SupplyError> {
     let redirects = Policy::custom(|attempt| {
         if attempt.previous().len() > REDIRECTS_MAX {
-            attempt.error("too many redirects")
+            attempt.error(format!("more than {REDIRECTS_MAX} redirects, the limit, which no setting changes"))
         } else if allowed(attempt.url()) {
             attempt.follow()
         } else {
-            attempt.error("a redirect away from https")
+            attempt.error("a redirect away from https, which is never followed")
         }
     });
     let client = reqwest::Client::builder()
@@ -297,6 +311,50 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_reason_why_nothing_came_says_what_to_do() {
+        let mut errors = Vec::new();
+        loop {
+            errors.push(match errors.last() {
+                None => SupplyError::NoPlace { text: "a://b".to_owned(), reason: "use `https://`" },
+                Some(SupplyError::NoPlace { .. }) => {
+                    SupplyError::Io { path: "acme.wasm".into(), source: io::ErrorKind::NotFound.into() }
+                }
+                Some(SupplyError::Io { .. }) => SupplyError::Status {
+                    status: StatusCode::FORBIDDEN,
+                    url: "https://plugins.example.com/acme.wasm".to_owned(),
+                },
+                Some(SupplyError::Status { .. }) => SupplyError::Unreachable {
+                    place: "plugins.example.com".to_owned(),
+                    reason: "connection refused".to_owned(),
+                },
+                Some(SupplyError::Unreachable { .. }) => SupplyError::TooLarge { limit: 64 << 20 },
+                Some(SupplyError::TooLarge { .. }) => SupplyError::TooSlow { limit: FETCH_TIME_MAX },
+                Some(SupplyError::TooSlow { .. }) => SupplyError::Registry {
+                    registry: "registry.example.com".to_owned(),
+                    reason: "not authorized".to_owned(),
+                },
+                Some(SupplyError::Registry { .. }) => SupplyError::NoLayer { types: vec!["text/plain".to_owned()] },
+                Some(SupplyError::NoLayer { .. }) => {
+                    SupplyError::WrongHash { expected: "9f86…".to_owned(), found: "60303…".to_owned() }
+                }
+                Some(SupplyError::WrongHash { .. }) => break,
+            });
+        }
+        let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
+        `a://b` is no place to get a plugin from: use `https://`
+        `acme.wasm` cannot be read or written
+        the server answered 403 Forbidden for `https://plugins.example.com/acme.wasm`, and not 200 with the file; check the address, or add a file that you have
+        `plugins.example.com` could not be reached: connection refused; check the address, or add a file that you have
+        it has more than 67108864 bytes, the limit; no setting changes that: have it built smaller
+        fetching it took longer than 120 s, the limit; no setting changes that: fetch it otherwise and add the file
+        the registry `registry.example.com` does not give it: not authorized; check its name, and set `CAMPANILE_REGISTRY_USER` and `CAMPANILE_REGISTRY_PASSWORD` where it wants a login
+        what the registry has is no plugin: expected one layer of `application/wasm`, found `text/plain`; push it with `oras push REGISTRY/NAME:TAG FILE.wasm:application/wasm`
+        its sha256 is 60303…, and 9f86… was asked for: nothing was installed; `--sha256 60303…` would take it
+        ");
+    }
+
+    #[test]
     fn a_place_is_a_path_a_url_or_a_reference() {
         let told = |text: &str| Origin::parse(text).map_or_else(|error| error.to_string(), |origin| origin.to_string());
         for (text, expected) in [
@@ -309,7 +367,11 @@ mod tests {
                 "`http://example.com/acme.wasm` is no place to get a plugin from: use `https://`; `http://` goes to this \
                  machine only",
             ),
-            ("https://user:canary@example.com/a", "`https://…` is no place to get a plugin from: it holds credentials"),
+            (
+                "https://user:canary@example.com/a",
+                "`https://…` is no place to get a plugin from: it holds credentials, which would end up in `plugins.lock`; \
+                 download it and add the file",
+            ),
             (
                 "ftp://example.com/a",
                 "`ftp://example.com/a` is no place to get a plugin from: use `https://`; `http://` goes to this machine only",

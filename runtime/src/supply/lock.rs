@@ -89,7 +89,7 @@ impl Lock {
         file.take(LOCK_BYTES_MAX + 1).read_to_string(&mut text)?;
         let unreadable = |reason: String| LockError::Unreadable { reason };
         if text.len() as u64 > LOCK_BYTES_MAX {
-            return Err(unreadable(format!("it has more than {LOCK_BYTES_MAX} bytes")));
+            return Err(unreadable(format!("it has more than {LOCK_BYTES_MAX} bytes, the limit")));
         }
         let wire: Wire = toml::from_str(&text).map_err(|error| unreadable(error.message().to_owned()))?;
         if wire.format != FORMAT {

@@ -88,7 +88,7 @@ pub enum TrustError {
     #[error("its signature is none: expected one line `{MAGIC} ed25519:KEY SIGNATURE`; have it signed again")]
     Malformed,
     /// The signature is there and cannot be read.
-    #[error("its signature cannot be read: {reason}")]
+    #[error("its signature cannot be read: {reason}; let this program read the file, or have it signed again")]
     Unreadable {
         /// What the system says.
         reason: String,

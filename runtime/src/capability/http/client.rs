@@ -20,6 +20,7 @@ use super::request::{
     Auth, EgressLimits, HttpError, HttpReply, HttpRequest, REDIRECTS_MAX, parse_headers, parse_method, reply_headers,
 };
 use crate::capability::secret::CallSecrets;
+use crate::config::{CallLimits, format_duration};
 
 /// The longest reason that is handed over. It is a library's sentence, cut so that no surprise gets far.
 const REASON_BYTES_MAX: usize = 200;
@@ -79,25 +80,29 @@ impl OpenHttp {
         self.check_body(&body)?;
         if redirects > REDIRECTS_MAX {
             return Err(HttpError::Invalid(format!(
-                "{redirects} redirects are too many, the limit is {REDIRECTS_MAX}"
+                "{redirects} redirects are too many, the limit is {REDIRECTS_MAX}; no setting changes that"
             )));
         }
         let mut headers = parse_headers(&headers)?;
         edge.headers(&mut headers, &url)?;
         let hop = Hop { method: parse_method(&method)?, url, headers, body, secret_body };
         let (deadline, left) = self.time(timeout)?;
+        let asked = timeout.is_some_and(|timeout| timeout <= left);
         match timeout_at(deadline, self.chain(hop, redirects, auth, &edge, more)).await {
             Ok(result) => result,
-            Err(_) => Err(HttpError::Timeout(format!("no complete answer within {left:?}"))),
+            Err(_) => Err(HttpError::Timeout(too_late(left, asked))),
         }
     }
 
     fn count(&self) -> Result<(), HttpError> {
         let limit = self.limits.calls;
         if self.calls.fetch_add(1, Ordering::Relaxed) >= limit {
-            return Err(HttpError::Exhausted(format!(
-                "a call may make {limit} requests; raise `egress_calls` in the channel's limits"
-            )));
+            let most = CallLimits::EGRESS_CALLS_MAX;
+            let remedy = match limit.saturating_mul(2).clamp(1, most) {
+                more if more > limit => format!("add `egress_calls = {more}` to the channel to allow more"),
+                _ => "no setting allows more".to_owned(),
+            };
+            return Err(HttpError::Exhausted(format!("a call may make {limit} requests, this is one more; {remedy}")));
         }
         Ok(())
     }
@@ -105,7 +110,9 @@ impl OpenHttp {
     fn check_body(&self, body: &Bytes) -> Result<(), HttpError> {
         let (len, limit) = (body.len() as u64, self.limits.request_max);
         if len > limit {
-            return Err(HttpError::Invalid(format!("the body has {len} bytes, the limit is {limit}")));
+            return Err(HttpError::Invalid(format!(
+                "the body has {len} bytes, the limit is {limit}; no setting changes that"
+            )));
         }
         Ok(())
     }
@@ -116,7 +123,9 @@ impl OpenHttp {
         let deadline =
             timeout.and_then(|timeout| now.checked_add(timeout)).map_or(self.deadline, |at| at.min(self.deadline));
         if deadline <= now {
-            return Err(HttpError::Timeout("no time is left; nothing was sent".into()));
+            return Err(HttpError::Timeout(
+                "no time is left of what the request asks for or of the channel's `timeout`; nothing was sent".into(),
+            ));
         }
         Ok((deadline, deadline - now))
     }
@@ -155,6 +164,13 @@ impl OpenHttp {
             followed += 1;
         }
     }
+}
+
+/// `asked`: the plugin set the limit.
+fn too_late(limit: Duration, asked: bool) -> String {
+    let limit = format_duration(limit);
+    let whose = if asked { "the time that its plugin gives it" } else { "what was left of the channel's `timeout`" };
+    format!("no complete answer within {limit}, {whose}")
 }
 
 /// After a redirect something was sent, whatever became of the rest.

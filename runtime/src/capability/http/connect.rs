@@ -49,7 +49,7 @@ pub(super) enum ConnectError {
     NoAddress,
     #[error("no connection: {0}")]
     Dial(std::io::Error),
-    #[error("no connection within {} s", CONNECT_TIMEOUT.as_secs())]
+    #[error("no connection within {} s, the limit; no setting changes that", CONNECT_TIMEOUT.as_secs())]
     TooSlow,
 }
 

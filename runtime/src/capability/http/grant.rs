@@ -46,13 +46,17 @@ pub enum GrantError {
     #[error(transparent)]
     NotANetwork(#[from] ParseNetworkError),
     /// The config has no usable URL where the plugin looks for its host.
-    #[error("the config has no http or https URL with a host at `{pointer}`")]
+    #[error(
+        "the config has no http or https URL with a host at `{pointer}`; write one there, such as `\"https://HOST/\"`"
+    )]
     NoUrl {
         /// A JSON Pointer.
         pointer: String,
     },
     /// Over 64 hosts.
-    #[error("{count} hosts are granted to one channel, the limit is {HOSTS_MAX}")]
+    #[error(
+        "{count} hosts are granted to one channel, the limit is {HOSTS_MAX}; no setting changes that: `*.domain` is one"
+    )]
     TooMany {
         /// How many.
         count: usize,

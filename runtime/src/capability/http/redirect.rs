@@ -44,7 +44,7 @@ pub(super) fn follow(hop: &mut Hop, status: StatusCode, headers: &HeaderMap) -> 
     let url = location.and_then(|location| hop.url.join(location).ok()).ok_or("leads to what is no URL")?;
     let url = check_url(url).map_err(|_| "leads to what is no plain http or https URL")?;
     if hop.url.scheme() == "https" && url.scheme() == "http" {
-        return Err("leads from https to http");
+        return Err("leads from https to http, which is never followed");
     }
     let away = hop.url.origin() != url.origin();
     let to_get = match status {
@@ -62,7 +62,7 @@ pub(super) fn follow(hop: &mut Hop, status: StatusCode, headers: &HeaderMap) -> 
     }
     if away {
         if hop.secret_body {
-            return Err("leads a secret in the body to another origin");
+            return Err("leads a secret in the body to another origin, which is never followed");
         }
         let kept = std::mem::take(&mut hop.headers);
         // What holds a secret is marked as sensitive. A name is told only with the first of its values.

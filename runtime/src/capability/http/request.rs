@@ -230,12 +230,17 @@ pub(super) fn parse_method(text: &str) -> Result<Method, HttpError> {
     Method::from_bytes(text.as_bytes())
         .ok()
         .filter(|method| *method != Method::CONNECT && *method != Method::TRACE)
-        .ok_or_else(|| HttpError::Invalid("the method is not one that can be used".into()))
+        .ok_or_else(|| {
+            HttpError::Invalid("the method is no token, or `CONNECT` or `TRACE`, which are never sent".into())
+        })
 }
 
 pub(super) fn parse_url(text: &str) -> Result<Url, HttpError> {
     if text.len() > URL_BYTES_MAX {
-        return Err(HttpError::Invalid(format!("the URL has {} bytes, the limit is {URL_BYTES_MAX}", text.len())));
+        return Err(HttpError::Invalid(format!(
+            "the URL has {} bytes, the limit is {URL_BYTES_MAX}; no setting changes that",
+            text.len()
+        )));
     }
     // The text may hold a credential, so no message repeats it.
     let url = Url::parse(text).map_err(|error| HttpError::Invalid(format!("the URL is not one: {error}")))?;
@@ -258,7 +263,7 @@ pub(super) fn parse_headers(headers: &[(String, String)]) -> Result<HeaderMap, H
     let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     if headers.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
         return Err(HttpError::Invalid(format!(
-            "{} headers of {bytes} bytes, the limits are {HEADERS_MAX} and {HEADER_BYTES_MAX}",
+            "{} headers of {bytes} bytes, the limits are {HEADERS_MAX} and {HEADER_BYTES_MAX}; no setting changes that",
             headers.len()
         )));
     }
@@ -279,7 +284,9 @@ pub(super) fn parse_name(name: &str) -> Result<HeaderName, HttpError> {
     let name = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| HttpError::Invalid("a header's name is not a token".into()))?;
     if is_reserved(name.as_str()) {
-        return Err(HttpError::Invalid(format!("the header `{name}` belongs to the connection")));
+        return Err(HttpError::Invalid(format!(
+            "the header `{name}` belongs to the connection: leave it out, the host sets it"
+        )));
     }
     Ok(name)
 }

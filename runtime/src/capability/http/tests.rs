@@ -3,6 +3,7 @@
 mod exchange;
 mod isolation;
 mod redirects;
+mod refusals;
 mod rig;
 mod secrets;
 mod spellings;

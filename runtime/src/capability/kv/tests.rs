@@ -85,7 +85,7 @@ async fn what_is_too_large_is_refused_with_the_limit_and_the_line_that_changes_i
         limit(ask_often(&mut open(&grant)).await),
     ];
     insta::assert_snapshot!(reasons.join("\n"), @r#"
-    the key is empty, a key has 1 to 512 bytes
+    the key is empty, a key has 1 to 512 bytes; no setting changes that
     the key has 513 bytes, a key has 1 to 512; no setting changes that
     the key has 513 bytes, a key has 1 to 512; no setting changes that
     the value has 65537 bytes, a kept one may have 65536; no setting changes that

@@ -55,7 +55,9 @@ pub(super) fn token(
 fn object(what: &str, text: &str) -> Result<Map<String, Value>, SignError> {
     if text.len() > PART_BYTES_MAX {
         let length = text.len();
-        return Err(SignError::Invalid(format!("{length} bytes of {what} in a token, the limit is {PART_BYTES_MAX}")));
+        return Err(SignError::Invalid(format!(
+            "{length} bytes of {what} in a token, the limit is {PART_BYTES_MAX}; no setting changes that"
+        )));
     }
     serde_json::from_str(text).map_err(|error| {
         SignError::Invalid(format!(

@@ -173,15 +173,15 @@ fn what_cannot_be_signed_is_refused() {
         refused(jwt(Algorithm::Es256, key(P256_SEC1), r#"{"alg":"none"}"#, "{}")),
         refused(jwt(Algorithm::Es256, key(P256_SEC1), "{}", &long_claims)),
     ];
-    assert_snapshot!(refusals.join("\n"), @r#"
+    assert_snapshot!(refusals.join("\n"), @r"
     unsupported: the algorithm `md5` is not known; known are `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, `es256`, `rs256`
-    invalid: the message has 1048577 bytes, the limit is 1048576
+    invalid: the message has 1048577 bytes, the limit is 1048576; no setting changes that
     unsupported: a token cannot be signed with `hmac-sha256`; use `es256` or `rs256`
     invalid: no JSON object as header of a token: line 1, column 0
     invalid: no JSON object as claims of a token: line 1, column 8
     invalid: the token's header has another `alg` than `ES256`; leave it out, the host sets it
-    invalid: 16392 bytes of claims in a token, the limit is 16384
-    "#);
+    invalid: 16392 bytes of claims in a token, the limit is 16384; no setting changes that
+    ");
     for algorithm in Algorithm::ALL {
         assert_eq!(algorithm.as_str().parse(), Ok(algorithm));
     }
@@ -252,8 +252,8 @@ fn a_webhook_with_a_bad_key_or_id_is_refused() {
     messages.dedup();
     assert_snapshot!(messages.join("\n"), @r#"
     invalid: the webhook's id is not 1 to 255 visible ASCII characters without a full stop
-    invalid: 0 keys sign a webhook, expected 1 to 8
-    invalid: 9 keys sign a webhook, expected 1 to 8
+    invalid: 0 keys sign a webhook, expected 1 to 8; no setting changes that
+    invalid: 9 keys sign a webhook, expected 1 to 8; no setting changes that
     invalid: the secret `signing_key` does not fit `standard-webhooks`, which takes a key that starts with `whsec_` or `whsk_`; have `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` name such a key
     invalid: the secret `signing_key` does not fit `standard-webhooks`, which takes `whsec_` and base64 of at least 24 bytes; have `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` name such a key
     invalid: the secret `signing_key` does not fit `standard-webhooks`, which takes `whsk_` and base64 of an Ed25519 key; have `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` name such a key

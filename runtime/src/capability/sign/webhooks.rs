@@ -31,7 +31,10 @@ pub fn standard_webhooks(id: &str, now: Timestamp, body: &[u8], keys: &[Key<'_>]
         return Err(SignError::Invalid(message));
     }
     if keys.is_empty() || keys.len() > KEYS_MAX {
-        return Err(SignError::Invalid(format!("{} keys sign a webhook, expected 1 to {KEYS_MAX}", keys.len())));
+        return Err(SignError::Invalid(format!(
+            "{} keys sign a webhook, expected 1 to {KEYS_MAX}; no setting changes that",
+            keys.len()
+        )));
     }
     let seconds = (now.as_millis() / 1_000).to_string();
     let signatures =

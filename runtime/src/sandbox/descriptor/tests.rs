@@ -57,7 +57,38 @@ fn every_problem_is_told_at_once() {
     };
     given.about.needs = vec![needs(true), needs(false)];
     let problems = of_channel(given, false).expect_err("much is wrong with it");
-    assert_eq!(problems.len(), 9, "{problems:#?}");
+    insta::assert_snapshot!(problems.join("\n"), @r"
+    the pattern of its address is no regular expression: regex parse error:     ^(?:()$      ^ error: unclosed group
+    its limit of the title is 0: it starts at 1, or is left out
+    its rate allows nothing: `count` and `per-ms` start at 1
+    its features name `checks-recipient`, but it does not export `supports`
+    `Bell!` is not a plugin name: it starts with a lower-case letter and goes on in `a-z`, `0-9`, `-`
+    version `1` is not semantic: unexpected end of input while parsing major version number
+    its summary has 0 bytes, the limits are 1 to 512
+    its configuration schema is no JSON Schema: 7 is not valid under any of the schemas listed in the 'anyOf' keyword
+    it requires `teleport`, which this version does not have; it has `http`, `sign`, `cache`, `kv`
+    ");
+}
+
+#[test]
+fn what_is_over_a_bound_is_told_with_what_there_is_and_what_there_may_be() {
+    let mut given = channel();
+    given.features = vec!["x".repeat(200); 33];
+    given.features[1..].fill("html".to_owned());
+    given.about.summary = "x".repeat(600);
+    given.about.config_schema = " ".repeat(300 << 10);
+    given.about.secrets = vec![wit::SecretKey { key: "token".to_owned(), places: wit::Places::empty() }];
+    given.address = Some(channel::Address { kind: String::new(), pattern: None });
+    let problems = of_channel(given, false).expect_err("much is wrong with it");
+    insta::assert_snapshot!(problems.join("\n"), @r"
+    there are 33 features, the limit is 32
+    a feature has 200 bytes, the limits are 1 to 128
+    the kind of its address has 0 bytes, the limits are 1 to 128
+    its summary has 600 bytes, the limits are 1 to 512
+    its configuration schema has 307200 bytes, the limit is 262144
+    the key of a secret, `token`, is no JSON Pointer: it begins with `/`
+    the secret `token` may be put nowhere: name one of its places
+    ");
 }
 
 #[test]

@@ -71,18 +71,18 @@ fn every_other_file_is_refused_with_its_reason() {
         refusal(&component(&["campanile:plugin/fax@0.1.3"], &["campanile:plugin/channel@0.1.3"])),
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r"
-    the file is empty
-    the file is cut off: what starts at byte 0 needs 8 bytes, 3 are there
+    the file is empty: put the compiled component here
+    the file is cut off: what starts at byte 0 needs 8 bytes, 3 are there; copy it once more
     it is text, not WebAssembly: put the compiled component here
     it is text, not WebAssembly: put the compiled component here
-    it is not WebAssembly: it starts with bytes `1f8b080000000000`
+    it is not WebAssembly, it starts with bytes `1f8b080000000000`: put the compiled component here
     it is precompiled (native code in ELF), which is never loaded: put the .wasm that it was made from here
-    the file is cut off: what starts at byte 0 needs 8 bytes, 4 are there
-    the file is cut off: what starts at byte 18 needs 36 bytes, 33 are there
+    the file is cut off: what starts at byte 0 needs 8 bytes, 4 are there; copy it once more
+    the file is cut off: what starts at byte 18 needs 36 bytes, 33 are there; copy it once more
     it is a core module, not a component: build it for target `wasm32-wasip2`
-    it is not a valid component: unexpected end-of-file (at offset 0xb)
-    it is a component of another world: it exports nothing, but neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`
-    it is a component of another world: it exports `wasi:cli/run@0.2.6`, `acme:notify/send`, but neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`
+    it is not a valid component: unexpected end-of-file (at offset 0xb); build it once more, for target `wasm32-wasip2`
+    it is a component of another world: it exports nothing, but neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`; build it against a world of `campanile:plugin`
+    it is a component of another world: it exports `wasi:cli/run@0.2.6`, `acme:notify/send`, but neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`; build it against a world of `campanile:plugin`
     it exports a channel and a template engine: make two plugins of it
     it needs contract 0.2.0, this program offers 0.1.0: update campanile, or build the plugin with an SDK for 0.1
     it needs contract 1.0.0, this program offers 0.1.0: update campanile, or build the plugin with an SDK for 0.1

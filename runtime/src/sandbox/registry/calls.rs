@@ -25,7 +25,13 @@ impl Caller for Registry {
         let version = &way.ready.version;
         if version.is_stopped() {
             // It was taken before its channel was held.
-            return not_called(Interruption::Quarantined, format!("plugin `{}` is quarantined", version.name()));
+            return not_called(
+                Interruption::Quarantined,
+                format!(
+                    "plugin `{name}` is quarantined; `campanile plugins release {name}` lets it be called again",
+                    name = version.name()
+                ),
+            );
         }
         let report = version.plugin.send(&way.ready.prepared, &call).await;
         self.ended(&way, call.notification.id, &report.end).await;
@@ -117,4 +123,4 @@ impl TemplateCaller for Registry {
     }
 }
 
-const NO_ENGINE: &str = "no plugin of that name serves";
+const NO_ENGINE: &str = "no plugin of that name serves; `campanile plugins list` shows which do";

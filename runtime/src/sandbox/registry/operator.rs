@@ -13,7 +13,10 @@ use crate::domain::{PluginChange, PluginEvent, PluginName};
 #[non_exhaustive]
 pub enum OperatorError {
     /// There is no plugin of that name.
-    #[error("there is no plugin `{name}`{}", .nearest.as_ref().map(|near| format!(", there is `{near}`")).unwrap_or_default())]
+    #[error(
+        "there is no plugin `{name}`{}; `campanile plugins list` shows all",
+        .nearest.as_ref().map(|near| format!(", there is `{near}`")).unwrap_or_default()
+    )]
     Unknown {
         /// The name asked for.
         name: PluginName,

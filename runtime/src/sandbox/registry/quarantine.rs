@@ -58,11 +58,15 @@ pub(super) struct Conduct {
 pub(super) struct TooMany {
     faults: u32,
     calls: u32,
+    rule: Rule,
 }
 
 impl std::fmt::Display for TooMany {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} calls within {WINDOW_S} s ended by its own fault", self.faults, self.calls)
+        let Rule { faults, notifications, percent } = self.rule;
+        write!(f, "{} of {} calls within {WINDOW_S} s ended by its own fault; ", self.faults, self.calls)?;
+        write!(f, "the limit is {faults} on {notifications} notifications")?;
+        if percent > 0 { write!(f, " and {percent} % of the calls") } else { Ok(()) }
     }
 }
 
@@ -125,7 +129,7 @@ impl Conduct {
         let notifications = self.faulted.iter().filter(|(_, at)| in_window(*at)).count();
         let share = u64::from(faults) * 100 >= u64::from(calls) * u64::from(rule.percent);
         if faults >= rule.faults && notifications >= rule.notifications && share {
-            return Err(TooMany { faults, calls });
+            return Err(TooMany { faults, calls, rule });
         }
         Ok(())
     }
@@ -147,6 +151,15 @@ mod tests {
 
     use super::*;
     use crate::domain::{Fault, Interruption, Outcome, Receipt};
+
+    #[test]
+    fn what_was_too_much_is_told_with_the_limit() {
+        let told = [Rule::SERVING, Rule::TRIAL].map(|rule| TooMany { faults: 7, calls: 9, rule }.to_string());
+        insta::assert_snapshot!(told.join("\n"), @r"
+        7 of 9 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls
+        7 of 9 calls within 60 s ended by its own fault; the limit is 3 on 2 notifications
+        ");
+    }
 
     fn at_s(second: u64) -> Timestamp {
         Timestamp::from_millis(1_000_000 + second * 1_000)

@@ -248,7 +248,8 @@ impl Shelf {
         let unused = self.unused();
         let known = known.into_iter().chain(unused.iter().map(PluginName::as_str));
         let hint = suggest::nearest(plugin.as_str(), known).map(|name| format!(", there is `{name}`"));
-        format!("there is no plugin `{plugin}`{}", hint.unwrap_or_default())
+        let hint = hint.unwrap_or_default();
+        format!("there is no plugin `{plugin}`{hint}; `campanile plugins list` shows all")
     }
 
     fn unused(&self) -> BTreeSet<PluginName> {
@@ -263,7 +264,9 @@ impl Shelf {
             let why = match &record.state {
                 FileState::Refused(refusal) => format!("plugin `{name}` was refused: {}", refusal.reason),
                 FileState::Held { reason, .. } => format!("plugin `{name}` is held back: {reason}"),
-                FileState::Barred(kind, reason) => format!("plugin `{name}` is {}: {reason}", kind.as_str()),
+                FileState::Barred(kind, reason) => {
+                    format!("plugin `{name}` is {}: {}", kind.as_str(), with_remedy(reason, Some(&name)))
+                }
                 FileState::Available | FileState::Used | FileState::Trial => return None,
             };
             Some((name, why))
@@ -283,8 +286,13 @@ impl Shelf {
                 FileState::Available => PluginState::Available,
                 FileState::Refused(refusal) => PluginState::Refused { reason: refusal.reason.clone() },
                 FileState::Held { reason, .. } => PluginState::Held { reason: reason.clone() },
-                FileState::Barred(BarKind::RolledBack, reason) => PluginState::RolledBack { reason: reason.clone() },
-                FileState::Barred(BarKind::Quarantined, reason) => PluginState::Quarantined { reason: reason.clone() },
+                FileState::Barred(kind, reason) => {
+                    let reason = with_remedy(reason, record.seen.name.as_ref());
+                    match kind {
+                        BarKind::RolledBack => PluginState::RolledBack { reason },
+                        BarKind::Quarantined => PluginState::Quarantined { reason },
+                    }
+                }
             };
             Some(PluginStatus {
                 name: record.seen.name.clone(),
@@ -315,7 +323,7 @@ impl Shelf {
             sha256: Some(shelved.version.sha256()),
             size: shelved.size,
             state: if shelved.version.is_stopped() {
-                PluginState::Quarantined { reason: self.why_stopped(&shelved.version) }
+                PluginState::Quarantined { reason: with_remedy(&self.why_stopped(&shelved.version), Some(name)) }
             } else {
                 PluginState::Serving
             },
@@ -342,11 +350,8 @@ impl Shelf {
                 let plugin = written.map(|config| &config.plugin).or_else(|| Some(&self.channels.get(name)?.plugin))?;
                 let version = state.as_ref().ok().map(|served| &served.ready.version);
                 let stopped = version.filter(|version| version.is_stopped()).map(|version| {
-                    format!(
-                        "its deliveries wait: plugin `{plugin}` is quarantined: {}; put another version there, or let \
-                         this one be called again with `campanile plugins release {plugin}`",
-                        self.why_stopped(version)
-                    )
+                    let why = with_remedy(&self.why_stopped(version), Some(plugin));
+                    format!("its deliveries wait: plugin `{plugin}` is quarantined: {why}")
                 });
                 let version = version.map(|version| version.number().clone());
                 Some(ChannelStatus {
@@ -369,6 +374,14 @@ impl FileRecord {
         let seen = Sight { name: name_of_file(path), ..Sight::default() };
         Self { source, fingerprint, seen, state: FileState::Available, since }
     }
+}
+
+/// Why a version is not called any more, and what lets it be called again.
+pub(super) fn with_remedy(reason: &str, plugin: Option<&PluginName>) -> String {
+    let name = plugin.map_or("NAME", PluginName::as_str);
+    format!(
+        "{reason}; put another version there, or let this one be called again with `campanile plugins release {name}`"
+    )
 }
 
 pub(super) fn file_name(path: &Path) -> String {

@@ -82,7 +82,9 @@ impl Registry {
         let hint = seen.name.replace(name.clone());
         seen.version = Some(version.number().clone());
         if record.source == PluginSource::Bundled && hint.as_ref() != Some(&name) {
-            return Err(Refusal::of(format!("it is plugin `{name}`, and its file has another name")));
+            return Err(Refusal::of(format!(
+                "it is plugin `{name}`, and its file has another name; rename it to `{name}.wasm`"
+            )));
         }
         if record.source == PluginSource::Own {
             self.restore(shelf, &name, path, &sha256.0).await;
@@ -306,7 +308,8 @@ fn take_over(
 }
 
 fn behind(name: &PluginName, old: &Shelved) -> Refusal {
-    let reason = format!("file `{}` provides plugin `{name}` already", shelf::file_name(&old.path));
+    let file = shelf::file_name(&old.path);
+    let reason = format!("file `{file}` provides plugin `{name}` already; remove one of the two files");
     Refusal { reason, behind: Some(name.clone()) }
 }
 
@@ -321,7 +324,9 @@ fn check_channels(
         .filter_map(|(channel, _)| match channels.get(channel).map(|entry| &entry.ready) {
             Some(Ok(_)) => None,
             Some(Err(reason)) => Some(format!("channel `{channel}` would stop working: {reason}")),
-            None => Some(format!("channel `{channel}` would stop working: it has no configuration")),
+            None => Some(format!(
+                "channel `{channel}` would stop working: it has no configuration; add [channels.{channel}]"
+            )),
         })
         .collect();
     if broken.is_empty() { Ok(()) } else { Err(Refusal::of(broken.join("; "))) }

@@ -97,13 +97,13 @@ async fn every_bad_file_is_refused_with_its_reason_and_the_rest_serve() {
     let registry = rig.open().await;
     insta::assert_snapshot!(table(&registry), @r"
     console@0.1.0 own/good.wasm serving [console]
-    console@0.1.0 own/twice.wasm refused: file `good.wasm` provides plugin `console` already
+    console@0.1.0 own/twice.wasm refused: file `good.wasm` provides plugin `console` already; remove one of the two files
     core-module own/core-module.wasm refused: it is a core module, not a component: build it for target `wasm32-wasip2`
     precompiled own/precompiled.wasm refused: it is precompiled (native code in ELF), which is never loaded: put the .wasm that it was made from here
-    sparse own/sparse.wasm refused: the file has 1073741824 bytes, the limit is 67108864
+    sparse own/sparse.wasm refused: the file has 1073741824 bytes, the limit is 67108864; no setting changes that: build it smaller, for instance without debug information
     text own/text.wasm refused: it is text, not WebAssembly: put the compiled component here
-    truncated own/truncated.wasm refused: the file is cut off: what starts at byte 18 needs 36 bytes, 26 are there
-    world own/world.wasm refused: it is a component of another world: it exports `acme:notify/send@1.0.0`, but neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`
+    truncated own/truncated.wasm refused: the file is cut off: what starts at byte 18 needs 36 bytes, 26 are there; copy it once more
+    world own/world.wasm refused: it is a component of another world: it exports `acme:notify/send@1.0.0`, but neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`; build it against a world of `campanile:plugin`
     ");
     assert!(is_sent(&send(&registry, "console").await));
 }
@@ -169,7 +169,7 @@ async fn of_two_files_with_one_plugin_the_second_waits_for_its_turn() {
     let registry = rig.open().await;
     insta::assert_snapshot!(table(&registry), @r"
     console@0.1.0 own/a.wasm serving [console]
-    console@0.1.0 own/b.wasm refused: file `a.wasm` provides plugin `console` already
+    console@0.1.0 own/b.wasm refused: file `a.wasm` provides plugin `console` already; remove one of the two files
     ");
     fs::remove_file(rig.own("a.wasm")).expect("removed");
     rig.look(&registry).await;
@@ -199,7 +199,10 @@ async fn without_its_file_a_plugin_is_gone_and_its_deliveries_wait() {
     fs::remove_file(rig.own("webhook.wasm")).expect("removed");
     rig.look(&registry).await;
     assert!(changes.has_changed().expect("the registry is there"));
-    assert_eq!(why(&registry, "hook"), "channel `hook` cannot be used: there is no plugin `webhook`");
+    assert_eq!(
+        why(&registry, "hook"),
+        "channel `hook` cannot be used: there is no plugin `webhook`; `campanile plugins list` shows all"
+    );
     let report = send(&registry, "hook").await;
     let AttemptEnd::Interrupted { interruption, message } = report.end else { panic!("{report:?}") };
     assert_eq!(interruption, Interruption::NoPlugin);
@@ -221,7 +224,7 @@ async fn a_channel_with_a_bad_config_says_all_that_is_wrong_with_it() {
     insta::assert_snapshot!(text, @r"
     channel `hook` cannot be used: `config.method`: value is not one of `POST`, `PUT` or `PATCH`; `config`: Additional properties are not allowed (`token` was unexpected); `config`: `url` is a required property
     channel `private` cannot be used: `config.url`: value does not match `^https?://`
-    channel `typo` cannot be used: there is no plugin `webhok`, there is `webhook`
+    channel `typo` cannot be used: there is no plugin `webhok`, there is `webhook`; `campanile plugins list` shows all
     ");
     assert!(!text.contains("hunter2"));
     let problems = registry.channels().into_iter().filter(|channel| channel.problem.is_some()).count();
@@ -246,6 +249,23 @@ async fn an_unknown_channel_gets_the_nearest_name_or_a_section_to_paste() {
     plugin = "slack"
     secrets = { url = "env:SLACK_URL" }
     "#);
+}
+
+#[tokio::test]
+async fn whoever_asks_for_a_channel_that_nothing_is_like_is_told_the_first_of_those_there_are() {
+    let mut rig = Rig::new();
+    for number in (0..ChannelUnavailable::KNOWN_MAX + 2).rev() {
+        let url = json!({"url": "http://127.0.0.1:1/"});
+        rig = rig.with_channel(&format!("hook-{number:02}"), "webhook", url);
+    }
+    rig.put(&rig.own("webhook.wasm"), &guest("webhook"));
+    let registry = rig.open().await;
+    let unknown = registry.channel(&"pager".parse().expect("a name"));
+    let Err(ChannelUnavailable::Unknown { nearest: None, section: None, known, .. }) = unknown else {
+        panic!("{unknown:?}")
+    };
+    let first: Vec<_> = (0..ChannelUnavailable::KNOWN_MAX).map(|number| format!("hook-{number:02}")).collect();
+    assert_eq!(known, first);
 }
 
 #[tokio::test]

@@ -139,7 +139,10 @@ impl ReadyChannel {
     ) -> Result<Arc<Self>, String> {
         let descriptor = version.plugin.descriptor();
         let Role::Channel(role) = &descriptor.role else {
-            return Err(format!("plugin `{}` is a template engine, not a channel", version.name()));
+            return Err(format!(
+                "plugin `{}` is a template engine, not a channel; name another `plugin` in [channels.{name}]",
+                version.name()
+            ));
         };
         let placed = read_secrets(descriptor.secrets.clone(), config.clone(), Arc::clone(&settings.entropy)).await?;
         let complete = version.schema.complete(&placed.revealed).map_err(|problems| listed(&problems))?;

@@ -43,7 +43,7 @@ async fn a_guest_that_spins_past_the_deadline_is_at_fault() {
     let (fault, message) = rig.fault("spin").await;
     assert_eq!(fault, Fault::Deadline);
     assert!(message.starts_with("the plugin was still running at the call's deadline of 50ms, after "), "{message}");
-    assert!(message.ends_with("; `[channels.belfry] timeout = \"100ms\"` would double it"), "{message}");
+    assert!(message.ends_with("; add `timeout = \"100ms\"` to [channels.belfry] to allow more"), "{message}");
 }
 
 #[tokio::test]
@@ -52,7 +52,9 @@ async fn a_guest_that_sleeps_past_the_deadline_is_at_fault() {
     rig.channel.limits.timeout = Duration::from_millis(50);
     let (fault, message) = rig.fault("sleep").await;
     assert_eq!(fault, Fault::Deadline);
-    insta::assert_snapshot!(message, @"the plugin was asleep at the call's deadline of 50ms; `[channels.belfry] timeout = \"100ms\"` would double it");
+    insta::assert_snapshot!(message, @r#"
+    the plugin was asleep at the call's deadline of 50ms; add `timeout = "100ms"` to [channels.belfry] to allow more
+    "#);
 }
 
 #[tokio::test]
@@ -73,7 +75,7 @@ async fn more_memory_than_allowed_is_a_fault_of_its_own() {
     let report = rig.send("hoard").await;
     let AttemptEnd::Fault { fault, message } = report.end else { panic!("{:?}", report.end) };
     assert_eq!(fault, Fault::Memory);
-    assert!(message.contains("the limit is 16777216; `[channels.belfry] memory = \"32MiB\"`"), "{message}");
+    assert!(message.contains("the limit is 16777216; add `memory = \"32MiB\"` to [channels.belfry]"), "{message}");
     assert!(report.memory_bytes <= 16 << 20);
 }
 

@@ -35,14 +35,14 @@ async fn every_storm_of_host_calls_ends_by_a_limit() {
         let (fault, message) = rig.fault(storm).await;
         ends.push_str(&format!("{storm}: {}: {message}\n", fault.as_str()));
     }
-    insta::assert_snapshot!(ends, @r##"
-    storm-denied: out-of-fuel: it called the host more than 25000 times, the limit for every plugin
-    storm-bodies: memory: it handed more than 67108864 bytes to the host, the limit for every plugin
-    storm-clock: out-of-fuel: it called the host more than 25000 times, the limit for every plugin
-    storm-kept: out-of-fuel: it called the host more than 25000 times, the limit for every plugin
-    log-endlessly: memory: it offered more than 20000 lines to the log, the limit for every plugin
-    print-endlessly: memory: it offered more than 16777216 bytes of output, the limit for every plugin
-    "##);
+    insta::assert_snapshot!(ends, @r"
+    storm-denied: out-of-fuel: it called the host more than 25000 times, the limit of a call; no setting changes that: it has to ask less often
+    storm-bodies: memory: it handed more than 67108864 bytes to the host, the limit of a call; no setting changes that: it has to send less
+    storm-clock: out-of-fuel: it called the host more than 25000 times, the limit of a call; no setting changes that: it has to ask less often
+    storm-kept: out-of-fuel: it called the host more than 25000 times, the limit of a call; no setting changes that: it has to ask less often
+    log-endlessly: memory: it offered more than 20000 lines to the log, the limit of a call; no setting changes that: it has to log less
+    print-endlessly: memory: it offered more than 16777216 bytes of output, the limit of a call; no setting changes that: it has to print less
+    ");
 }
 
 #[tokio::test]
@@ -54,11 +54,11 @@ async fn a_reply_without_end_is_a_fault_of_memory() {
         let (fault, message) = rig.fault(reply).await;
         ends.push_str(&format!("{reply}: {}: {message}\n", fault.as_str()));
     }
-    insta::assert_snapshot!(ends, @r##"
-    reply-list: memory: it handed more to the host, or answered more, than a single call of the contract may carry: 8388608 bytes, the limit for every plugin
-    reply-text: memory: it handed more to the host, or answered more, than a single call of the contract may carry: 8388608 bytes, the limit for every plugin
-    log-hugely: memory: it handed more to the host, or answered more, than a single call of the contract may carry: 8388608 bytes, the limit for every plugin
-    "##);
+    insta::assert_snapshot!(ends, @r"
+    reply-list: memory: it handed more to the host, or answered more, than a single call of the contract may carry: the limit is 8388608 bytes; no setting changes that: it has to send less at once
+    reply-text: memory: it handed more to the host, or answered more, than a single call of the contract may carry: the limit is 8388608 bytes; no setting changes that: it has to send less at once
+    log-hugely: memory: it handed more to the host, or answered more, than a single call of the contract may carry: the limit is 8388608 bytes; no setting changes that: it has to send less at once
+    ");
 }
 
 #[tokio::test]
@@ -67,11 +67,11 @@ async fn every_limit_of_a_call_names_the_line_that_would_change_it() {
     let mut ends = vec![rig.fault("spin").await.1, rig.fault("hoard").await.1];
     rig.channel.limits.fuel = None;
     ends.push(rig.fault("spin").await.1);
-    insta::assert_snapshot!(ends.join("\n"), @r##"
-    the plugin used up its CPU budget of 200000000 fuel; `[channels.belfry] fuel = 400000000` would double it
-    it asked for 16908288 bytes of memory, the limit is 16777216; `[channels.belfry] memory = "32MiB"` would double it
-    the plugin used up its CPU budget of 200ms; `[channels.belfry] cpu_time = "400ms"` would double it
-    "##);
+    insta::assert_snapshot!(ends.join("\n"), @r#"
+    the plugin used up its CPU budget of 200000000 fuel; add `fuel = 400000000` to [channels.belfry] to allow more
+    it asked for 16908288 bytes of memory, the limit is 16777216; add `memory = "32MiB"` to [channels.belfry] to allow more
+    the plugin used up its CPU budget of 200ms; add `cpu_time = "400ms"` to [channels.belfry] to allow more
+    "#);
 }
 
 #[tokio::test]
@@ -81,9 +81,9 @@ async fn a_table_that_grows_without_end_is_a_fault_of_memory() {
     });
     let (fault, message) = end_of(crafted::channel(&[(&crafted::module(&grow, 1, 0), 1)])).await;
     assert_eq!(fault, Fault::Memory);
-    insta::assert_snapshot!(message, @r##"
-    it asked for 21000 table elements, the limit is 20000, for every plugin
-    "##);
+    insta::assert_snapshot!(message, @r"
+    it asked for 21000 table elements, the limit is 20000; no setting changes that: it has to use fewer
+    ");
 }
 
 #[tokio::test]
@@ -97,11 +97,11 @@ async fn more_instances_memories_or_tables_than_the_pool_has_are_refused() {
         let error = sandbox.compile(component, [0; 32]).await.expect_err("the pool has no place for it");
         ends.push(error.to_string());
     }
-    insta::assert_snapshot!(ends.join("\n"), @r##"
-    it cannot be compiled: The component transitively contains 40 core module instances, which exceeds the configured maximum of 32 in the pooling allocator
-    it cannot be compiled: The component transitively contains 5 Wasm linear memories, which exceeds the configured maximum of 1 in the pooling allocator
-    it cannot be compiled: The component transitively contains 9 tables, which exceeds the configured maximum of 8 in the pooling allocator
-    "##);
+    insta::assert_snapshot!(ends.join("\n"), @r"
+    it cannot be compiled: The component transitively contains 40 core module instances, which exceeds the configured maximum of 32 in the pooling allocator; no setting changes that: build it otherwise
+    it cannot be compiled: The component transitively contains 5 Wasm linear memories, which exceeds the configured maximum of 1 in the pooling allocator; no setting changes that: build it otherwise
+    it cannot be compiled: The component transitively contains 9 tables, which exceeds the configured maximum of 8 in the pooling allocator; no setting changes that: build it otherwise
+    ");
 }
 
 #[tokio::test]
@@ -131,11 +131,11 @@ fn what_would_keep_the_compiler_busy_is_refused_before_it_starts() {
         refused(crafted::channel(&[(&quiet, 1), (&crafted::empty_of(60_000, 0, 0), 0)])),
         refused(crafted::channel(&[(&quiet, 1), (&crafted::empty_of(0, 0, 30_000), 0)])),
     ];
-    insta::assert_snapshot!(refusals.join("\n"), @r##"
-    it has 2000002 bytes in one function, the limit is 1048576, for every plugin
-    it has 4050000 local variables, the limit is 4000000, for every plugin
-    it has 101 modules, the limit is 100, for every plugin
-    it has 60001 types, the limit is 50000, for every plugin
-    it has 30000 global variables, the limit is 20000, for every plugin
-    "##);
+    insta::assert_snapshot!(refusals.join("\n"), @r"
+    it has 2000002 bytes in one function, the limit is 1048576; no setting changes that: build it smaller
+    it has 4050000 local variables, the limit is 4000000; no setting changes that: build it smaller
+    it has 101 modules, the limit is 100; no setting changes that: build it smaller
+    it has 60001 types, the limit is 50000; no setting changes that: build it smaller
+    it has 30000 global variables, the limit is 20000; no setting changes that: build it smaller
+    ");
 }

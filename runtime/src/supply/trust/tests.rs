@@ -133,6 +133,48 @@ fn a_file_that_the_lock_has_otherwise_is_refused_or_warned_of() {
 }
 
 #[test]
+fn every_reason_for_mistrust_and_for_no_key_says_what_to_do() {
+    let key = rig(Trust::Require).key.public();
+    let mut errors = Vec::new();
+    loop {
+        errors.push(match errors.last() {
+            None => TrustError::Unsigned { file: "acme.wasm".to_owned() },
+            Some(TrustError::Unsigned { .. }) => TrustError::Malformed,
+            Some(TrustError::Malformed) => TrustError::Unreadable { reason: "permission denied".to_owned() },
+            Some(TrustError::Unreadable { .. }) => TrustError::Stranger { key },
+            Some(TrustError::Stranger { .. }) => TrustError::Wrong { key },
+            Some(TrustError::Wrong { .. }) => TrustError::Lock("the sentence about the lock".to_owned()),
+            Some(TrustError::Lock(_)) => break,
+        });
+    }
+    let mut keys = Vec::new();
+    loop {
+        keys.push(match keys.last() {
+            None => KeyError::Exists { path: "release.pem".into() },
+            Some(KeyError::Exists { .. }) => {
+                KeyError::Io { path: "release.pem".into(), source: io::ErrorKind::PermissionDenied.into() }
+            }
+            Some(KeyError::Io { .. }) => KeyError::NotAKey { path: "release.pem".into() },
+            Some(KeyError::NotAKey { .. }) => KeyError::NoRandomness,
+            Some(KeyError::NoRandomness) => break,
+        });
+    }
+    let told: Vec<_> = errors.iter().map(ToString::to_string).chain(keys.iter().map(ToString::to_string)).collect();
+    assert_snapshot!(told.join("\n"), @r#"
+    it is not signed: there is no `acme.wasm.sig`; sign it with `campanile plugins sign acme.wasm --key KEYFILE`, or set `trust = "off"` in `[plugins]`
+    its signature is none: expected one line `campanile-sig-v1 ed25519:KEY SIGNATURE`; have it signed again
+    its signature cannot be read: permission denied; let this program read the file, or have it signed again
+    it is signed with `ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=`, which is not trusted; if you know whose key that is, add it: `trusted_keys = ["ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="]` in `[plugins]`
+    its signature with `ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=` is of another file: get both again from where they came, or have it signed again
+    the sentence about the lock
+    there is a file `release.pem` already; name another
+    `release.pem` cannot be read or written
+    `release.pem` is no Ed25519 key as PKCS#8 in PEM; `campanile plugins keygen FILE` makes one
+    no key could be made
+    "#);
+}
+
+#[test]
 fn a_new_key_is_kept_from_others_and_never_written_over() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("release.pem");

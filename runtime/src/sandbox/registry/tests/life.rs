@@ -53,11 +53,15 @@ async fn a_version_that_fails_too_often_is_quarantined_and_its_deliveries_wait()
     assert_eq!(rig.waiting(), [""; 0]);
     assert_eq!(faults(&send_all(&registry, [3]).await), 1);
     assert_eq!(rig.waiting(), ["fickle"]);
-    insta::assert_snapshot!(table(&registry), @"fickle@1.0.0 own/fickle.wasm quarantined: 7 of 7 calls within 60 s ended by its own fault");
-    insta::assert_snapshot!(problem(&registry).expect("it says why"), @"its deliveries wait: plugin `fickle` is quarantined: 7 of 7 calls within 60 s ended by its own fault; put another version there, or let this one be called again with `campanile plugins release fickle`");
+    insta::assert_snapshot!(table(&registry), @r"
+    fickle@1.0.0 own/fickle.wasm quarantined: 7 of 7 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls; put another version there, or let this one be called again with `campanile plugins release fickle`
+    ");
+    insta::assert_snapshot!(problem(&registry).expect("it says why"), @r"
+    its deliveries wait: plugin `fickle` is quarantined: 7 of 7 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls; put another version there, or let this one be called again with `campanile plugins release fickle`
+    ");
     insta::assert_snapshot!(rig.told(), @r"
     plugin.loaded fickle@1.0.0
-    plugin.quarantined fickle@1.0.0: 7 of 7 calls within 60 s ended by its own fault
+    plugin.quarantined fickle@1.0.0: 7 of 7 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls
     ");
     // What was taken before the hold took effect is not called, and may be sent later.
     let ends = send_all(&registry, [4]).await;
@@ -85,7 +89,7 @@ async fn a_quarantine_outlives_the_process_and_ends_by_release_or_by_another_ver
     assert_eq!(rig.waiting(), ["fickle"]);
     insta::assert_snapshot!(rig.told(), @r"
     plugin.released fickle@1.0.0
-    plugin.quarantined fickle@1.0.0: 5 of 5 calls within 60 s ended by its own fault
+    plugin.quarantined fickle@1.0.0: 5 of 5 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls
     ");
 
     rig.put(&rig.own("fickle.wasm"), &fickle("1.0.1", "good", ""));
@@ -96,7 +100,7 @@ async fn a_quarantine_outlives_the_process_and_ends_by_release_or_by_another_ver
     rig.look(&registry).await;
     insta::assert_snapshot!(table(&registry), @r"
     fickle@1.0.1 own/fickle.wasm serving [fickle]
-    fickle@1.0.0 own/fickle.wasm quarantined: 5 of 5 calls within 60 s ended by its own fault
+    fickle@1.0.0 own/fickle.wasm quarantined: 5 of 5 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls; put another version there, or let this one be called again with `campanile plugins release fickle`
     ");
     assert_eq!(sent_by(&registry, 7).await, "1.0.1");
 }
@@ -114,12 +118,12 @@ async fn a_fresh_version_that_fails_gives_way_to_the_one_before_it() {
     let after = table(&registry);
     insta::assert_snapshot!(after, @r"
     fickle@1.0.0 own/fickle.wasm serving [fickle]
-    fickle@1.1.0 own/fickle.wasm rolled-back: 5 of 5 calls within 60 s ended by its own fault
+    fickle@1.1.0 own/fickle.wasm rolled-back: 5 of 5 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls; put another version there, or let this one be called again with `campanile plugins release fickle`
     ");
     insta::assert_snapshot!(rig.told(), @r"
     plugin.loaded fickle@1.0.0
     plugin.swapped fickle@1.1.0: in place of version 1.0.0
-    plugin.rolled_back fickle@1.1.0: 5 of 5 calls within 60 s ended by its own fault; version 1.0.0 serves again
+    plugin.rolled_back fickle@1.1.0: 5 of 5 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls; version 1.0.0 serves again
     ");
     drop(registry);
 
@@ -130,7 +134,7 @@ async fn a_fresh_version_that_fails_gives_way_to_the_one_before_it() {
     registry.release(&name()).await.expect("it was rolled back");
     assert_eq!(table(&registry), "fickle@1.1.0 own/fickle.wasm serving [fickle]");
     insta::assert_snapshot!(rig.told(), @r"
-    plugin.released fickle@1.1.0: it was rolled-back: 5 of 5 calls within 60 s ended by its own fault
+    plugin.released fickle@1.1.0: it was rolled-back: 5 of 5 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls
     plugin.swapped fickle@1.1.0: in place of version 1.0.0
     ");
 }
@@ -159,7 +163,7 @@ async fn an_own_version_that_fails_gives_way_to_the_bundled_one() {
     send_all(&registry, 1..=5).await;
     insta::assert_snapshot!(table(&registry), @r"
     fickle@1.0.0 bundled/fickle.wasm serving [fickle]
-    fickle@1.1.0 own/mine.wasm rolled-back: 5 of 5 calls within 60 s ended by its own fault
+    fickle@1.1.0 own/mine.wasm rolled-back: 5 of 5 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls; put another version there, or let this one be called again with `campanile plugins release fickle`
     ");
     assert_eq!(sent_by(&registry, 6).await, "1.0.0");
 }
@@ -265,9 +269,11 @@ async fn a_version_that_fails_on_its_share_is_given_up_at_once() {
     assert_eq!(rig.waiting(), [""; 0]);
     insta::assert_snapshot!(table(&registry), @r"
     fickle@1.0.0 own/fickle.wasm serving [fickle]
-    fickle@1.1.0 own/fickle.wasm rolled-back: 3 of 3 calls within 60 s ended by its own fault
+    fickle@1.1.0 own/fickle.wasm rolled-back: 3 of 3 calls within 60 s ended by its own fault; the limit is 3 on 2 notifications; put another version there, or let this one be called again with `campanile plugins release fickle`
     ");
-    insta::assert_snapshot!(rig.told(), @"plugin.rolled_back fickle@1.1.0: 3 of 3 calls within 60 s ended by its own fault; version 1.0.0 serves again");
+    insta::assert_snapshot!(rig.told(), @r"
+    plugin.rolled_back fickle@1.1.0: 3 of 3 calls within 60 s ended by its own fault; the limit is 3 on 2 notifications; version 1.0.0 serves again
+    ");
     rig.look(&registry).await;
     assert!(is_sent(&send_number(&registry, "fickle", 99).await));
 }
@@ -312,7 +318,7 @@ async fn there_is_nothing_to_release_or_approve_of_a_plugin_that_serves() {
     insta::assert_snapshot!(text.join("\n"), @r"
     plugin `fickle` is serving: there is nothing to release
     plugin `fickle` is serving: there is nothing to approve
-    there is no plugin `fickel`, there is `fickle`
+    there is no plugin `fickel`, there is `fickle`; `campanile plugins list` shows all
     ");
     fs::remove_file(rig.own("fickle.wasm")).expect("removed");
     rig.look(&registry).await;

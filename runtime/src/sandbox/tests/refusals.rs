@@ -1,0 +1,192 @@
+//! Every refusal says what was asked, what the limit is, and what changes it. A new one has to be written down here: the
+//! chains below do not compile without it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use semver::Version;
+use tokio::time::Instant;
+
+use crate::call::PluginVersion;
+use crate::config::CallLimits;
+use crate::domain::{ChannelName, PluginName};
+use crate::sandbox::apart::ApartError;
+use crate::sandbox::limits::Refusal;
+use crate::sandbox::loader::sentence;
+use crate::sandbox::state::{CallState, Setting, Subject};
+use crate::sandbox::{CallEnd, Excess, InspectError, LoadError, Mismatch, PrepareError};
+use crate::supply::TrustError;
+use crate::telemetry::Metrics;
+
+/// All values, each made from the one before it.
+fn chain<E>(after: impl Fn(Option<&E>) -> Option<E>) -> Vec<E> {
+    let mut all = Vec::new();
+    while let Some(next) = after(all.last()) {
+        all.push(next);
+    }
+    all
+}
+
+fn state(limits: CallLimits, subject: Subject) -> CallState {
+    CallState::new(subject, &limits, u64::MAX, None, &Metrics::off(), Instant::now())
+}
+
+fn belfry() -> Subject {
+    Subject { channel: Some(ChannelName::new("belfry").expect("it is a name")), ..Subject::default() }
+}
+
+#[test]
+fn every_refusal_of_a_call_names_its_limit_and_what_changes_it() {
+    let refusals = chain(|refusal| {
+        Some(match refusal {
+            None => Refusal::Memory { asked: 68_000_000, limit: 64 << 20 },
+            Some(Refusal::Memory { .. }) => Refusal::Table { asked: 21_000, limit: 20_000 },
+            Some(Refusal::Table { .. }) => Refusal::OutputBytes { limit: 16 << 20 },
+            Some(Refusal::OutputBytes { .. }) => Refusal::OutputLines { limit: 20_000 },
+            Some(Refusal::OutputLines { .. }) => Refusal::HostCalls { limit: 25_000 },
+            Some(Refusal::HostCalls { .. }) => Refusal::HostBytes { limit: 64 << 20 },
+            Some(Refusal::HostBytes { .. }) => Refusal::MachineMemory,
+            Some(Refusal::MachineMemory) => Refusal::ProviderDeadline,
+            Some(Refusal::ProviderDeadline) => return None,
+        })
+    });
+    let state = state(CallLimits::default(), belfry());
+    let told: Vec<_> = refusals.iter().map(|refusal| CallEnd::of_refusal(*refusal, &state).to_string()).collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    it asked for 68000000 bytes of memory, the limit is 67108864; add `memory = "128MiB"` to [channels.belfry] to allow more
+    it asked for 21000 table elements, the limit is 20000; no setting changes that: it has to use fewer
+    it offered more than 16777216 bytes of output, the limit of a call; no setting changes that: it has to print less
+    it offered more than 20000 lines to the log, the limit of a call; no setting changes that: it has to log less
+    it called the host more than 25000 times, the limit of a call; no setting changes that: it has to ask less often
+    it handed more than 67108864 bytes to the host, the limit of a call; no setting changes that: it has to send less
+    the machine has no memory to give; lower `max` in [workers], or give it more
+    no answer from the provider before the call's deadline, which `timeout` of the channel sets
+    "#);
+}
+
+#[test]
+fn the_line_that_raises_a_limit_is_one_that_the_configuration_takes() {
+    let plugin = Arc::new(PluginVersion {
+        name: PluginName::new("bell").expect("it is a name"),
+        version: Version::new(1, 0, 0),
+    });
+    let most = CallLimits {
+        cpu_time: CallLimits::CPU_TIME_MAX,
+        memory: CallLimits::MEMORY_MAX,
+        timeout: CallLimits::TIMEOUT_MAX,
+        ..CallLimits::default()
+    };
+    let most_fuel = CallLimits { fuel: Some(CallLimits::FUEL_MAX), ..most };
+    let near =
+        CallLimits { cpu_time: Duration::from_secs(50), memory: 3 << 30, timeout: Duration::from_mins(40), ..most };
+    let of_plugin = Subject { plugin: Some(plugin), ..Subject::default() };
+    let cases = [
+        ("a channel", CallLimits::default(), belfry()),
+        ("a channel with fuel", CallLimits { fuel: Some(1_000), ..CallLimits::default() }, belfry()),
+        ("near the most", near, belfry()),
+        ("at the most", most, belfry()),
+        ("at the most, with fuel", most_fuel, belfry()),
+        ("a plugin", CallLimits::default(), of_plugin),
+        ("a newcomer", CallLimits::default(), Subject::default()),
+    ];
+    let mut told = String::new();
+    for (who, limits, subject) in cases {
+        let state = state(limits, subject);
+        for setting in [Setting::CpuTime, Setting::Memory, Setting::Timeout] {
+            told.push_str(&format!("{who}: {}\n", state.raised(setting)));
+        }
+    }
+    insta::assert_snapshot!(told, @r#"
+    a channel: add `cpu_time = "400ms"` to [channels.belfry] to allow more
+    a channel: add `memory = "128MiB"` to [channels.belfry] to allow more
+    a channel: add `timeout = "20s"` to [channels.belfry] to allow more
+    a channel with fuel: add `fuel = 2000` to [channels.belfry] to allow more
+    a channel with fuel: add `memory = "128MiB"` to [channels.belfry] to allow more
+    a channel with fuel: add `timeout = "20s"` to [channels.belfry] to allow more
+    near the most: add `cpu_time = "1m"` to [channels.belfry] to allow more
+    near the most: add `memory = "4GiB"` to [channels.belfry] to allow more
+    near the most: add `timeout = "1h"` to [channels.belfry] to allow more
+    at the most: no setting allows more
+    at the most: no setting allows more
+    at the most: no setting allows more
+    at the most, with fuel: no setting allows more
+    at the most, with fuel: no setting allows more
+    at the most, with fuel: no setting allows more
+    a plugin: add `cpu_time = "400ms"` to [plugins.defaults] to allow more
+    a plugin: add `memory = "128MiB"` to [plugins.defaults] to allow more
+    a plugin: add `timeout = "20s"` to [plugins.defaults] to allow more
+    a newcomer: the limit for every plugin that describes itself, which no setting changes
+    a newcomer: the limit for every plugin that describes itself, which no setting changes
+    a newcomer: the limit for every plugin that describes itself, which no setting changes
+    "#);
+}
+
+#[test]
+fn every_refusal_of_a_file_that_is_loaded_names_what_changes_it() {
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let errors = chain(|error| {
+        Some(match error {
+            None => LoadError::Inspect(InspectError::TooMuch(Excess { what: "modules", found: 101, limit: 100 })),
+            Some(LoadError::Inspect(_)) => LoadError::Trust(TrustError::Malformed),
+            Some(LoadError::Trust(_)) => LoadError::Compile { reason: "the compiler's words".to_owned() },
+            Some(LoadError::Compile { .. }) => LoadError::TooSlow { limit: Duration::from_secs(120) },
+            Some(LoadError::TooSlow { .. }) => LoadError::Prepare(PrepareError::Fickle),
+            Some(LoadError::Prepare(_)) => LoadError::Host,
+            Some(LoadError::Host) => return None,
+        })
+    });
+    let apart = chain(|error| {
+        Some(match error {
+            None => ApartError::Start(gone()),
+            Some(ApartError::Start(_)) => ApartError::Refused("the compiler's words".to_owned()),
+            Some(ApartError::Refused(_)) => ApartError::TooSlow(Duration::from_secs(120)),
+            Some(ApartError::TooSlow(_)) => ApartError::Died(std::process::ExitStatus::default()),
+            Some(ApartError::Died(_)) => return None,
+        })
+    });
+    let told: Vec<_> =
+        errors.iter().map(|error| sentence(error)).chain(apart.iter().map(|error| sentence(error))).collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    it has 101 modules, the limit is 100; no setting changes that: build it smaller
+    its signature is none: expected one line `campanile-sig-v1 ed25519:KEY SIGNATURE`; have it signed again
+    it cannot be compiled: the compiler's words
+    compiling it takes longer than 120 s, the limit; no setting changes that: build it smaller
+    it describes itself differently each time: `describe` has to answer with constants
+    the host failed while it looked at the file: this is a defect, please report it
+    the compiler cannot be started; it is this program itself, and has to be where it was: entity not found
+    the compiler's words
+    compiling it took longer than 2m, the limit; no setting changes that: build it smaller
+    the compiler ended with exit status: 0; it may use 4 GiB of memory and 300 s of CPU time, and no setting changes that: build the plugin smaller
+    ");
+}
+
+#[test]
+fn every_reason_why_a_component_is_no_plugin_names_what_changes_it() {
+    let errors = chain(|error| {
+        Some(match error {
+            None => PrepareError::Compile { reason: "the compiler's words".to_owned() },
+            Some(PrepareError::Compile { .. }) => PrepareError::WrongWorld { found: vec!["greet".to_owned()] },
+            Some(PrepareError::WrongWorld { .. }) => PrepareError::BothWorlds,
+            Some(PrepareError::BothWorlds) => PrepareError::Import { reason: "`fax`".to_owned() },
+            Some(PrepareError::Import { .. }) => {
+                PrepareError::Mismatch(Mismatch { interface: "channel", reason: "`send` is missing".to_owned() })
+            }
+            Some(PrepareError::Mismatch(_)) => PrepareError::Describe(CallEnd::HostDeadline),
+            Some(PrepareError::Describe(_)) => PrepareError::Fickle,
+            Some(PrepareError::Fickle) => PrepareError::Descriptor { problems: vec!["its rate is 0".to_owned()] },
+            Some(PrepareError::Descriptor { .. }) => return None,
+        })
+    });
+    let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    it cannot be compiled: the compiler's words
+    it exports neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`, it exports `greet`; build it against a world of `campanile:plugin`
+    it exports both `campanile:plugin/channel@0.1.0` and `campanile:plugin/template-engine@0.1.0`: make two plugins of it
+    it imports what this version does not have: `fax`; build it against contract 0.1.0
+    its `channel` is not that of contract 0.1.0: `send` is missing; build it against the files of that contract
+    it does not describe itself: no answer from the provider before the call's deadline, which `timeout` of the channel sets
+    it describes itself differently each time: `describe` has to answer with constants
+    its descriptor has 1 problem(s): its rate is 0; no setting changes that: its author mends what `describe` answers
+    ");
+}
