@@ -1,8 +1,8 @@
 //! `wasi:http/outgoing-handler` over `capability::http`: what ready-made clients and JavaScript's `fetch` call.
 //!
 //! *Invariants:* the same grant, connections, limits, deadline and count of requests as `campanile:plugin/http`; handles
-//! of secrets are replaced in URL and headers, not in the body, which is bytes here; no redirect is followed, a client
-//! follows them by itself, through here.
+//! of secrets are replaced as there, in the body if it is UTF-8, since nothing else here tells text from bytes; no
+//! redirect is followed, a client follows them by itself, through here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,6 +19,7 @@ use wasmtime_wasi_http::{
 };
 
 use crate::capability::http::{Auth, BodyPart, HttpError, HttpReply, HttpRequest, is_reserved};
+use crate::capability::secret::HANDLE_PREFIX;
 use crate::telemetry::EgressResult;
 
 use super::super::state::{CallState, HttpState};
@@ -132,11 +133,18 @@ fn to_request(
         method: head.method.to_string(),
         url: head.uri.to_string(),
         headers,
-        body: vec![BodyPart::Bytes(body)],
+        body: vec![to_part(body)],
         auth: Auth::None,
         timeout: timeout.map(|timeout| timeout.max(TIMEOUT_MIN)),
         redirects: 0,
     })
+}
+
+fn to_part(body: Bytes) -> BodyPart {
+    match str::from_utf8(&body) {
+        Ok(text) if text.contains(HANDLE_PREFIX) => BodyPart::Text(text.to_owned()),
+        _ => BodyPart::Bytes(body),
+    }
 }
 
 fn to_response(reply: HttpReply) -> Result<Response<WasiBody>> {

@@ -1,7 +1,7 @@
 //! `wasi:http` goes the way of all requests of a plugin. Asked as the library asks it for a guest.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -41,7 +41,7 @@ fn key_length(headers: &HeaderMap) -> String {
 /// A call of a channel that may reach `host`, and a handle of its secret.
 fn call(host: Option<&str>, limits: CallLimits) -> (HttpState, String) {
     let mut secrets = ChannelSecrets::none();
-    let places = Places { headers: true, ..Places::default() };
+    let places = Places { headers: true, body: true, ..Places::default() };
     let value = SecretText::new("s3cr3t-canary");
     let secret = Secret { name: "token".into(), value, places, hosts: None };
     let handle = secrets.add(secret, &Entropy::fixed(5));
@@ -51,8 +51,8 @@ fn call(host: Option<&str>, limits: CallLimits) -> (HttpState, String) {
     (state.http, handle)
 }
 
-fn request(url: &str, key: &str, body: &'static str) -> Request<WasiBody> {
-    let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
+fn request(url: &str, key: &str, body: impl Into<Bytes>) -> Request<WasiBody> {
+    let body = Full::new(body.into()).map_err(|never| match never {}).boxed_unsync();
     let request = Request::post(url).header("x-key", key).header("content-length", "3");
     request.body(body).unwrap()
 }
@@ -75,6 +75,23 @@ async fn a_handle_in_a_header_becomes_the_secret_and_does_not_come_back() {
     assert!(!answer.headers().contains_key("content-length"), "it would be that of the secret");
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(&body[..], b"*** hello");
+}
+
+/// Clients hand over bytes, whatever they hold. A handle in what is no text stays one.
+#[tokio::test]
+async fn a_handle_in_a_body_of_text_becomes_the_secret() {
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&received);
+    let keeps = any(move |body: Bytes| async move { keep.lock().unwrap().push(body) });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(keeps)).await });
+    let (mut http, handle) = call(Some(&host), CallLimits::default());
+    let binary = [b"\xff", handle.as_bytes()].concat();
+    for body in [format!("key={handle}").into_bytes(), binary.clone()] {
+        send(&mut http, request(&format!("http://{host}/"), "", body), None).await.unwrap();
+    }
+    assert_eq!(*received.lock().unwrap(), [Bytes::from("key=s3cr3t-canary"), binary.into()]);
 }
 
 #[tokio::test]
