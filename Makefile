@@ -61,16 +61,22 @@ VENV := $(EXAMPLES)/venv
 CONTRACT := $(wildcard wit/*.wit)
 
 examples: setup-test ## Builds and tests the example plugins in JavaScript and Python
-	@$(MAKE) --no-print-directory $(EXAMPLES)/discord.wasm $(EXAMPLES)/ntfy.wasm
+	@$(MAKE) --no-print-directory $(addprefix $(EXAMPLES)/,discord.wasm discord-fetch.wasm ntfy.wasm)
 
 $(JS)/node_modules/.package-lock.json: $(JS)/package.json $(JS)/package-lock.json
 	@cd $(JS) && ../../$(STEP) npm npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-$(EXAMPLES)/discord.wasm: $(JS)/node_modules/.package-lock.json $(wildcard $(JS)/src/*.js $(JS)/test/*.js $(JS)/wit/*.wit) $(CONTRACT)
+JS_SOURCES := $(JS)/node_modules/.package-lock.json $(wildcard $(JS)/src/*.js $(JS)/test/*.js $(JS)/wit/*.wit) $(CONTRACT)
+
+$(EXAMPLES)/discord.wasm: $(JS_SOURCES)
 	@mkdir -p $(@D)
 	@cd $(JS) && ../../$(STEP) test-js node --test --test-reporter=dot test/
 	@cd $(JS) && ../../$(STEP) channel-js npm run build --silent -- $@
+
+$(EXAMPLES)/discord-fetch.wasm: $(JS_SOURCES)
+	@mkdir -p $(@D)
+	@cd $(JS) && ../../$(STEP) channel-js-fetch npm run build:fetch --silent -- $@
 
 $(VENV)/installed: $(PYTHON)/requirements.txt
 	@$(STEP) venv python3 -m venv $(VENV)

@@ -8,7 +8,7 @@ const REASON_MAX = 200;
 export function judge(status, headers, body) {
   const { id, message, code, retry_after: retryAfter } = parsed(body);
   if (status >= 200 && status < 300) {
-    return { tag: "sent", val: { providerId: id, facts: [] } };
+    return { tag: "sent", val: { providerId: typeof id === "string" ? id : undefined, facts: [] } };
   }
   const seconds = retryAfter ?? Number(headers.get("retry-after"));
   const afterMs = seconds > 0 ? Math.min(Math.ceil(seconds * 1000), 0xffffffff) : undefined;

@@ -1,5 +1,6 @@
-// Content → message. Pure.
+// Content → request. Pure.
 //
+// https://docs.discord.com/developers/resources/webhook#execute-webhook
 // https://docs.discord.com/developers/resources/message#embed-object-embed-limits
 
 const TITLE_MAX = 256;
@@ -7,6 +8,11 @@ const DESCRIPTION_MAX = 4096;
 
 // A colour for each of the common kinds; none for the caller's own words.
 const COLOURS = { info: 0x3498db, success: 0x2ecc71, warning: 0xf1c40f, error: 0xe74c3c };
+
+// `token` is a handle here. `wait`: without it Discord answers before it knows whether the message can be stored.
+export function url({ server, webhook, token, thread }) {
+  return `${server}/api/webhooks/${webhook}/${token}?wait=true${thread ? `&thread_id=${thread}` : ""}`;
+}
 
 export function message({ kind, content, actions, createdMs }, { username }) {
   const links = actions.filter(({ url }) => url).map(({ label, url }) => `[${escape(label)}](<${url}>)`);

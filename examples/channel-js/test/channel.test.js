@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { describe } from "../src/descriptor.js";
 import { judge, unanswered } from "../src/reply.js";
-import { cut, message } from "../src/request.js";
+import { cut, message, url } from "../src/request.js";
 
 const notification = {
   kind: "warning",
@@ -13,6 +14,15 @@ const notification = {
   ],
   createdMs: 1_767_225_600_000n,
 };
+
+test("the token is a secret that is good for URLs and nothing else", () => {
+  const { configSchema, secrets } = describe("discord").about;
+  assert.deepEqual(secrets, [{ key: "/token", places: { url: true } }]);
+  assert.ok(JSON.parse(configSchema).required.includes("token"));
+  const config = { server: "https://discord.com", webhook: "7", token: "csec_abc" };
+  assert.equal(url(config), "https://discord.com/api/webhooks/7/csec_abc?wait=true");
+  assert.equal(url({ ...config, thread: "8" }), "https://discord.com/api/webhooks/7/csec_abc?wait=true&thread_id=8");
+});
 
 test("a text is shown as it was written, with its links, and rings nobody", () => {
   assert.deepEqual(message(notification, { username: "Campanile" }), {
@@ -46,6 +56,7 @@ test("a long text is cut and its links are kept", () => {
 test("every answer has its meaning", () => {
   const ends = [
     [200, {}, '{"id":"1234"}'],
+    [200, {}, '{"id":1234}'],
     [204, {}, ""],
     [429, {}, '{"message":"You are being rate limited.","retry_after":0.65,"global":false}'],
     [429, { "retry-after": "2", "x-ratelimit-scope": "global" }, "not JSON"],
@@ -56,6 +67,7 @@ test("every answer has its meaning", () => {
   ].map(([status, headers, body]) => judge(status, new Map(Object.entries(headers)), body));
   assert.deepEqual(ends, [
     { tag: "sent", val: { providerId: "1234", facts: [] } },
+    { tag: "sent", val: { providerId: undefined, facts: [] } },
     { tag: "sent", val: { providerId: undefined, facts: [] } },
     {
       tag: "rate-limited",

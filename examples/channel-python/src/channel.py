@@ -6,7 +6,7 @@ from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports.channel import Descriptor, Length, LengthUnit, Limits
 from wit_world.imports import http
-from wit_world.imports.types import About, Context, Delivery, Need, Outcome, Piece_Text
+from wit_world.imports.types import About, Context, Delivery, Need, Outcome, Piece_Text, Places, SecretKey
 
 import reply
 import request
@@ -26,6 +26,10 @@ SCHEMA = {
             "type": "string",
             "pattern": "^[-_A-Za-z0-9]{1,64}$",
             "description": "Topic to publish to. Without access control its name is as good as a password.",
+        },
+        "token": {
+            "type": "string",
+            "description": "Access token, where the topic needs one.",
         },
         "tags": {
             "type": "array",
@@ -49,7 +53,8 @@ class Channel(exports.Channel):
             homepage="https://docs.ntfy.sh/publish/",
             license="MIT OR Apache-2.0",
             config_schema=json.dumps(SCHEMA),
-            secrets=[],
+            # The config holds a handle; `auth` has the host put the token in its place where a request leaves.
+            secrets=[SecretKey("/token", Places.AUTH)],
             needs=[Need("http", ["config:/server"], True, "publishes every notification to the server in its config")],
             extra=[],
         )
@@ -66,6 +71,7 @@ class Channel(exports.Channel):
     def send(self, context: Context, delivery: Delivery) -> Outcome:
         config = json.loads(context.config)
         message = request.message(config, delivery)
+        auth = http.Auth_Bearer(config["token"]) if "token" in config else http.Auth_None_()
         try:
             response = http.send(
                 http.Request(
@@ -73,7 +79,7 @@ class Channel(exports.Channel):
                     url=config["server"],
                     headers=[("content-type", "application/json")],
                     body=[Piece_Text(json.dumps(message))],
-                    auth=http.Auth_None_(),
+                    auth=auth,
                     redirects=0,
                     timeout_ms=None,
                 )

@@ -16,8 +16,10 @@ from wit_world.imports.types import (
     Context,
     Delivery,
     Notification,
+    Places,
     Priority,
     Recipient,
+    SecretKey,
 )
 
 NOTIFICATION = Notification(
@@ -113,16 +115,26 @@ class Calls(unittest.TestCase):
         descriptor = channel.Channel().describe()
         self.assertEqual(descriptor.about.name, "ntfy")
         self.assertIn("topic", json.loads(descriptor.about.config_schema)["required"])
+        self.assertEqual(descriptor.about.secrets, [SecretKey("/token", Places.AUTH)])
 
-    def test_a_delivery_is_one_request(self):
-        config = json.dumps({"server": "https://ntfy.example.com", "topic": "ops"})
+    def requested(self, **more: str) -> tuple:
+        config = json.dumps({"server": "https://ntfy.example.com", "topic": "ops", **more})
         context = Context("push", config, 0, 1000, [])
         with patch("wit_world.imports.http.send", return_value=http.Response(200, [], b'{"id":"abc"}', False)) as send:
             outcome = channel.Channel().send(context, delivery(NOTIFICATION))
         (request,) = send.call_args.args
+        return request, outcome
+
+    def test_a_delivery_is_one_request(self):
+        request, outcome = self.requested()
         self.assertEqual((request.method, request.url), ("POST", "https://ntfy.example.com"))
         self.assertEqual(json.loads(request.body[0].value)["topic"], "ops")
+        self.assertEqual(request.auth, http.Auth_None_())
         self.assertEqual(outcome.value.provider_id, "abc")
+
+    def test_the_handle_of_a_token_is_left_to_the_host(self):
+        request, _ = self.requested(token="csec_abc")
+        self.assertEqual(request.auth, http.Auth_Bearer("csec_abc"))
 
 
 if __name__ == "__main__":
