@@ -1,6 +1,6 @@
 //! The sandbox with real guests in it. They are built by `make guests`.
 
-mod contract;
+pub(super) mod contract;
 mod crafted;
 mod ends;
 mod exports;

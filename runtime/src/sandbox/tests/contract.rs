@@ -146,7 +146,7 @@ async fn a_plugin_of_a_later_contract_is_refused_for_what_is_missing_here_and_fo
 }
 
 /// The plugins of frozen contracts, as they were built then.
-fn frozen() -> Vec<(String, Vec<u8>)> {
+pub(in super::super) fn frozen() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/contract"));
     let mut files: Vec<_> = fs::read_dir(folder)
         .expect("there are frozen contracts")

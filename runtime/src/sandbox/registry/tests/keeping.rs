@@ -24,11 +24,11 @@ impl CommitListener for Deaf {
     fn committed(&self, _: Committed) {}
 }
 
-fn store(path: PathBuf, durability: Durability) -> Arc<SqliteStore> {
+pub(super) fn store(path: PathBuf, durability: Durability) -> Arc<SqliteStore> {
     SqliteStore::open(SqliteOptions { path, durability, listener: Arc::new(Deaf) }).unwrap()
 }
 
-fn kept_in(store: &Arc<SqliteStore>) -> Arc<dyn KvStore> {
+pub(super) fn kept_in(store: &Arc<SqliteStore>) -> Arc<dyn KvStore> {
     Arc::new(KeptIn(Arc::clone(store) as Arc<dyn Store>))
 }
 
