@@ -31,7 +31,7 @@ use crate::sandbox::{Registry, Watch};
 use crate::store::{Cancelled, Store};
 use crate::telemetry::Metrics;
 
-pub use crate::call::Call;
+pub use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, TemplateProblem, TemplateVariable};
 pub use crate::capability::http::{HttpError, HttpReply, PlayedProvider, PlayedRequest};
 pub(crate) use crate::sandbox::compile_for_parent;
 pub use crate::sandbox::{
@@ -45,7 +45,7 @@ pub use draft::Notification;
 pub use handle::{Handle, OutcomeError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
 pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};
-pub use workshop::{TRIAL_MEMORY_MAX, Trial, TrialError, Tried, Workpiece};
+pub use workshop::{KeepError, Kept, TRIAL_MEMORY_MAX, Trial, TrialError, Tried, Workpiece};
 
 #[cfg(test)]
 pub(crate) use adapters::KeptIn;

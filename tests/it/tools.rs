@@ -111,6 +111,27 @@ fn every_bundled_channel_keeps_its_cases_in_the_sandbox() {
     }
 }
 
+/// What a channel keeps begins with what the case says, and is looked at when the call is over.
+#[test]
+fn a_case_says_what_is_kept_before_and_after_the_call() {
+    let place = tempfile::tempdir().expect("a folder");
+    let keeper = plugin("keeper");
+    let cases = repository().join("tests/guests/keeper/cases");
+    let test = |cases: &Path| {
+        campanile(place.path(), &format!("plugins test {} --cases {}", keeper.display(), cases.display()))
+    };
+    let ended = test(&cases);
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("passed: 5 cases"), "{}", ended.stdout);
+
+    let counted = std::fs::read_to_string(cases.join("counted-on.json")).expect("a case");
+    std::fs::write(place.path().join("wrong.json"), counted.replace("\"count\": \"42\" }", "\"count\": \"7\" }"))
+        .expect("a file");
+    let ended = test(place.path());
+    assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("kv `count`") && ended.stdout.contains(r#"expected: "7""#), "{}", ended.stdout);
+}
+
 #[test]
 fn every_bundled_plugin_passes_the_battery() {
     for name in ["console", "null", "slack", "webhook", "minijinja"] {

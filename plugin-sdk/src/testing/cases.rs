@@ -1,40 +1,24 @@
-//! Golden cases: requests and replies as JSON files, so that a channel's behaviour can be read without its code.
-//!
-//! A case is one attempt:
-//!
-//! ```json
-//! {
-//!   "about": "What this shows, for the reader.",
-//!   "config": { "url": "https://example.com/hook" },
-//!   "now_ms": 1769860800000,
-//!   "attempt": 1,
-//!   "recipient": { "address": "" },
-//!   "notification": { "kind": "info", "priority": "high", "title": "Hi", "text": "there",
-//!     "actions": [{ "id": "open", "label": "Open", "url": "https://example.com", "style": "primary" }] },
-//!   "exchanges": [{
-//!     "request": { "method": "POST", "url": "https://example.com/hook", "headers": {}, "json": {} },
-//!     "reply": { "status": 503, "headers": { "retry-after": "30" }, "text": "down" }
-//!   }],
-//!   "stdout": "",
-//!   "outcome": { "retry": { "trouble": "server", "after_ms": 30000, "code": "http-503", "reason": "…" } }
-//! }
-//! ```
-//!
-//! Instead of `reply` stands `"error": { "unreachable": "connection refused" }` where there is no answer. Of a request,
-//! `headers` names those to compare, and either `json` or `text` the body. Everything but `notification` and `outcome`
-//! may be left out.
+#![doc = include_str!("cases.md")]
 
-use std::{collections::BTreeMap, fs, panic, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs, panic,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Expect, MockHost, NOW_MS};
+use super::{Expect, Kept, MockHost, NOW_MS};
 use crate::{
     Action, ActionStyle, Call, Channel, Content, FailureKind, Finality, Notification, Outcome, Part, Priority,
     Recipient, Scope, Trouble,
     http::{Error, Reply},
 };
+
+/// How long a cached value of before has left, as in the sandbox.
+const CACHED_FOR: Duration = Duration::from_secs(3_600);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +36,12 @@ struct Case {
     notification: NotificationOfCase,
     #[serde(default)]
     exchanges: Vec<Exchange>,
+    #[serde(default)]
+    cache: BTreeMap<String, String>,
+    #[serde(default)]
+    kv: BTreeMap<String, String>,
+    #[serde(default)]
+    kept: KeptOfCase,
     stdout: Option<String>,
     outcome: Value,
 }
@@ -77,6 +67,14 @@ struct RecipientOfCase {
     locale: Option<String>,
     time_zone: Option<String>,
     attributes: BTreeMap<String, String>,
+}
+
+/// What is to be there after the call, by key; null: nothing.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct KeptOfCase {
+    cache: BTreeMap<String, Option<String>>,
+    kv: BTreeMap<String, Option<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -141,17 +139,7 @@ struct ReplyOfCase {
 ///
 /// The folder holds no case, a case cannot be read, or one ends otherwise than it says: the message names all that do.
 pub fn run_cases<C: Channel>(folder: impl AsRef<Path>) -> usize {
-    let folder = folder.as_ref();
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => panic!("folder of cases `{}` cannot be read: {error}", folder.display()),
-    };
-    let mut paths: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-    // `matrix.json` is no case: it says what each answer of a provider is to mean (`campanile plugins test`).
-    paths
-        .retain(|path| path.extension().is_some_and(|extension| extension == "json") && !path.ends_with("matrix.json"));
-    paths.sort();
-    assert!(!paths.is_empty(), "folder `{}` holds no case", folder.display());
+    let paths = paths(folder.as_ref());
     let failures: Vec<String> = paths
         .iter()
         .filter_map(|path| {
@@ -163,19 +151,41 @@ pub fn run_cases<C: Channel>(folder: impl AsRef<Path>) -> usize {
     paths.len()
 }
 
+/// The cases of a folder, in the order of their names.
+pub(super) fn paths(folder: &Path) -> Vec<PathBuf> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => panic!("folder of cases `{}` cannot be read: {error}", folder.display()),
+    };
+    let mut paths: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    // `matrix.json` is no case: it says what each answer of a provider is to mean (`campanile plugins test`).
+    paths
+        .retain(|path| path.extension().is_some_and(|extension| extension == "json") && !path.ends_with("matrix.json"));
+    paths.sort();
+    assert!(!paths.is_empty(), "folder `{}` holds no case", folder.display());
+    paths
+}
+
 /// What is wrong with this case; none: nothing.
 fn run_case<C: Channel>(path: &Path) -> Option<String> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => return Some(format!("cannot be read: {error}")),
     };
-    let case: Case = match serde_json::from_str(&text) {
+    let mut case: Case = match serde_json::from_str(&text) {
         Ok(case) => case,
         Err(error) => return Some(format!("is no case: {error}")),
     };
     let (wanted, wanted_stdout, config) = (case.outcome.clone(), case.stdout.clone(), case.config.clone());
+    let kept = std::mem::take(&mut case.kept);
     let attempt = panic::catch_unwind(move || {
-        let (host, call) = case.into_parts();
+        let (mut host, call) = case.into_parts();
+        // As in the sandbox, where what a plugin does not ask for is granted to nobody.
+        for ability in ["cache", "kv", "sign"] {
+            if !C::ABOUT.needs.iter().any(|need| need.capability == ability) {
+                host = host.deny(ability);
+            }
+        }
         host.send::<C>(&config, call)
     });
     let (outcome, record) = match attempt {
@@ -185,6 +195,9 @@ fn run_case<C: Channel>(path: &Path) -> Option<String> {
     let outcome = render_outcome(&outcome);
     if outcome != wanted {
         return Some(format!("outcome\n  expected: {wanted}\n       got: {outcome}"));
+    }
+    if let Some(problem) = kept.differs(&record.kept) {
+        return Some(problem);
     }
     let wanted_stdout = wanted_stdout.unwrap_or_default();
     if record.stdout != wanted_stdout {
@@ -200,7 +213,14 @@ fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
 
 impl Case {
     fn into_parts(self) -> (MockHost, Call) {
-        let mut host = MockHost::new().at(self.now_ms);
+        let mut kept = Kept::default();
+        for (key, value) in self.cache {
+            kept.put(&key, value.into_bytes(), CACHED_FOR, self.now_ms).expect("a cached value of a case has room");
+        }
+        for (key, value) in self.kv {
+            kept.set(&key, value.into_bytes(), None).expect("a kept value of a case has room");
+        }
+        let mut host = MockHost::new().at(self.now_ms).keeping(kept);
         for exchange in self.exchanges {
             host = host.expect(exchange.into_expected());
         }
@@ -217,6 +237,20 @@ impl Case {
         };
         call.notification = self.notification.into_notification(call.notification);
         (host, call)
+    }
+}
+
+impl KeptOfCase {
+    /// The first key that is not kept as it should be; of what is not named nothing is said.
+    fn differs(&self, got: &Kept) -> Option<String> {
+        let differs = |ability: &str, key: &str, wanted: &Option<String>, got: Option<&[u8]>| {
+            let got = got.map(|value| String::from_utf8_lossy(value).into_owned());
+            let shown = |text: &Option<String>| text.as_ref().map_or("(none)".to_owned(), |text| format!("{text:?}"));
+            let (expected, told) = (shown(wanted), shown(&got));
+            (got != *wanted).then(|| format!("{ability} `{key}`\n  expected: {expected}\n       got: {told}"))
+        };
+        let cached = self.cache.iter().find_map(|(key, wanted)| differs("cache", key, wanted, got.cached_value(key)));
+        cached.or_else(|| self.kv.iter().find_map(|(key, wanted)| differs("kv", key, wanted, got.value(key))))
     }
 }
 
@@ -383,5 +417,21 @@ fn scope_name(scope: Scope) -> &'static str {
         Scope::Recipient => "recipient",
         Scope::Channel => "channel",
         Scope::Account => "account",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the description shows is what is read. `campanile plugins test` has the same test.
+    #[test]
+    fn the_description_shows_a_case() {
+        let description = include_str!("cases.md");
+        let shown = description.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let case: Case = serde_json::from_str(shown).unwrap();
+        assert_eq!(case.kept.kv["sent"].as_deref(), Some("42"));
+        let (host, call) = case.into_parts();
+        assert_eq!((host.kept.value("sent"), call.content().text.as_str()), (Some(&b"41"[..]), "there"));
     }
 }

@@ -79,6 +79,15 @@ impl Kept {
         Ok(())
     }
 
+    /// What is cached, whatever the time.
+    pub(super) fn cached_value(&self, key: &str) -> Option<&[u8]> {
+        self.cached.get(key).map(|(value, _)| value.as_slice())
+    }
+
+    pub(super) fn value(&self, key: &str) -> Option<&[u8]> {
+        self.durable.get(key).map(|entry| entry.value.as_slice())
+    }
+
     pub(super) fn keys(&self, prefix: &str, after: Option<&str>, limit: u32) -> Vec<String> {
         let behind = |key: &&String| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
         self.durable.keys().filter(behind).take((limit as usize).min(PAGE_KEYS_MAX)).cloned().collect()

@@ -79,6 +79,12 @@ impl ChannelCache {
         let allowance = Allowance::new("cache", deadline);
         OpenCache { shared: Arc::clone(&self.shared), call, has_claimed: false, allowance }
     }
+
+    /// Everything it holds: for the tools of plugin authors.
+    #[must_use]
+    pub fn values(&self) -> Vec<(String, Bytes)> {
+        self.shared.entries().values()
+    }
 }
 
 /// The cache for one call of a plugin. What the call has claimed is given up when this is dropped.

@@ -2,14 +2,19 @@
 //!
 //! *Invariants:* nothing leaves the machine; every trial is a call like a server's, with a fresh instance.
 
+mod keep;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use keep::Keeping;
+pub use keep::{KeepError, Kept};
+
 use super::inspection::{Inspection, InspectionError, inspect_in};
-use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError};
+use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, TemplateVariable};
 use crate::capability::http::{
     Asked, Egress, GrantError, HttpError, HttpGrant, HttpReply, PlayedProvider, PlayedRequest,
 };
@@ -49,6 +54,8 @@ pub struct Trial<'a> {
     pub call: &'a Call,
     /// Answers the plugin's requests.
     pub provider: Arc<dyn PlayedProvider>,
+    /// What earlier calls of the channel left in `cache` and `kv`. Does not count where the plugin asks for neither.
+    pub kept: &'a Kept,
     /// What the call may use.
     pub limits: CallLimits,
 }
@@ -62,6 +69,8 @@ pub struct Tried {
     pub requests: Vec<PlayedRequest>,
     /// What was written to standard output.
     pub stdout: String,
+    /// What the channel keeps now, for the next trial.
+    pub kept: Kept,
     /// Units of the engine; [`Workpiece::fuel_per_ms`] makes a time of it.
     pub fuel: u64,
     /// The guest's linear memory at the end, in bytes.
@@ -86,6 +95,9 @@ pub enum TrialError {
     /// It asks to sign with what the config has not.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// Nothing can be kept.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
     /// The plugin gave no answer.
     #[error(transparent)]
     End(#[from] CallEnd),
@@ -213,17 +225,43 @@ impl Workpiece {
         let (config, secrets) = self.conceal(complete);
         let mut grants = Grants::of_http(Arc::new(http), Arc::new(secrets));
         grants.sign = self.signing(&grants.secrets)?;
-        let channel = PreparedChannel {
-            name: ChannelName::new(CHANNEL).expect("it is a name"),
-            config_json: config.to_string(),
-            grants: Arc::new(grants),
-            limits: trial.limits,
-        };
+        let descriptor = &self.inspection.descriptor;
+        let (name, plugin) = (ChannelName::new(CHANNEL).expect("it is a name"), &descriptor.version.name);
+        let keeping = Keeping::new(&descriptor.needs, &name, plugin, trial.kept, trial.call.now).await?;
+        keeping.grant(&mut grants);
+        let channel =
+            PreparedChannel { name, config_json: config.to_string(), grants: Arc::new(grants), limits: trial.limits };
         let report = self.plugin.send(&channel, trial.call).await;
         let requests = std::mem::take(&mut *recorder.requests.lock().unwrap_or_else(PoisonError::into_inner));
         let stdout = self.printed.take();
         let (end, fuel, memory_bytes, duration) = (report.end, report.fuel, report.memory_bytes, report.duration);
-        Ok(Tried { end, requests, stdout, fuel, memory_bytes, duration })
+        Ok(Tried { end, requests, stdout, kept: keeping.kept().await?, fuel, memory_bytes, duration })
+    }
+
+    /// Has a template engine check a template.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the template, or why there is no answer.
+    pub async fn check_template(
+        &self,
+        call: &RenderCall,
+        limits: &CallLimits,
+    ) -> Result<Vec<TemplateVariable>, TemplateCheckError> {
+        self.plugin.check(call, limits).await
+    }
+
+    /// Has a template engine render a template: its parts by name.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the template or its data, or why there is no answer.
+    pub async fn render_template(
+        &self,
+        call: &RenderCall,
+        limits: &CallLimits,
+    ) -> Result<Vec<(String, String)>, RenderFailure> {
+        self.plugin.render(call, limits).await
     }
 
     /// Has a template engine check and render a template of one part.
@@ -243,10 +281,10 @@ impl Workpiece {
             strict: true,
             now: Timestamp::from_millis(0),
         };
-        if let Err(TemplateCheckError::Engine { reason, .. }) = self.plugin.check(&call, limits).await {
+        if let Err(TemplateCheckError::Engine { reason, .. }) = self.check_template(&call, limits).await {
             return Err(reason);
         }
-        match self.plugin.render(&call, limits).await {
+        match self.render_template(&call, limits).await {
             Ok(_) | Err(RenderFailure::Problem(_)) => Ok(()),
             Err(RenderFailure::End(end, _)) => Err(match end {
                 AttemptEnd::Fault { fault, message } => format!("{}: {message}", fault.as_str()),

@@ -50,6 +50,10 @@ impl Entries {
         self.last_call
     }
 
+    pub(super) fn values(&self) -> Vec<(String, Bytes)> {
+        self.kept.iter().map(|(key, entry)| (key.to_string(), entry.value.clone())).collect()
+    }
+
     pub(super) fn get(&mut self, key: &str, now: Timestamp) -> Option<Bytes> {
         let entry = self.kept.get(key)?;
         if entry.expires_at > now {

@@ -62,3 +62,14 @@ fn hoard() -> Outcome {
 }
 
 export_channel!(Keeper);
+
+#[cfg(test)]
+mod tests {
+    use super::Keeper;
+
+    /// `campanile plugins test` runs the same folder in the sandbox: `tests/it/tools.rs`.
+    #[test]
+    fn every_case_ends_as_it_says() {
+        campanile_plugin_sdk::testing::run_cases::<Keeper>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+    }
+}

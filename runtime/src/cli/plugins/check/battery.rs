@@ -14,8 +14,8 @@ use crate::cli::plugins::test::{call, letter, meaning, word};
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, Content, Recipient};
 use crate::runtime::{
-    HttpError, HttpReply, InspectionError, PlayedProvider, PlayedRequest, Role, TRIAL_MEMORY_MAX, Trial, TrialError,
-    Tried, Workpiece,
+    HttpError, HttpReply, InspectionError, Kept, PlayedProvider, PlayedRequest, Role, TRIAL_MEMORY_MAX, Trial,
+    TrialError, Tried, Workpiece,
 };
 
 /// Over what a server grants by default, so that a call that needs more is measured instead of ended.
@@ -165,7 +165,8 @@ impl Bench<'_> {
         call.attempt = attempt;
         call.now = now.unwrap_or(call.now);
         let provider = Arc::new(Always(reply));
-        self.workpiece.send(Trial { config: &self.config, call: &call, provider, limits: self.limits }).await
+        let (config, kept) = (&self.config, &Kept::default());
+        self.workpiece.send(Trial { config, call: &call, provider, kept, limits: self.limits }).await
     }
 
     async fn configured(&self, given: bool) -> Check {

@@ -1,4 +1,5 @@
-//! Golden cases, as the SDK's `testing` reads them: one attempt each, with the requests expected and the answers given.
+//! Golden cases of a channel: one attempt each. `plugin-sdk/src/testing/cases.md` says how they are written; the SDK's
+//! `testing::cases` reads the same.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -14,10 +15,10 @@ use crate::config::CallLimits;
 use crate::domain::{
     Action, ActionStyle, ChannelName, Content, Notification, NotificationId, Part, Priority, Recipient, Timestamp,
 };
-use crate::runtime::{Call, HttpError, HttpReply, PlayedProvider, PlayedRequest, Trial, Workpiece};
+use crate::runtime::{Call, HttpError, HttpReply, Kept, PlayedProvider, PlayedRequest, Trial, Workpiece};
 
 /// What the clock of a case shows unless it says otherwise: 2026-01-31T12:00:00Z, as in the SDK.
-const NOW_MS: u64 = 1_769_860_800_000;
+pub(super) const NOW_MS: u64 = 1_769_860_800_000;
 
 /// What cases call the ids, which no author can know.
 const DELIVERY: &str = "del_test";
@@ -45,6 +46,12 @@ struct Written {
     notification: WrittenNotification,
     #[serde(default)]
     exchanges: VecDeque<Exchange>,
+    #[serde(default)]
+    cache: BTreeMap<String, String>,
+    #[serde(default)]
+    kv: BTreeMap<String, String>,
+    #[serde(default)]
+    kept: WrittenKept,
     stdout: Option<String>,
     outcome: Value,
 }
@@ -66,6 +73,14 @@ struct WrittenRecipient {
     locale: Option<String>,
     time_zone: Option<String>,
     attributes: BTreeMap<String, String>,
+}
+
+/// What is to be there after the call, by key; null: nothing.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenKept {
+    cache: BTreeMap<String, Option<String>>,
+    kv: BTreeMap<String, Option<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -167,7 +182,10 @@ impl Case {
     pub(super) async fn run(self, workpiece: &Workpiece, limits: CallLimits) -> Option<String> {
         let Self { written, call } = self;
         let provider = Arc::new(Script { left: Mutex::new(written.exchanges), problems: Mutex::default() });
-        let trial = Trial { config: &written.config, call: &call, provider: Arc::clone(&provider) as _, limits };
+        let bytes = |texts: BTreeMap<String, String>| texts.into_iter().map(|(key, text)| (key, text.into())).collect();
+        let kept = Kept { cache: bytes(written.cache), kv: bytes(written.kv) };
+        let config = &written.config;
+        let trial = Trial { config, call: &call, provider: Arc::clone(&provider) as _, kept: &kept, limits };
         let tried = match workpiece.send(trial).await {
             Ok(tried) => tried,
             Err(error) => return Some(error.to_string()),
@@ -185,12 +203,25 @@ impl Case {
         if got != wanted {
             return Some(differs("outcome", &wanted, &got));
         }
+        let kept = [("cache", &written.kept.cache, &tried.kept.cache), ("kv", &written.kept.kv, &tried.kept.kv)];
+        if let Some(problem) = kept.into_iter().find_map(|(ability, wanted, got)| keeps(ability, wanted, got)) {
+            return Some(problem);
+        }
         let wanted = written.stdout.unwrap_or_default();
         (tried.stdout != wanted).then(|| differs("stdout", &format!("{wanted:?}"), &format!("{:?}", tried.stdout)))
     }
 }
 
-fn differs(what: &str, wanted: &str, got: &str) -> String {
+/// The first key that is not kept as `wanted`; of what is not named nothing is said.
+fn keeps(ability: &str, wanted: &BTreeMap<String, Option<String>>, got: &BTreeMap<String, Vec<u8>>) -> Option<String> {
+    wanted.iter().find_map(|(key, wanted)| {
+        let got = got.get(key).map(|value| told(&String::from_utf8_lossy(value)));
+        let shown = |text: &Option<String>| text.as_ref().map_or("(none)".to_owned(), |text| format!("{text:?}"));
+        (got != *wanted).then(|| differs(&format!("{ability} `{key}`"), &shown(wanted), &shown(&got)))
+    })
+}
+
+pub(super) fn differs(what: &str, wanted: &str, got: &str) -> String {
     format!("{what}\n  expected: {wanted}\n       got: {got}")
 }
 
@@ -369,6 +400,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What the description shows is what is read. The SDK has the same test.
+    #[test]
+    fn the_description_shows_a_case() {
+        let description = include_str!("../../../../../plugin-sdk/src/testing/cases.md");
+        let shown = description.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a case");
+        let case = Case::parse(shown).map_err(|error| panic!("{error}")).expect("it is one");
+        assert_eq!(case.written.kept.kv["sent"].as_deref(), Some("42"));
     }
 
     #[test]

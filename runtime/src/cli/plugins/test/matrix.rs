@@ -12,7 +12,7 @@ use super::{meaning, word};
 use crate::cli::plugins::example;
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, Content, Outcome, Recipient};
-use crate::runtime::{HttpError, HttpReply, PlayedProvider, PlayedRequest, Role, Trial, Workpiece};
+use crate::runtime::{HttpError, HttpReply, Kept, PlayedProvider, PlayedRequest, Role, Trial, Workpiece};
 
 /// The body of a huge answer, in bytes: over the default `response_max`, so that it is cut as a server would.
 const HUGE_BYTES: usize = 1 << 20;
@@ -135,7 +135,7 @@ pub(super) async fn run(
     let call = call(letter(content), Recipient { address, ..Recipient::default() });
     let mut rows = Vec::new();
     for (name, answer, rule) in answers() {
-        let trial = Trial { config, call: &call, provider: Arc::new(Always(answer)), limits };
+        let trial = Trial { config, call: &call, provider: Arc::new(Always(answer)), kept: &Kept::default(), limits };
         let tried = workpiece.send(trial).await.map_err(|error| error.to_string())?;
         let word = word(&tried.end);
         let problem = problem(&tried.end, rule, tried.requests.len())
