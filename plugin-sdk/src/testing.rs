@@ -19,6 +19,7 @@
 mod cases;
 pub(crate) mod host;
 mod kept;
+mod template_cases;
 
 use std::collections::VecDeque;
 
@@ -26,6 +27,7 @@ use serde_json::Value;
 
 pub use cases::{render_outcome, run_cases};
 pub use kept::Kept;
+pub use template_cases::run_template_cases;
 
 use crate::{
     Call, Channel, Config, ConfigProblem, Content, Context, Notification, Outcome, Pairs, Recipient,

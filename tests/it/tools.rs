@@ -132,6 +132,37 @@ fn a_case_says_what_is_kept_before_and_after_the_call() {
     assert!(ended.stdout.contains("kv `count`") && ended.stdout.contains(r#"expected: "7""#), "{}", ended.stdout);
 }
 
+/// A template engine is made, built, tested and checked like a channel; the bundled one keeps its cases, too.
+#[test]
+fn a_template_engine_is_written_built_tested_and_checked() {
+    let place = tempfile::tempdir().expect("a folder");
+    assert_eq!(campanile(place.path(), "plugins new letters --kind template").code, 0);
+    let dir = place.path().join("letters");
+    let built = campanile(&dir, "plugins build");
+    assert_eq!(built.code, 0, "{}{}", built.stdout, built.stderr);
+    let tested = campanile(&dir, "plugins test --json").json(0);
+    assert_eq!(tested["cases"].as_array().map(Vec::len), Some(4), "{tested:#}");
+    let checked = campanile(&dir, "plugins check dist/letters.wasm --json").json(0);
+    let verdicts: Vec<_> = checked["checks"].as_array().into_iter().flatten().map(|it| &it["verdict"]).collect();
+    assert!(!verdicts.is_empty() && verdicts.iter().all(|verdict| **verdict == "pass"), "{checked:#}");
+
+    let case = dir.join("cases/missing.json");
+    let missing = std::fs::read_to_string(&case).expect("a case");
+    std::fs::write(&case, missing.replace("\"line\": 2", "\"line\": 1")).expect("a file");
+    let ended = campanile(&dir, "plugins test");
+    assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("FAIL  case missing: rendering"), "{}", ended.stdout);
+}
+
+#[test]
+fn the_bundled_template_engine_keeps_its_cases_in_the_sandbox() {
+    let cases = repository().join("plugins/minijinja/cases");
+    let line = format!("plugins test {} --cases {} --json", plugin("minijinja").display(), cases.display());
+    let tested = campanile(&repository(), &line).json(0);
+    let count = std::fs::read_dir(&cases).expect("a folder").count();
+    assert_eq!(tested["cases"].as_array().map(Vec::len), Some(count), "{tested:#}");
+}
+
 #[test]
 fn every_bundled_plugin_passes_the_battery() {
     for name in ["console", "null", "slack", "webhook", "minijinja"] {

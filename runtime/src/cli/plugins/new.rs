@@ -57,11 +57,20 @@ impl Language {
 pub(super) enum Kind {
     #[default]
     Channel,
+    /// A template engine
+    Template,
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Channel => "channel",
+            Self::Template => "template",
+        }
+    }
 }
 
 pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
-    // There is one kind today; the match makes a second one a decision here.
-    let Kind::Channel = args.kind;
     let name = PluginName::new(&args.name).map_err(|error| {
         Failure::new(crate::cli::failure::Exit::Usage, error)
             .hint("name it after what it speaks to, such as `pager` or `chat-ops`")
@@ -72,7 +81,15 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
         return Err(Failure::usage(message).hint("name it after what it speaks to, such as `pager` or `chat-ops`"));
     }
     let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(name.as_str()));
-    let files = project(&name, args.lang)?;
+    let files = match (args.kind, args.lang) {
+        (Kind::Channel, lang) => channel(&name, lang)?,
+        (Kind::Template, Language::Rust) => engine(&name)?,
+        (Kind::Template, Language::Js | Language::Python) => {
+            let message = format!("a template engine is made in `rust`, not in `{}`", args.lang.as_str());
+            return Err(Failure::usage(message)
+                .hint("leave `--lang` out, or `--kind template`: a channel is made in rust, js or python"));
+        }
+    };
     make(&dir)?;
     for (place, text) in &files {
         let path = dir.join(place);
@@ -84,7 +101,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     Ok(Answer::ok(if globals.json {
         let places: Vec<_> = files.iter().map(|(place, _)| place).collect();
         let made = json!({
-            "name": name.as_str(), "lang": args.lang.as_str(), "kind": "channel",
+            "name": name.as_str(), "lang": args.lang.as_str(), "kind": args.kind.as_str(),
             "dir": dir.display().to_string(), "files": places,
         });
         format!("{made:#}\n")
@@ -110,9 +127,10 @@ fn make(dir: &Path) -> Result<(), Failure> {
 }
 
 /// Every file of a project, by place in it.
-fn project(name: &PluginName, lang: Language) -> anyhow::Result<Vec<(String, String)>> {
-    let fill = Fill::of(name);
+fn channel(name: &PluginName, lang: Language) -> anyhow::Result<Vec<(String, String)>> {
+    let fill = Fill::of(name, "Channel");
     let mut files = vec![
+        sources::description_of_cases()?,
         ("README.md".to_owned(), fill.in_text(include_str!("../../../templates/README.md"), notes(lang))),
         ("cases/sent.json".to_owned(), include_str!("../../../templates/cases/sent.json").to_owned()),
         ("cases/rate-limited.json".to_owned(), include_str!("../../../templates/cases/rate-limited.json").to_owned()),
@@ -152,6 +170,28 @@ fn project(name: &PluginName, lang: Language) -> anyhow::Result<Vec<(String, Str
     Ok(files)
 }
 
+fn engine(name: &PluginName) -> anyhow::Result<Vec<(String, String)>> {
+    let fill = Fill::of(name, "Engine");
+    let own = [
+        (".gitignore", "/target\n/dist\n"),
+        (".cargo/config.toml", include_str!("../../../templates/engine/config.toml")),
+        ("Cargo.toml", include_str!("../../../templates/rust/Cargo.toml.txt")),
+        ("README.md", include_str!("../../../templates/engine/README.md")),
+        ("cases/filled.json", include_str!("../../../templates/engine/cases/filled.json")),
+        ("cases/lenient.json", include_str!("../../../templates/engine/cases/lenient.json")),
+        ("cases/missing.json", include_str!("../../../templates/engine/cases/missing.json")),
+        ("cases/unclosed.json", include_str!("../../../templates/engine/cases/unclosed.json")),
+        ("src/lib.rs", include_str!("../../../templates/engine/lib.rs")),
+        ("tests/cases.rs", include_str!("../../../templates/engine/cases.rs")),
+    ];
+    let filled = own.iter().map(|(place, text)| ((*place).to_owned(), fill.in_text(text, notes(Language::Rust))));
+    let mut files: Vec<_> = filled.collect();
+    files.push(sources::description_of_cases()?);
+    files.extend(sources::sdk(&fill.package)?);
+    files.sort();
+    Ok(files)
+}
+
 const fn notes(lang: Language) -> &'static str {
     match lang {
         Language::Rust => include_str!("../../../templates/rust/notes.md"),
@@ -169,12 +209,13 @@ struct Fill {
 }
 
 impl Fill {
-    fn of(name: &PluginName) -> Self {
+    /// `kind` ends the name of the type.
+    fn of(name: &PluginName, kind: &str) -> Self {
         let words = name.as_str().split('-').map(|word| {
             let mut letters = word.chars();
             letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
         });
-        let type_name = words.collect::<String>() + "Channel";
+        let type_name = words.collect::<String>() + kind;
         Self { name: name.to_string(), package: format!("campanile-plugin-{name}"), type_name }
     }
 
@@ -198,13 +239,17 @@ mod tests {
     #[test]
     fn a_channel_in_rust_has_at_most_thirty_lines_and_no_gap_left_open() {
         for lang in [Language::Rust, Language::Js, Language::Python] {
-            let files = project(&"on-call".parse().expect("a name"), lang).expect("a project");
+            let files = channel(&"on-call".parse().expect("a name"), lang).expect("a project");
             for (place, text) in files.iter().filter(|(place, _)| !place.starts_with("vendor/")) {
                 assert!(!text.contains("{{"), "{lang:?} {place}");
             }
             assert!(text(&files, "README.md").contains("on-call.wasm"));
         }
-        let files = project(&"on-call".parse().expect("a name"), Language::Rust).expect("a project");
+        let files = engine(&"on-call".parse().expect("a name")).expect("a project");
+        for (place, text) in files.iter().filter(|(place, _)| !place.starts_with("vendor/")) {
+            assert!(!text.contains("{{"), "engine {place}");
+        }
+        let files = channel(&"on-call".parse().expect("a name"), Language::Rust).expect("a project");
         let channel = text(&files, "src/lib.rs");
         assert!(channel.lines().count() <= 30, "{}", channel.lines().count());
         assert!(channel.contains("impl Channel for OnCallChannel"));
@@ -233,8 +278,36 @@ mod tests {
     }
 
     #[test]
+    fn a_template_engine_in_another_language_is_refused_with_what_there_is() {
+        let place = tempfile::tempdir().expect("a folder");
+        for lang in [Language::Js, Language::Python] {
+            let dir = place.path().join("engine");
+            let args = Args { name: "engine".to_owned(), lang, kind: Kind::Template, dir: Some(dir.clone()) };
+            let told = run(&Globals::default(), &args).expect_err("there is none");
+            let told = told.render(crate::cli::terminal::Paint::Off);
+            assert!(told.contains("is made in `rust`") && told.contains("rust, js or python"), "{told}");
+            assert!(!dir.exists());
+        }
+    }
+
+    /// A project in JavaScript gets the example's lock file, so both have to ask for the same tools. Their code is their
+    /// own: the project's is one file to be replaced, the example's speaks to a real provider.
+    #[test]
+    fn a_project_in_javascript_has_the_tools_of_the_example() {
+        let files = channel(&"pager".parse().expect("a name"), Language::Js).expect("a project");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("it is JSON");
+        let (own, example) =
+            (read(text(&files, "package.json")), read(include_str!("../../../../examples/channel-js/package.json")));
+        for key in ["devDependencies", "overrides", "engines"] {
+            assert!(own[key].is_object());
+            assert_eq!(own[key], example[key], "{key}");
+        }
+        assert!(own["scripts"]["build"].as_str().is_some_and(|build| build.contains("--disable random stdio clocks")));
+    }
+
+    #[test]
     fn the_contract_comes_along() {
-        let files = project(&"pager".parse().expect("a name"), Language::Python).expect("a project");
+        let files = channel(&"pager".parse().expect("a name"), Language::Python).expect("a project");
         assert!(text(&files, "wit/deps/campanile-plugin/http.wit").contains("interface http"));
     }
 }

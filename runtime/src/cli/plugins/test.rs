@@ -3,6 +3,7 @@
 mod case;
 mod matrix;
 mod meaning;
+mod template;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -48,42 +49,65 @@ impl Verdicts {
 pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     let (file, folder) = places(args)?;
     let workpiece = open(&file).await?;
-    if matches!(workpiece.inspection().descriptor.role, Role::TemplateEngine(_)) {
-        let message =
-            format!("`{}` is a template engine, and cases of this command are those of a channel", file.display());
-        return Err(Failure::usage(message).hint("`campanile plugins check FILE` takes template engines too"));
-    }
     let limits = limits_of(globals)?;
     let paths = match &folder {
         Some(folder) => case::paths(folder)?,
         None => Vec::new(),
     };
+    let verdicts = match workpiece.inspection().descriptor.role {
+        Role::Channel(_) => Box::pin(channel(&workpiece, &paths, folder.as_deref(), limits)).await?,
+        Role::TemplateEngine(_) => Box::pin(engine(&workpiece, &paths, limits)).await,
+    };
+    let text =
+        if globals.json { json_of(&workpiece, &verdicts) } else { show(&workpiece, &verdicts, globals.paint_stdout()) };
+    Ok(Answer { text, exit: if verdicts.passed() { Exit::Ok } else { Exit::No } })
+}
+
+async fn channel(
+    workpiece: &Workpiece,
+    paths: &[PathBuf],
+    folder: Option<&Path>,
+    limits: CallLimits,
+) -> Result<Verdicts, Failure> {
     let mut cases = Vec::new();
     let mut config = None;
-    for path in &paths {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    for path in paths {
         let problem = match case::Case::read(path) {
             Ok(case) => {
                 config.get_or_insert_with(|| case.config().clone());
-                Box::pin(case.run(&workpiece, limits)).await
+                Box::pin(case.run(workpiece, limits)).await
             }
             Err(error) => Some(error),
         };
-        cases.push((name, problem));
+        cases.push((name_of(path), problem));
     }
-    let plan = matrix::Plan::read(folder.as_deref()).map_err(Failure::usage)?;
-    let config = plan.config.clone().or(config).map_or_else(|| example::config(&workpiece), Ok);
+    let plan = matrix::Plan::read(folder).map_err(Failure::usage)?;
+    let config = plan.config.clone().or(config).map_or_else(|| example::config(workpiece), Ok);
     let (matrix, no_matrix) = match config {
-        Ok(config) => match Box::pin(matrix::run(&workpiece, &config, &plan, limits)).await {
+        Ok(config) => match Box::pin(matrix::run(workpiece, &config, &plan, limits)).await {
             Ok(rows) => (rows, None),
             Err(error) => (Vec::new(), Some(error)),
         },
         Err(error) => (Vec::new(), Some(error)),
     };
-    let verdicts = Verdicts { cases, matrix, no_matrix };
-    let text =
-        if globals.json { json_of(&workpiece, &verdicts) } else { show(&workpiece, &verdicts, globals.paint_stdout()) };
-    Ok(Answer { text, exit: if verdicts.passed() { Exit::Ok } else { Exit::No } })
+    Ok(Verdicts { cases, matrix, no_matrix })
+}
+
+/// An engine asks no provider, so there is no matrix.
+async fn engine(workpiece: &Workpiece, paths: &[PathBuf], limits: CallLimits) -> Verdicts {
+    let mut cases = Vec::new();
+    for path in paths {
+        let problem = match template::Case::read(path) {
+            Ok(case) => Box::pin(case.run(workpiece, limits)).await,
+            Err(error) => Some(error),
+        };
+        cases.push((name_of(path), problem));
+    }
+    Verdicts { cases, matrix: Vec::new(), no_matrix: None }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The component, and the folder of its cases if there is one.

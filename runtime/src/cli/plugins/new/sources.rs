@@ -25,6 +25,11 @@ pub(in super::super) fn contract_files() -> Vec<(String, String)> {
     of_contract.map(|(name, text)| (format!("wit/deps/campanile-plugin/{name}"), (*text).to_owned())).collect()
 }
 
+/// How cases are written, for the folder in which they lie.
+pub(super) fn description_of_cases() -> anyhow::Result<(String, String)> {
+    Ok(("cases/README.md".to_owned(), source("plugin-sdk/src/testing/cases.md")?.to_owned()))
+}
+
 /// The lock file of the example in JavaScript, which has the same tools.
 pub(super) fn package_lock(package: &str) -> anyhow::Result<String> {
     Ok(source("examples/channel-js/package-lock.json")?.replace("campanile-channel-discord", package))
