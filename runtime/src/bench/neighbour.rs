@@ -156,7 +156,10 @@ async fn round(params: &NeighbourParams, folder: &Path, number: u32) -> Result<R
 
 async fn phases(params: &NeighbourParams, runtime: &Runtime, receiver: &Arrivals) -> Result<Round, NeighbourError> {
     let good = |end| steady(runtime, GOOD, params.per_second, end);
-    let for_a_while = |time| async move { Ok(tokio::time::sleep(time).await) };
+    let for_a_while = |time| async move {
+        tokio::time::sleep(time).await;
+        Ok(())
+    };
     good(for_a_while(WARM_UP)).await?;
     let before = good(for_a_while(params.time_per_phase)).await?;
     let hostile_since = Instant::now();

@@ -77,7 +77,10 @@ pub(super) enum Refusal {
     MachineMemory,
     #[error("no answer from the provider before the call's deadline, which `timeout` of the channel sets")]
     ProviderDeadline,
-    #[error("the plugin was quarantined while the call was running")]
+    #[error(
+        "the plugin was quarantined while the call was running; `campanile plugins release NAME`, or a new version, has it \
+         called again"
+    )]
     Stopped,
 }
 

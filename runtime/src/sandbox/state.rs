@@ -182,7 +182,7 @@ impl CallState {
 }
 
 /// `twice` or `most`, whichever is less; none where `limit` is there already.
-fn above<T: Ord>(limit: T, twice: T, most: T) -> Option<T> {
+fn above<T: Ord + Copy>(limit: T, twice: T, most: T) -> Option<T> {
     let next = twice.min(most);
     (next > limit).then_some(next)
 }

@@ -11,5 +11,6 @@ mod minijinja;
 mod output;
 mod refusals;
 mod rig;
+mod sharing;
 mod unpooled;
 mod wasi_http;

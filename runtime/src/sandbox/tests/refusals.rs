@@ -48,7 +48,8 @@ fn every_refusal_of_a_call_names_its_limit_and_what_changes_it() {
             Some(Refusal::HostCalls { .. }) => Refusal::HostBytes { limit: 64 << 20 },
             Some(Refusal::HostBytes { .. }) => Refusal::MachineMemory,
             Some(Refusal::MachineMemory) => Refusal::ProviderDeadline,
-            Some(Refusal::ProviderDeadline) => return None,
+            Some(Refusal::ProviderDeadline) => Refusal::Stopped,
+            Some(Refusal::Stopped) => return None,
         })
     });
     let state = state(CallLimits::default(), belfry());
@@ -62,6 +63,7 @@ fn every_refusal_of_a_call_names_its_limit_and_what_changes_it() {
     it handed more than 67108864 bytes to the host, the limit of a call; no setting changes that: it has to send less
     the machine has no memory to give; lower `max` in [workers], or give it more
     no answer from the provider before the call's deadline, which `timeout` of the channel sets
+    the plugin was quarantined while the call was running; `campanile plugins release NAME`, or a new version, has it called again
     "#);
 }
 

@@ -106,8 +106,8 @@ impl Case {
             Err(error @ TemplateCheckError::Engine { .. }) => return Err(error.to_string()),
         };
         match (&self.variables, &self.problems) {
-            (Some(variables), None) => same("the check", Ok(variables), got.as_ref()),
-            (None, Some(problems)) => same("the check", Err(problems), got.as_ref()),
+            (Some(variables), None) => same("the check", &Ok(variables), &got.as_ref()),
+            (None, Some(problems)) => same("the check", &Err(problems), &got.as_ref()),
             (None, None) => Ok(()),
             (Some(_), Some(_)) => Err("a case has `variables` or `problems`, not both".to_owned()),
         }
@@ -125,10 +125,10 @@ impl Case {
             Err(RenderFailure::Problem(problem)) => Err(WrittenProblem::from(problem)),
             Err(RenderFailure::End(end, _)) => return Err(word(&end)),
         };
-        same("rendering", wanted.as_ref().map_err(|problem| *problem), got.as_ref())
+        same("rendering", &wanted.as_ref().map_err(|problem| *problem), &got.as_ref())
     }
 }
 
-fn same<T: Debug + PartialEq>(what: &str, wanted: T, got: T) -> Result<(), String> {
+fn same<T: Debug + PartialEq>(what: &str, wanted: &T, got: &T) -> Result<(), String> {
     if wanted == got { Ok(()) } else { Err(super::case::differs(what, &format!("{wanted:?}"), &format!("{got:?}"))) }
 }
