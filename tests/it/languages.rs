@@ -12,8 +12,11 @@ use crate::plugins::until_listed_within;
 /// Compiling both takes a busy machine about a minute the first time; what was compiled is kept for the next run.
 const COMPILED_LIMIT: Duration = Duration::from_secs(240);
 
-/// Calls at once.
-const IN_FLIGHT: usize = 16;
+/// Calls at once, of all channels.
+const SLOTS: usize = 16;
+
+/// Of them, those that one channel may hold: the last is left to others.
+const IN_FLIGHT: usize = SLOTS - 1;
 
 /// Written into files that the configuration refers to. They stand nowhere else.
 const DISCORD_TOKEN: &str = "dsc-Q7xT3mZk9w_canary";
@@ -28,7 +31,7 @@ fn config(discord: &Receiver, fetched: &Receiver, ntfy: &Receiver, slow: &Receiv
 
         [workers]
         max = 1
-        per_worker = {IN_FLIGHT}
+        per_worker = {SLOTS}
 
         [retry.quick]
         initial = "10ms"

@@ -125,7 +125,7 @@ fn a_case_says_what_is_kept_before_and_after_the_call() {
     assert!(ended.stdout.contains("passed: 5 cases"), "{}", ended.stdout);
 
     let counted = std::fs::read_to_string(cases.join("counted-on.json")).expect("a case");
-    std::fs::write(place.path().join("wrong.json"), counted.replace("\"count\": \"42\" }", "\"count\": \"7\" }"))
+    std::fs::write(place.path().join("wrong.json"), counted.replacen("\"count\": \"42\"", "\"count\": \"7\"", 1))
         .expect("a file");
     let ended = test(place.path());
     assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);

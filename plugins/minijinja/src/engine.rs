@@ -64,6 +64,8 @@ pub(crate) fn environment<'s>(template: &Template) -> Environment<'s> {
     let mut environment = Environment::new();
     // It prints everything there is: of use to nobody who receives a message.
     environment.remove_global("debug");
+    // Off in a release build, where errors would not name what is undefined.
+    environment.set_debug(true);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(DEPTH_MAX);
     let includable: BTreeMap<String, String> = template

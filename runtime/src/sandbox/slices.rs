@@ -119,11 +119,17 @@ impl<'a, F: Future> Sliced<'a, F> {
         match &mut self.stage {
             Stage::New | Stage::Short if yielded => {
                 self.turnstile.first_slice(&self.lane, true);
-                self.stage = Stage::Long { ticket: self.ticket(), yielded, first: false };
+                let mut ticket = self.ticket();
+                ticket.ask();
+                self.stage = Stage::Long { ticket, yielded, first: false };
             }
             Stage::New | Stage::Short => self.stage = Stage::Short,
             Stage::Long { ticket, yielded: before, first } => {
-                ticket.pass();
+                if yielded {
+                    ticket.ask_again();
+                } else {
+                    ticket.pass();
+                }
                 if std::mem::take(first) {
                     self.turnstile.first_slice(&self.lane, yielded);
                 }

@@ -5,6 +5,9 @@
 //! call has as many turns as a crowded one. Within a lane the oldest call first: its calls end one after the other
 //! instead of all at their deadline, and one after the other touches its memory.
 //!
+//! A call that has used up its slice is back in line before anybody else is called: it is polled again only later, and a
+//! line that nobody stands in would be no order at all.
+//!
 //! *Invariants:* no more slices at once than the machine has cores; no more than one of a lane while another waits or
 //! has had a call lately; a lane whose calls use up slice after slice has no free ones.
 
@@ -188,6 +191,31 @@ impl Lanes {
         Some(place)
     }
 
+    /// A call stands in line.
+    fn wait(&mut self, lane: &Lane, number: u64, place: Arc<Place>) {
+        let queue = self.by_name.entry(lane.clone()).or_default();
+        queue.waiting.insert(number, place);
+        self.line.insert((queue.last_turn, lane.clone()));
+    }
+
+    /// A call that stood so gives it up.
+    fn leave(&mut self, lane: &Lane, number: u64, stood: &Stand) {
+        let Some(queue) = self.by_name.get_mut(lane) else { return };
+        match stood {
+            Stand::Aside => {}
+            Stand::InLine(_) if queue.waiting.remove(&number).is_some() => {
+                if queue.waiting.is_empty() {
+                    self.line.remove(&(queue.last_turn, lane.clone()));
+                }
+            }
+            // In line and not waiting: it has been called in this moment.
+            Stand::InLine(_) | Stand::Through => {
+                queue.running -= 1;
+                self.running -= 1;
+            }
+        }
+    }
+
     fn forget_idle(&mut self, lane: &Lane) {
         let idle = |queue: &Queue| queue.waiting.is_empty() && queue.running == 0 && queue.overruns == 0;
         if self.by_name.get(lane).is_some_and(idle) {
@@ -214,60 +242,52 @@ enum Stand {
 }
 
 impl Ticket {
+    /// Asks for a turn.
+    pub(super) fn ask(&mut self) {
+        if !matches!(self.stand, Stand::Aside) {
+            return;
+        }
+        let place = Arc::new(Place::default());
+        self.turnstile.lock().wait(&self.lane, self.number, Arc::clone(&place));
+        self.stand = Stand::InLine(place);
+        self.turnstile.call_next();
+    }
+
+    /// Gives the turn back and asks for another, as one: with no other in between it is the next of its lane again.
+    pub(super) fn ask_again(&mut self) {
+        let place = Arc::new(Place::default());
+        let mut lanes = self.turnstile.lock();
+        lanes.leave(&self.lane, self.number, &self.stand);
+        lanes.wait(&self.lane, self.number, Arc::clone(&place));
+        self.stand = Stand::InLine(place);
+        drop(lanes);
+        self.turnstile.call_next();
+    }
+
     /// Ready with the turn, which [`pass`](Self::pass) gives on.
     pub(super) fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let place = match &self.stand {
-            Stand::Through => return Poll::Ready(()),
-            Stand::InLine(place) => Arc::clone(place),
-            Stand::Aside => self.stand_in_line(),
-        };
-        // Before the look, so that a call in between is not missed.
-        place.waker.register(cx.waker());
-        if matches!(self.stand, Stand::Aside) {
-            self.stand = Stand::InLine(Arc::clone(&place));
-            self.turnstile.call_next();
+        self.ask();
+        if let Stand::InLine(place) = &self.stand {
+            // Before the look, so that a call in between is not missed.
+            place.waker.register(cx.waker());
+            if !place.called.load(Ordering::Acquire) {
+                return Poll::Pending;
+            }
+            self.stand = Stand::Through;
         }
-        if !place.called.load(Ordering::Acquire) {
-            return Poll::Pending;
-        }
-        self.stand = Stand::Through;
         Poll::Ready(())
     }
 
     /// Whether it waits for a turn.
     pub(super) fn is_in_line(&self) -> bool {
-        matches!(self.stand, Stand::InLine(_))
-    }
-
-    fn stand_in_line(&self) -> Arc<Place> {
-        let place = Arc::new(Place::default());
-        let mut lanes = self.turnstile.lock();
-        let queue = lanes.by_name.entry(self.lane.clone()).or_default();
-        queue.waiting.insert(self.number, Arc::clone(&place));
-        let last_turn = queue.last_turn;
-        lanes.line.insert((last_turn, self.lane.clone()));
-        place
+        matches!(&self.stand, Stand::InLine(place) if !place.called.load(Ordering::Acquire))
     }
 
     /// Gives the turn, or the place in line, to others.
     pub(super) fn pass(&mut self) {
         let before = std::mem::replace(&mut self.stand, Stand::Aside);
         let mut lanes = self.turnstile.lock();
-        let Lanes { by_name, line, running, .. } = &mut *lanes;
-        let Some(queue) = by_name.get_mut(&self.lane) else { return };
-        match before {
-            Stand::Aside => return,
-            Stand::InLine(_) if queue.waiting.remove(&self.number).is_some() => {
-                if queue.waiting.is_empty() {
-                    line.remove(&(queue.last_turn, self.lane.clone()));
-                }
-            }
-            // In line and not waiting: it has been called in this moment.
-            Stand::InLine(_) | Stand::Through => {
-                queue.running -= 1;
-                *running -= 1;
-            }
-        }
+        lanes.leave(&self.lane, self.number, &before);
         lanes.forget_idle(&self.lane);
         drop(lanes);
         self.turnstile.call_next();
