@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    AttemptEnd, Blame, ChannelName, Content, DeliveryId, Notification, Outcome, PluginName, Priority, Recipient,
-    Timestamp,
+    AttemptEnd, Blame, ChannelName, Content, DeliveryId, Interruption, Notification, NotificationId, Outcome,
+    PluginName, Priority, Recipient, Timestamp,
 };
 
 /// One attempt to be made.
@@ -209,6 +209,11 @@ pub enum RenderFailure {
     Problem(TemplateProblem),
     /// The engine failed, or none serves: how the attempt ends, with the engine's version where one was reached.
     End(AttemptEnd, Option<Arc<PluginVersion>>),
+    /// The engine is quarantined and was not asked: the delivery waits for it, and no attempt was made.
+    Held {
+        /// Which engine.
+        engine: PluginName,
+    },
 }
 
 impl RenderFailure {
@@ -223,6 +228,10 @@ impl RenderFailure {
                 (AttemptEnd::Outcome(Outcome::Rejected { blame: Blame::Message, code, reason }), None)
             }
             Self::End(end, plugin) => (end, plugin),
+            Self::Held { engine } => {
+                let message = format!("template engine `{engine}` is quarantined");
+                (AttemptEnd::Interrupted { interruption: Interruption::Quarantined, message }, None)
+            }
         }
     }
 }
@@ -259,8 +268,12 @@ pub trait TemplateCaller: Send + Sync + 'static {
     /// The variables of a template, or everything that can be seen to be wrong with it without data.
     async fn check(&self, call: &RenderCall) -> Result<Vec<TemplateVariable>, TemplateCheckError>;
 
-    /// The rendered parts.
-    async fn render(&self, call: &RenderCall) -> Result<Vec<(String, String)>, RenderFailure>;
+    /// The rendered parts, for a delivery of this notification.
+    async fn render(
+        &self,
+        notification: NotificationId,
+        call: &RenderCall,
+    ) -> Result<Vec<(String, String)>, RenderFailure>;
 
     /// The engine that renders files with this extension, if there is one. Compiles those that come with the program on
     /// the first use.

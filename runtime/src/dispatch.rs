@@ -6,7 +6,7 @@
 //!
 //! *Invariants:* a slot is not free before its settlement is durable. Every attempt that began ends in exactly one
 //! settlement, also by a panic, a timeout or a shutdown; only the end of the process leaves some without, and their
-//! deliveries wait as before. Where the store refuses to write, what is to be written is kept and written later.
+//! deliveries wait as before. What needs a template engine that is held is set aside before an attempt begins. Where the store refuses to write, what is to be written is kept and written later.
 //!
 //! *Not here:* what an end means (`domain`), sandboxes, SQL.
 

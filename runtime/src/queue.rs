@@ -11,12 +11,13 @@
 //! *Invariants:* whatever waits in the store is in memory, beyond its lane's frontier, or in the hands of whoever took
 //! it. An entry may stand in memory twice; `Store::claim` grants it once. Memory is bounded however much waits.
 //!
-//! *Held* channels keep what waits where it is: in memory, or in the store behind it.
+//! *Held* channels keep what waits where it is: in memory, or in the store behind it. What turns out to need a held
+//! template engine once it is taken is *set aside*, until the engine is held no longer.
 //!
 //! *Shares:* a channel holds at most eight times as many slots as are free, so one whose calls never end leaves one in
 //! nine to the others. What waits then loses its turn and nothing else.
 //!
-//! *Not here:* why a channel is held, plugins, states, when a retry is due, what a slot is good for.
+//! *Not here:* why a channel or an engine is held, plugins, states, when a retry is due, what a slot is good for.
 
 mod channels;
 mod handle;

@@ -92,7 +92,7 @@ impl std::fmt::Debug for Runtime {
 /// One part of the runtime and whether it works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentHealth {
-    /// `store`, `plugins`, `channel:<name>`, ….
+    /// `store`, `channel:<name>`, `template-engine:<name>` of one that is quarantined.
     pub name: String,
     /// Whether it works.
     pub ready: bool,
@@ -231,6 +231,16 @@ impl Runtime {
             ready: channel.problem.is_none(),
             essential: false,
             detail: channel.problem,
+        }));
+        components.extend(self.plugins().into_iter().filter_map(|plugin| {
+            let PluginState::Quarantined { reason } = plugin.state else { return None };
+            let name = plugin.name.filter(|_| plugin.kind == Some(PluginKind::TemplateEngine))?;
+            let detail = Some(format!(
+                "what it has to render waits: it is quarantined: {reason}; put another version there, or let this one \
+                 be called again with `campanile plugins release {name}`"
+            ));
+            let name = format!("template-engine:{name}");
+            Some(ComponentHealth { name, ready: false, essential: false, detail })
         }));
         components
     }

@@ -62,8 +62,8 @@ pub use loader::LoadError;
 pub use output::{ConsoleSink, Stdout};
 pub use plugin::{Mismatch, Plugin, PrepareError};
 pub use registry::{
-    ChannelHolds, ChannelStatus, ConfigSchema, Nobody, NotKept, OperatorError, PluginMemory, PluginSource, PluginState,
-    PluginStatus, Registry, RegistrySettings, SchemaError,
+    ChannelStatus, ConfigSchema, DeliveryHolds, Held, Nobody, NotKept, OperatorError, PluginMemory, PluginSource,
+    PluginState, PluginStatus, Registry, RegistrySettings, SchemaError,
 };
 pub use watch::{RESCAN, Watch};
 

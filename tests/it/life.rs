@@ -9,7 +9,7 @@ use campanile::clock::{Clock, Entropy, ManualClock};
 use campanile::domain::{DeliveryStatus, Timestamp};
 use campanile::runtime::Handle;
 use campanile::{Config, Notification, Runtime};
-use campanile_tests::{Server, fickle};
+use campanile_tests::{Server, fickle, plugin};
 
 use crate::api::Api;
 use crate::plugins::until_listed;
@@ -35,6 +35,7 @@ async fn start(dir: &Path, clock: &ManualClock) -> Runtime {
     config.plugins.dir = dir.join("plugins-enabled");
     config.plugins.bundled_dir = Some(dir.join("bundled"));
     config.plugins.cache_dir = dir.join("cache");
+    config.templates.dir = dir.join("templates");
     let built = Runtime::builder().config(config).clock(Arc::new(clock.clone())).entropy(Arc::new(Entropy::fixed(7)));
     built.build().await.expect("it starts")
 }
@@ -125,6 +126,55 @@ async fn what_waits_for_a_quarantined_plugin_is_delivered_by_the_next_version() 
         assert_eq!(after, [before.clone(), sent.clone()].concat());
     }
     runtime.shutdown(Duration::ZERO).await.expect("nothing is in flight");
+}
+
+/// A template engine that fails too often is called no more. What it has to render waits without an attempt; what needs
+/// no rendering goes on through the same channel.
+#[tokio::test]
+async fn what_waits_for_a_quarantined_template_engine_is_rendered_once_it_is_released() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let clock = ManualClock::at(Timestamp::from_millis(1_800_000_000_000));
+    for (from, to) in [("parrot", "plugins-enabled/parrot.wasm"), ("null", "plugins-enabled/null.wasm")] {
+        let to = dir.path().join(to);
+        fs::create_dir_all(to.parent().expect("a folder")).expect("the folder can be written");
+        fs::copy(plugin(from), to).expect("a plugin can be copied");
+    }
+    fs::create_dir(dir.path().join("templates")).expect("the folder can be written");
+    fs::write(dir.path().join("templates/greeting.txt"), "hello").expect("a template can be written");
+    let runtime = start(dir.path(), &clock).await;
+    let send = async |word: &str| {
+        let data = serde_json::json!({ "name": word });
+        let notification = Notification::new().channel("null").template("greeting", &data);
+        runtime.notify(notification).await.expect("it is taken")
+    };
+    for _ in 0..5 {
+        send("fall off").await;
+    }
+    let stopped = async || state(&runtime).contains("quarantined");
+    until(&clock, "it is quarantined", stopped).await;
+    let parts = runtime.readiness().await;
+    let engine = parts.iter().find(|part| part.name == "template-engine:parrot").expect("it is named");
+    assert!(!engine.ready && !engine.essential, "{engine:?}");
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        waits.push(send("Ada").await);
+    }
+    until(&clock, "ten minutes pass", async || {
+        clock.advance(Duration::from_secs(5));
+        clock.now().as_millis() > 1_800_000_600_000
+    })
+    .await;
+    assert_eq!(deliveries(&runtime, &waits).await, vec![(DeliveryStatus::Pending, Vec::new()); 3]);
+    let plain = runtime.notify(Notification::new().channel("null").body("ding")).await.expect("it is taken");
+    let is_sent = async |handles: &[Handle]| {
+        deliveries(&runtime, handles).await.iter().all(|(status, _)| *status == DeliveryStatus::Sent)
+    };
+    until(&clock, "what needs no engine is sent", async || is_sent(&[plain.clone()]).await).await;
+    runtime.release_plugin(&"parrot".parse().expect("a name")).await.expect("it is quarantined");
+    until(&clock, "what waited is sent", async || is_sent(&waits).await).await;
+    let once = vec!["sent".to_owned()];
+    assert_eq!(deliveries(&runtime, &waits).await, vec![(DeliveryStatus::Sent, once); 3], "and nothing was burnt");
+    runtime.shutdown(Duration::ZERO).await.ok();
 }
 
 /// A version that asks for more waits for its operator; one that fails gives way; both are put right by one command.

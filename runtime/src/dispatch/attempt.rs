@@ -11,11 +11,12 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use super::Shared;
-use crate::call::{Call, Report};
+use crate::call::{Call, RenderFailure, Report};
 use crate::domain::{
-    self, Attempt, AttemptEnd, DeliveryState, FailReason, Interruption, Lifetime, Moment, Outcome, Receipt, Timestamp,
+    self, Attempt, AttemptEnd, DeliveryState, FailReason, Interruption, Lifetime, Moment, Outcome, PluginName, Receipt,
+    Timestamp,
 };
-use crate::queue::Hold;
+use crate::queue::Taken;
 use crate::store::{Claim, Settlement};
 
 /// The longest part of a panic's message that is kept, in bytes.
@@ -25,7 +26,7 @@ const PANIC_MESSAGE_MAX: usize = 512;
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) claim: Claim,
-    pub(super) hold: Hold,
+    pub(super) taken: Taken,
     pub(super) started_at: Timestamp,
 }
 
@@ -44,11 +45,19 @@ pub(super) struct Finished {
     pub(super) report: Option<Report>,
 }
 
+/// A claim that comes to nothing for now: nobody was called, and nothing is written of it.
+#[derive(Debug)]
+pub(super) struct Aside {
+    pub(super) held: Held,
+    /// The template engine that it waits for.
+    pub(super) engine: PluginName,
+}
+
 /// An attempt under way. A future of its own, so that a panic inside it, or its end from outside, leaves the claim.
 pub(super) struct Underway {
     /// Taken when it ends.
     held: Option<Held>,
-    call: Pin<Box<dyn Future<Output = Report> + Send>>,
+    call: Pin<Box<dyn Future<Output = Result<Report, PluginName>> + Send>>,
 }
 
 impl Underway {
@@ -73,9 +82,9 @@ impl Underway {
 }
 
 impl Future for Underway {
-    type Output = Finished;
+    type Output = Result<Finished, Aside>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Finished> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let report = match catch_unwind(AssertUnwindSafe(|| this.call.as_mut().poll(context))) {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -83,22 +92,27 @@ impl Future for Underway {
             Err(panic) => {
                 let message = panic_message(panic.as_ref());
                 tracing::error!(message, "A call panicked.");
-                interrupted(Interruption::HostBug, message, Duration::ZERO)
+                Ok(interrupted(Interruption::HostBug, message, Duration::ZERO))
             }
         };
         let held = this.held.take().expect("a future is not polled after it is ready");
-        Poll::Ready(Finished { held, report: Some(report) })
+        Poll::Ready(match report {
+            Ok(report) => Ok(Finished { held, report: Some(report) }),
+            Err(engine) => Err(Aside { held, engine }),
+        })
     }
 }
 
-async fn perform(shared: Arc<Shared>, claim: Claim, started_at: Timestamp) -> Report {
+/// The error is a template engine that is held: no attempt was made.
+async fn perform(shared: Arc<Shared>, claim: Claim, started_at: Timestamp) -> Result<Report, PluginName> {
     let with = &shared.with;
     let content = match with.content.content(&claim.notification, &claim.recipient).await {
         Ok(content) => content,
+        Err(RenderFailure::Held { engine }) => return Err(engine),
         Err(failure) => {
             let (end, plugin) = failure.into_end();
             let duration = with.clock.now().since(started_at);
-            return Report { end, duration, plugin, fuel: 0, memory_bytes: 0 };
+            return Ok(Report { end, duration, plugin, fuel: 0, memory_bytes: 0 });
         }
     };
     let call = Call {
@@ -110,7 +124,7 @@ async fn perform(shared: Arc<Shared>, claim: Claim, started_at: Timestamp) -> Re
         content,
         now: with.clock.now(),
     };
-    with.caller.call(call).await
+    Ok(with.caller.call(call).await)
 }
 
 fn interrupted(interruption: Interruption, message: String, duration: Duration) -> Report {

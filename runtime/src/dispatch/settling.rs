@@ -1,10 +1,10 @@
-//! Makes what came of attempts durable, however long the store takes.
+//! Makes what came of attempts durable, however long the store takes, and gives up claims of which nothing came.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::attempt::Finished;
+use super::attempt::{Aside, Finished};
 use super::{Mode, Shared, store_wait};
 use crate::domain::{DeliveryState, Lane, Position, Queued, Timestamp};
 use crate::queue::Hold;
@@ -48,7 +48,36 @@ pub(super) async fn settle_durably(
             }
         }
     }
-    finished.iter().map(|finished| finished.held.hold).collect()
+    finished.iter().map(|finished| finished.held.taken.hold).collect()
+}
+
+/// Gives up claims, then has what they were for wait for its template engine. Where the dispatcher ends meanwhile, the
+/// deliveries wait as before, for the next start.
+///
+/// Answers the slots that are free now.
+pub(super) async fn set_aside(shared: Arc<Shared>, mut mode: watch::Receiver<Mode>, aside: Vec<Aside>) -> Vec<Hold> {
+    let claims: Vec<u64> = aside.iter().map(|aside| aside.held.claim.number).collect();
+    let holds = aside.iter().map(|aside| aside.held.taken.hold).collect();
+    let mut failures = 0;
+    loop {
+        match shared.with.store.release(&claims).await {
+            Ok(()) => break,
+            Err(StoreError::Closed) => return slots,
+            Err(error) => {
+                failures += 1;
+                tracing::error!(error = %error, failures, "Could not give up claims; trying again.");
+                if !wait_unless_ending(&shared, &mut mode, failures).await {
+                    return holds;
+                }
+            }
+        }
+    }
+    for Aside { held, engine } in aside {
+        tracing::debug!(delivery.id = %held.claim.delivery, %engine, "A delivery waits for its template engine.");
+        // Only now: before, it could not be claimed by whoever takes it next.
+        shared.with.queue.set_aside(&engine, held.taken);
+    }
+    holds
 }
 
 async fn wait_unless_ending(shared: &Shared, mode: &mut watch::Receiver<Mode>, failures: u32) -> bool {

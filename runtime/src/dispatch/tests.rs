@@ -1,14 +1,16 @@
 mod refusing;
 mod rig;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use self::refusing::Refusing;
 use self::rig::{Reply, Rig, START, Setup, retry, sent};
 use crate::clock::{Clock, ManualClock};
 use crate::config::WorkersConfig;
-use crate::domain::{DeliveryState, DeliveryStatus, EventBody, FailReason, Priority, Timestamp, Waiting};
+use crate::domain::{DeliveryState, DeliveryStatus, EventBody, FailReason, Priority, TemplateUse, Timestamp, Waiting};
 use crate::store::{Cancelled, Store};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -250,4 +252,30 @@ async fn a_claim_that_the_store_refuses_is_made_again() {
     rig.waits_for(START.after(Duration::from_millis(100))).await;
     rig.clock.advance(Duration::from_millis(100));
     rig.all_sent(&[delivery]).await;
+}
+
+/// A delivery whose template engine is held takes no slot, no attempt and no second question until the engine is let go.
+#[tokio::test]
+async fn what_waits_for_a_held_template_engine_is_asked_for_once_and_costs_no_attempt() {
+    let mut rig = Rig::start(|_| sent()).await;
+    rig.content.is_held.store(true, Ordering::Relaxed);
+    rig.queue.hold_engines_only(&BTreeSet::from(["mini".parse().unwrap()]));
+    let template = TemplateUse { name: "greeting".parse().unwrap(), version: [1; 32] };
+    let waits = rig.accept(|notification| notification.template = Some(template)).await;
+    let plain = rig.accept(|_| {}).await;
+    rig.all_sent(&[plain]).await;
+    while rig.dispatcher.in_flight() > 0 {
+        tokio::task::yield_now().await;
+    }
+    rig.clock.advance(Duration::from_hours(100));
+    let later = rig.accept(|_| {}).await;
+    rig.all_sent(&[later]).await;
+    assert_eq!(rig.content.asked.load(Ordering::Relaxed), 1);
+    let record = rig.record(waits).await;
+    assert_eq!((record.state.status(), record.attempts.len()), (DeliveryStatus::Pending, 0));
+
+    rig.content.is_held.store(false, Ordering::Relaxed);
+    rig.queue.hold_engines_only(&BTreeSet::new());
+    rig.all_sent(&[waits]).await;
+    assert_eq!(rig.record(waits).await.attempts.len(), 1);
 }

@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
-use super::attempt::{Finished, Held, Underway};
-use super::settling::settle_durably;
+use super::attempt::{Aside, Finished, Held, Underway};
+use super::settling::{set_aside, settle_durably};
 use super::{Mode, Shared, store_wait};
 use crate::config::WorkersConfig;
 use crate::domain::{DeliveryId, Timestamp};
@@ -114,7 +114,7 @@ impl Worker {
                 changed = self.mode.changed() => if changed.is_err() { return },
                 Some(holds) = self.settling.next(), if !self.settling.is_empty() => self.release(&holds),
                 claimed = claimed(&mut self.claiming), if self.claiming.is_some() => self.begin(claimed),
-                Some(finished) = self.underway.next(), if !self.underway.is_empty() => self.settle(finished),
+                Some(ended) = self.underway.next(), if !self.underway.is_empty() => self.settle(ended),
                 () = work, if waits_for_work => {}
             }
         }
@@ -159,11 +159,10 @@ impl Worker {
         let mut expired = Vec::new();
         let mut unused = taken;
         for claim in claims {
-            let Some(place) = unused.iter().position(|taken| taken.position.delivery == claim.delivery) else {
-                continue;
-            };
-            let hold = unused.swap_remove(place).hold;
-            let held = Held { claim, hold, started_at };
+            let is_it = |taken: &Taken| taken.position.delivery == claim.delivery;
+            let Some(place) = unused.iter().position(is_it) else { continue };
+            let taken = unused.swap_remove(place);
+            let held = Held { claim, taken, started_at };
             if held.is_expired() {
                 expired.push(Finished { held, report: None });
             } else {
@@ -177,14 +176,26 @@ impl Worker {
     }
 
     /// Hands over what has ended, together with what else has by now.
-    fn settle(&mut self, first: Finished) {
-        let mut finished = vec![first];
-        while finished.len() < GATHERED_MAX
+    fn settle(&mut self, first: Result<Finished, Aside>) {
+        let mut ended = vec![first];
+        while ended.len() < GATHERED_MAX
             && let Some(Some(next)) = self.underway.next().now_or_never()
         {
-            finished.push(next);
+            ended.push(next);
         }
-        self.write(finished);
+        let (mut finished, mut aside) = (Vec::new(), Vec::new());
+        for ended in ended {
+            match ended {
+                Ok(ended) => finished.push(ended),
+                Err(waits) => aside.push(waits),
+            }
+        }
+        if !finished.is_empty() {
+            self.write(finished);
+        }
+        if !aside.is_empty() {
+            self.settling.push(Box::pin(set_aside(Arc::clone(&self.shared), self.mode.clone(), aside)));
+        }
     }
 
     fn write(&mut self, finished: Vec<Finished>) {

@@ -9,7 +9,7 @@ use tokio::sync::futures::Notified;
 
 use super::{Hold, PriorityDepth, ReadyQueue, Slot, SlotCounts, Taken, WindowLimits};
 use crate::clock::Clock;
-use crate::domain::{ChannelName, Queued, Timestamp};
+use crate::domain::{ChannelName, PluginName, Queued, Timestamp};
 use crate::store::{CommitListener, Committed, Store, StoreError};
 
 /// Deliveries offered under one lock: about 10 µs, so that a commit of thousands does not hold up the workers.
@@ -86,6 +86,22 @@ impl QueueHandle {
     /// Holds the deliveries of these channels and of no others: they wait, and nobody takes them. Quick.
     pub fn hold_only(&self, channels: &BTreeSet<ChannelName>) {
         if self.change(|queue, now| queue.hold_only(channels, now)) {
+            self.shared.work.notify_waiters();
+        }
+    }
+
+    /// What was taken cannot be called with while this template engine is held, and waits until it is held no longer:
+    /// nobody takes it, and nothing is asked meanwhile. Where it is not held by now, it waits as before.
+    pub fn set_aside(&self, engine: &PluginName, taken: Taken) {
+        if self.change(|queue, now| queue.set_aside(engine, taken, now)) {
+            self.shared.work.notify_waiters();
+        }
+    }
+
+    /// Holds these template engines and no others: what was [set aside](Self::set_aside) for another waits as before.
+    pub fn hold_engines_only(&self, engines: &BTreeSet<PluginName>) {
+        self.change(|queue, _| queue.hold_engines_only(engines));
+        while self.change(|queue, now| queue.take_in(OFFER_CHUNK, now)) {
             self.shared.work.notify_waiters();
         }
     }

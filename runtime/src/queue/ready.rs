@@ -1,20 +1,19 @@
 //! Which delivery is next: turns between priorities and channels, over one window per lane.
 
+mod aged;
+mod aside;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
+use self::aged::AGED_EVERY;
+use self::aside::Aside;
 use super::channels::{ChannelNumber, Channels};
 use super::shares::Shares;
 use super::window::{Offered, Window};
 use super::{Slot, SlotCounts, WindowLimits};
 use crate::domain::{ChannelName, Lane, Position, Priority, Queued, Timestamp};
-
-/// One general take in this many may go to a priority that would otherwise starve.
-const AGED_EVERY: u32 = 32;
-
-/// After this long a priority's oldest delivery may go before others.
-const AGED_AFTER: Duration = Duration::from_secs(30);
 
 /// What a lane may keep at least, however many lanes there are.
 const LANE_LEAST: usize = 64;
@@ -92,6 +91,7 @@ pub struct ReadyQueue {
     /// Lanes whose head is not due, by when it is.
     timers: BTreeSet<(Timestamp, LaneNumber)>,
     in_memory: usize,
+    aside: Aside,
     general_takes: u32,
     /// Which rank the next aged take looks at first.
     aged_turn: usize,
@@ -108,8 +108,16 @@ struct LaneState {
     aged_key: Option<Position>,
     /// Stands in its rank's `wanted`.
     wanted: bool,
-    /// Nothing is taken, timed or read for it.
+    /// Nothing is taken, timed or read for it: its channel is held.
     held: bool,
+    /// The same, because no more of it can be set aside.
+    clogged: bool,
+}
+
+impl LaneState {
+    const fn waits(&self) -> bool {
+        self.held || self.clogged
+    }
 }
 
 /// What is kept for one priority. The first rank is critical.
@@ -154,6 +162,7 @@ impl ReadyQueue {
             ranks: Default::default(),
             timers: BTreeSet::new(),
             in_memory: 0,
+            aside: Aside::default(),
             general_takes: 0,
             aged_turn: 1,
         }
@@ -289,18 +298,19 @@ impl ReadyQueue {
             depths[number % PRIORITIES].waiting += lane.window.len() as u64 + lane.window.beyond();
         }
         for (rank, depth) in depths.iter_mut().enumerate() {
+            depth.waiting += self.aside.in_rank(rank);
             depth.oldest = self.oldest_in(rank).map_or(Duration::ZERO, |(due, _)| self.now.since(due));
         }
         depths
     }
 
-    /// Entries in memory.
+    /// Entries in memory, without what is set aside.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.in_memory
     }
 
-    /// Whether memory holds no entry. The store may hold some.
+    /// Whether memory holds no entry to take. The store may hold some.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.in_memory == 0
@@ -336,6 +346,7 @@ impl ReadyQueue {
             aged_key: None,
             wanted: false,
             held: false,
+            clogged: false,
         }));
         channel
     }
@@ -381,7 +392,7 @@ impl ReadyQueue {
         let lane = &mut self.lanes[number as usize];
         let rank = &mut self.ranks[rank_of_lane(number)];
         // A held lane has no head: what is left of it in the ring and among the oldest goes when it comes up.
-        let head = lane.window.head().filter(|_| !lane.held);
+        let head = lane.window.head().filter(|_| !lane.waits());
         let wakes = head.map(|head| head.due).filter(|due| *due > self.now);
         if lane.wakes != wakes {
             if let Some(earlier) = lane.wakes {
@@ -402,7 +413,7 @@ impl ReadyQueue {
                 rank.oldest.push(Reverse((head, number)));
             }
         }
-        if !lane.wanted && !lane.held && lane.window.wants_page(low) {
+        if !lane.wanted && !lane.waits() && lane.window.wants_page(low) {
             lane.wanted = true;
             rank.wanted.push_back(number);
         }
@@ -424,7 +435,7 @@ impl ReadyQueue {
         for _ in 0..self.ranks[rank].ring.len() {
             let number = self.ranks[rank].ring.pop_front()?;
             let lane = &mut self.lanes[number as usize];
-            lane.in_ring = !lane.held && lane.window.head().is_some_and(|head| head.due <= self.now);
+            lane.in_ring = !lane.waits() && lane.window.head().is_some_and(|head| head.due <= self.now);
             if lane.in_ring && !self.shares.may_take(slot, channel_of(number)) {
                 self.ranks[rank].ring.push_back(number);
             } else if lane.in_ring {
@@ -433,70 +444,6 @@ impl ReadyQueue {
             }
         }
         None
-    }
-
-    /// The lane with the oldest delivery of the first rank in rotation that has waited too long. Critical never has:
-    /// it goes first anyway.
-    fn aged_lane(&mut self) -> Option<LaneNumber> {
-        for step in 0..PRIORITIES - 1 {
-            let rank = 1 + (self.aged_turn - 1 + step) % (PRIORITIES - 1);
-            // Keys are lower bounds: where even the lowest is young, nothing has to be corrected.
-            let may_have_aged =
-                |Reverse((key, _)): &Reverse<(Position, LaneNumber)>| self.now.since(key.due) > AGED_AFTER;
-            if !self.ranks[rank].oldest.peek().is_some_and(may_have_aged) {
-                continue;
-            }
-            let Some((due, oldest)) = self.oldest_in(rank) else { continue };
-            if self.now.since(due) <= AGED_AFTER {
-                continue;
-            }
-            // Where its channel holds its share, another of this rank goes: they would wait behind it for ever.
-            let lane = match self.shares.may_take(Slot::General, channel_of(oldest)) {
-                true => Some(oldest),
-                false => self.next_in_ring(rank, Slot::General),
-            };
-            if lane.is_some() {
-                self.aged_turn = 1 + rank % (PRIORITIES - 1);
-                return lane;
-            }
-        }
-        None
-    }
-
-    /// The lane of this rank whose head is due and the oldest.
-    fn oldest_in(&mut self, rank: usize) -> Option<(Timestamp, LaneNumber)> {
-        let oldest = &mut self.ranks[rank].oldest;
-        while let Some(&Reverse((key, number))) = oldest.peek() {
-            let lane = &mut self.lanes[number as usize];
-            if lane.aged_key != Some(key) {
-                oldest.pop();
-                continue;
-            }
-            match lane.window.head().filter(|_| !lane.held) {
-                Some(head) if head == key => return Some((key.due, number)),
-                Some(head) if head.due <= self.now => {
-                    oldest.pop();
-                    lane.aged_key = Some(head);
-                    oldest.push(Reverse((head, number)));
-                }
-                Some(_) | None => {
-                    oldest.pop();
-                    lane.aged_key = None;
-                }
-            }
-        }
-        None
-    }
-
-    /// Keys that were lowered leave their old ones behind; this bounds how many.
-    fn forget_stale_keys(&mut self, rank: usize) {
-        let mut kept = vec![false; self.lanes.len()];
-        self.ranks[rank].oldest.retain(|Reverse((key, number))| {
-            let lane = *number as usize;
-            let keep = self.lanes[lane].aged_key == Some(*key) && !kept[lane];
-            kept[lane] |= keep;
-            keep
-        });
     }
 }
 

@@ -88,7 +88,7 @@ impl Renderer {
                 let kept = match result {
                     Ok(content) => Ok(Arc::new(content)),
                     Err(RenderFailure::Problem(problem)) => Err(problem),
-                    Err(end @ RenderFailure::End(..)) => return Err(end),
+                    Err(end @ (RenderFailure::End(..) | RenderFailure::Held { .. })) => return Err(end),
                 };
                 fresh = Some(kept.as_ref().map_or(0, |content| bytes_of(content)));
                 Ok(kept)
@@ -119,7 +119,7 @@ impl Renderer {
             strict: self.strict,
             now: self.clock.now(),
         };
-        let rendered = self.engines.render(&call).await?;
+        let rendered = self.engines.render(notification.id, &call).await?;
         let bytes = rendered.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         if bytes > RENDERED_BYTES_MAX {
             let message = format!("the rendered parts have {bytes} bytes together, the limit is {RENDERED_BYTES_MAX}");

@@ -1,6 +1,5 @@
 //! Joins rooms that do not know each other.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,7 +10,7 @@ use crate::domain::{ChannelName, Event, KvEntry, KvWrite, KvWritten, PluginBook,
 use crate::intake::{PinError, TemplatePins};
 use crate::queue::QueueHandle;
 use crate::render::{self, TemplateError, TemplateRegistry};
-use crate::sandbox::{ChannelHolds, NotKept, PluginMemory};
+use crate::sandbox::{DeliveryHolds, Held, NotKept, PluginMemory};
 use crate::store::{CommitListener, Committed, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -46,9 +45,10 @@ impl PluginMemory for Remembered {
 /// The registry's view of the queue.
 pub(super) struct Holds(pub(super) QueueHandle);
 
-impl ChannelHolds for Holds {
-    fn hold_only(&self, channels: &BTreeSet<ChannelName>) {
-        self.0.hold_only(channels);
+impl DeliveryHolds for Holds {
+    fn hold_only(&self, held: &Held) {
+        self.0.hold_only(&held.channels);
+        self.0.hold_engines_only(&held.engines);
     }
 }
 

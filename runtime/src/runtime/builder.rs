@@ -19,7 +19,7 @@ use crate::intake::Intake;
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::render::{Renderer, TemplateOptions, TemplateRegistry};
 use crate::sandbox::{
-    ChannelHolds, ConsoleSink, Nobody, PluginMemory, Registry, RegistrySettings, Sandbox, SandboxError,
+    ConsoleSink, DeliveryHolds, Nobody, PluginMemory, Registry, RegistrySettings, Sandbox, SandboxError,
     SandboxSettings, Stdout, Watch,
 };
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -203,7 +203,7 @@ pub(super) fn open_sandbox(
 pub(super) struct Memory {
     pub(super) remembered: Vec<PluginBook>,
     pub(super) memory: Arc<dyn PluginMemory>,
-    pub(super) holds: Arc<dyn ChannelHolds>,
+    pub(super) holds: Arc<dyn DeliveryHolds>,
     pub(super) kv: Arc<dyn KvStore>,
 }
 

@@ -286,7 +286,7 @@ impl Workpiece {
         }
         match self.render_template(&call, limits).await {
             Ok(_) | Err(RenderFailure::Problem(_)) => Ok(()),
-            Err(RenderFailure::End(end, _)) => Err(match end {
+            Err(failure) => Err(match failure.into_end().0 {
                 AttemptEnd::Fault { fault, message } => format!("{}: {message}", fault.as_str()),
                 AttemptEnd::Interrupted { message, .. } => message,
                 AttemptEnd::HostDeadline | AttemptEnd::Outcome(_) => "it gave no answer".to_owned(),

@@ -10,7 +10,7 @@
 //! books with its reason. Approvals, bad versions and what served last outlive the process.
 //!
 //! *Not here:* notices of the file system ([`Watch`](super::Watch)), what a failed delivery does (`domain::settle`),
-//! who keeps what is remembered and who makes deliveries wait ([`PluginMemory`], [`ChannelHolds`]).
+//! who keeps what is remembered and who makes deliveries wait ([`PluginMemory`], [`DeliveryHolds`]).
 
 mod calls;
 mod copies;
@@ -36,7 +36,7 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, watch};
 
-pub use ledger::{ChannelHolds, Nobody, NotKept, PluginMemory};
+pub use ledger::{DeliveryHolds, Held, Nobody, NotKept, PluginMemory};
 pub use operator::OperatorError;
 pub use schema::{ConfigSchema, SchemaError};
 pub use status::{ChannelStatus, PluginSource, PluginState, PluginStatus};
@@ -79,7 +79,7 @@ pub struct RegistrySettings {
     /// Keeps what is remembered of plugins.
     pub memory: Arc<dyn PluginMemory>,
     /// Makes deliveries wait for a plugin that is not to be called.
-    pub holds: Arc<dyn ChannelHolds>,
+    pub holds: Arc<dyn DeliveryHolds>,
 }
 
 impl std::fmt::Debug for RegistrySettings {
@@ -100,7 +100,7 @@ pub struct Registry {
     loader: Loader,
     copies: Copies,
     /// What `holds` was told.
-    held: SyncMutex<BTreeSet<ChannelName>>,
+    held: SyncMutex<Held>,
     settings: RegistrySettings,
     clock: Arc<dyn Clock>,
     changes: watch::Sender<u64>,
@@ -272,12 +272,12 @@ impl Registry {
 
     fn publish(&self, shelf: &mut Shelf) {
         self.current.store(Arc::new(shelf.snapshot(&self.settings.channels)));
-        self.change_holds(|held| *held = shelf.held_channels());
+        self.change_holds(|held| *held = shelf.held());
         self.changes.send_modify(|count| *count += 1);
     }
 
     /// Under one lock, so that the last word told is the last one meant.
-    fn change_holds(&self, change: impl FnOnce(&mut BTreeSet<ChannelName>)) {
+    fn change_holds(&self, change: impl FnOnce(&mut Held)) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut held);
         self.settings.holds.hold_only(&held);

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use super::super::{Dispatcher, Neighbours, RetryPolicies};
-use crate::call::{Call, Caller, OwnContent, Report};
+use crate::call::{Call, Caller, ContentSource, RenderFailure, Report};
 use crate::clock::{Clock, Entropy, ManualClock};
 use crate::config::WorkersConfig;
 use crate::domain::{
@@ -76,6 +77,30 @@ impl Caller for ScriptedCaller {
     }
 }
 
+/// The notification's own content, but what names a template waits while its engine is held.
+#[derive(Default)]
+pub(super) struct HeldContent {
+    pub(super) is_held: AtomicBool,
+    pub(super) asked: AtomicUsize,
+}
+
+#[async_trait]
+impl ContentSource for HeldContent {
+    async fn content(
+        &self,
+        notification: &Arc<Notification>,
+        _recipient: &Arc<Recipient>,
+    ) -> Result<Arc<Content>, RenderFailure> {
+        if notification.template.is_some() {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if self.is_held.load(Ordering::Relaxed) {
+                return Err(RenderFailure::Held { engine: "mini".parse().unwrap() });
+            }
+        }
+        Ok(Arc::clone(&notification.content))
+    }
+}
+
 /// Feeds the queue and lets the test see every event.
 struct Tee {
     queue: QueueHandle,
@@ -111,6 +136,8 @@ pub(super) struct Rig {
     pub(super) clock: ManualClock,
     pub(super) store: Arc<SqliteStore>,
     pub(super) dispatcher: Dispatcher,
+    pub(super) queue: QueueHandle,
+    pub(super) content: Arc<HeldContent>,
     caller: Arc<ScriptedCaller>,
     begun: mpsc::Receiver<DeliveryId>,
     events: mpsc::Receiver<EventBody>,
@@ -137,12 +164,12 @@ impl Rig {
         })
         .unwrap();
         let caller = Arc::new(ScriptedCaller { script: Box::new(script), calls: Mutex::new(Vec::new()), begun: begin });
-        let entropy = Arc::new(Entropy::fixed(clock.now().as_millis()));
+        let (entropy, content) = (Arc::new(Entropy::fixed(clock.now().as_millis())), Arc::new(HeldContent::default()));
         let with = Neighbours {
             store: (setup.between)(Arc::clone(&store) as Arc<dyn Store>),
-            queue,
+            queue: queue.clone(),
             caller: Arc::clone(&caller) as Arc<dyn Caller>,
-            content: Arc::new(OwnContent),
+            content: Arc::clone(&content) as _,
             clock: Arc::new(clock.clone()),
             entropy: Arc::clone(&entropy),
             policies: RetryPolicies::default(),
@@ -153,7 +180,7 @@ impl Rig {
         } else {
             Dispatcher::start(&setup.workers, with).await.unwrap()
         };
-        Self { clock, store, dispatcher, caller, begun, events, entropy }
+        Self { clock, store, dispatcher, queue, content, caller, begun, events, entropy }
     }
 
     /// A notification to one recipient through the channel `ops`, as `change` makes it.

@@ -9,7 +9,7 @@ use campanile_plugin_sdk::TemplateEngine;
 use minijinja::Minijinja;
 
 use crate::call::{RenderCall, RenderFailure, TemplateCaller, TemplateCheckError, TemplateProblem, TemplateVariable};
-use crate::domain::{AttemptEnd, Fault, Interruption, PluginName};
+use crate::domain::{AttemptEnd, Fault, Interruption, NotificationId, PluginName};
 
 /// What the engine does with the next calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl TemplateCaller for Native {
         }
     }
 
-    async fn render(&self, call: &RenderCall) -> Result<Vec<(String, String)>, RenderFailure> {
+    async fn render(&self, _: NotificationId, call: &RenderCall) -> Result<Vec<(String, String)>, RenderFailure> {
         self.renders.fetch_add(1, Ordering::Relaxed);
         // Others come while this one is under way.
         tokio::task::yield_now().await;

@@ -6,13 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Registry;
+use super::quarantine::{Rule, Verdict};
 use super::snapshot::Served;
 use super::version::Version;
 use crate::call::{
     Call, Caller, ChannelDirectory, ChannelFacts, ChannelUnavailable, RenderCall, RenderFailure, Report,
     TemplateCaller, TemplateCheckError, TemplateVariable,
 };
-use crate::domain::{AttemptEnd, ChannelName, Interruption, PluginName};
+use crate::domain::{AttemptEnd, ChannelName, Interruption, NotificationId, PluginName};
 
 #[async_trait]
 impl Caller for Registry {
@@ -34,7 +35,8 @@ impl Caller for Registry {
             );
         }
         let report = version.plugin.send(&way.ready.prepared, &call).await;
-        self.ended(&way, call.notification.id, &report.end).await;
+        let rule = if way.on_trial { Rule::TRIAL } else { Rule::SERVING };
+        self.ended(version, rule, call.notification.id, Verdict::of(&report.end)).await;
         report
     }
 }
@@ -97,19 +99,38 @@ impl ChannelDirectory for Registry {
 impl TemplateCaller for Registry {
     async fn check(&self, call: &RenderCall) -> Result<Vec<TemplateVariable>, TemplateCheckError> {
         match self.engine(&call.engine).await {
+            Some(engine) if engine.is_stopped() => {
+                let reason =
+                    format!("it is quarantined; `campanile plugins release {}` lets it be called", call.engine);
+                Err(TemplateCheckError::Engine { engine: call.engine.to_string(), reason })
+            }
             Some(engine) => engine.plugin.check(call, &self.settings.plugins.defaults).await,
             None => Err(TemplateCheckError::Engine { engine: call.engine.to_string(), reason: NO_ENGINE.to_owned() }),
         }
     }
 
-    async fn render(&self, call: &RenderCall) -> Result<Vec<(String, String)>, RenderFailure> {
-        match self.engine(&call.engine).await {
-            Some(engine) => engine.plugin.render(call, &self.settings.plugins.defaults).await,
-            None => {
-                let message = format!("template engine `{}`: {NO_ENGINE}", call.engine);
-                Err(RenderFailure::End(AttemptEnd::Interrupted { interruption: Interruption::NoPlugin, message }, None))
-            }
+    async fn render(
+        &self,
+        notification: NotificationId,
+        call: &RenderCall,
+    ) -> Result<Vec<(String, String)>, RenderFailure> {
+        let Some(engine) = self.engine(&call.engine).await else {
+            let message = format!("template engine `{}`: {NO_ENGINE}", call.engine);
+            let end = AttemptEnd::Interrupted { interruption: Interruption::NoPlugin, message };
+            return Err(RenderFailure::End(end, None));
+        };
+        if engine.is_stopped() {
+            return Err(RenderFailure::Held { engine: call.engine.clone() });
         }
+        let rendered = engine.plugin.render(call, &self.settings.plugins.defaults).await;
+        let verdict = match &rendered {
+            // A template's problem is an answer as good as any.
+            Ok(_) | Err(RenderFailure::Problem(_)) => Verdict::Good,
+            Err(RenderFailure::End(end, _)) => Verdict::of(end),
+            Err(RenderFailure::Held { .. }) => Verdict::None,
+        };
+        self.ended(&engine, Rule::SERVING, notification, verdict).await;
+        rendered
     }
 
     async fn engine_for(&self, extension: &str) -> Option<PluginName> {

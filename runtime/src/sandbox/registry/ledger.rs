@@ -33,11 +33,20 @@ pub trait PluginMemory: Send + Sync + 'static {
     async fn keep(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), NotKept>;
 }
 
-/// Is told which channels' deliveries have to wait, in place of those it was told before. Called with locks held: it
-/// must be quick and must not call back.
-pub trait ChannelHolds: Send + Sync + 'static {
+/// What deliveries have to wait for, because its plugin is not to be called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Of these channels, everything.
+    pub channels: BTreeSet<ChannelName>,
+    /// What has to be rendered by these template engines.
+    pub engines: BTreeSet<PluginName>,
+}
+
+/// Is told which deliveries have to wait, in place of those it was told before. Called with locks held: it must be
+/// quick and must not call back.
+pub trait DeliveryHolds: Send + Sync + 'static {
     /// These and no others.
-    fn hold_only(&self, channels: &BTreeSet<ChannelName>);
+    fn hold_only(&self, held: &Held);
 }
 
 /// Nobody keeps and nobody waits: for a look at an installation, and for measurements.
@@ -51,8 +60,8 @@ impl PluginMemory for Nobody {
     }
 }
 
-impl ChannelHolds for Nobody {
-    fn hold_only(&self, _: &BTreeSet<ChannelName>) {}
+impl DeliveryHolds for Nobody {
+    fn hold_only(&self, _: &Held) {}
 }
 
 /// The books as they are now, and what of them nobody else knows yet.

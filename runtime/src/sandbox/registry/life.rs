@@ -1,19 +1,18 @@
 //! What the calls of a version decide: that it is tried no longer, that it is not called any more, that the one before
 //! it takes over again.
 //!
-//! *Flow:* every end of a call is counted → one fault too many stops the version and holds its channels at once → then,
+//! *Flow:* every end of a call is counted → one fault too many stops the version and holds what needs it at once → then,
 //! under the registry's lock, the version before it is loaded and swapped in, or the version is quarantined.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::quarantine::{Rule, TooMany};
+use super::quarantine::{Rule, TooMany, Verdict};
 use super::shelf::{FileState, OnTrial, Shelf, Shelved};
-use super::snapshot::Way;
 use super::version::Version;
 use super::{Registry, permission};
-use crate::domain::{AttemptEnd, Bar, BarKind, NotificationId, PluginChange, PluginName, VersionMark};
+use crate::domain::{Bar, BarKind, NotificationId, PluginChange, PluginName, VersionMark};
 
 /// A version that fails this soon after it took over is to blame itself, and the one before it takes over again. Later
 /// something else has changed, which the version before may know even less about.
@@ -24,19 +23,23 @@ pub(super) const TRIAL_MAX: Duration = Duration::from_mins(30);
 
 impl Registry {
     /// Counts the end of a call, and draws the consequences before anybody hears of it.
-    pub(super) async fn ended(&self, way: &Way, notification: NotificationId, end: &AttemptEnd) {
-        let version = &way.ready.version;
-        let rule = if way.on_trial { Rule::TRIAL } else { Rule::SERVING };
+    pub(super) async fn ended(
+        &self,
+        version: &Arc<Version>,
+        rule: Rule,
+        notification: NotificationId,
+        verdict: Verdict,
+    ) {
         let now = self.clock.now();
         let (counted, is_proven) = {
             let mut conduct = version.conduct();
-            (conduct.count(end, notification, now, rule), conduct.is_proven())
+            (conduct.count(verdict, notification, now, rule), conduct.is_proven())
         };
         match counted {
             // Of many calls that end at once, one.
             Err(too_many) if version.stop() => self.condemn(version, too_many).await,
             // Where something else is under way, the next good end tries again.
-            Ok(()) if way.on_trial && is_proven => {
+            Ok(()) if rule == Rule::TRIAL && is_proven => {
                 if let Ok(mut shelf) = self.shelf.try_lock() {
                     self.prove(&mut shelf, version).await;
                 }
@@ -52,7 +55,11 @@ impl Registry {
             let served = served.as_ref().ok()?;
             Arc::ptr_eq(&served.ready.version, version).then(|| name.clone())
         });
-        self.change_holds(|held| held.extend(uses_it));
+        let renders = current.engines.iter().find(|(_, engine)| Arc::ptr_eq(engine, version));
+        self.change_holds(|held| {
+            held.channels.extend(uses_it);
+            held.engines.extend(renders.map(|(name, _)| name.clone()));
+        });
         drop(current);
         let mut shelf = self.shelf.lock().await;
         let name = version.name();

@@ -39,6 +39,30 @@ struct Second {
     faults: u32,
 }
 
+/// What the end of a call says of the version that was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing: nobody judged it.
+    None,
+    /// It answered.
+    Good,
+    /// A provider was slow: a call like any other, and no proof.
+    Slow,
+    /// It failed.
+    Fault,
+}
+
+impl Verdict {
+    pub(super) const fn of(end: &AttemptEnd) -> Self {
+        match end {
+            AttemptEnd::Interrupted { .. } => Self::None,
+            AttemptEnd::Fault { .. } => Self::Fault,
+            AttemptEnd::Outcome(_) => Self::Good,
+            AttemptEnd::HostDeadline => Self::Slow,
+        }
+    }
+}
+
 /// How the calls of one version went.
 #[derive(Debug)]
 pub(super) struct Conduct {
@@ -84,16 +108,14 @@ impl Conduct {
     /// Counts the end of a call. An error says that it was one too many.
     pub(super) fn count(
         &mut self,
-        end: &AttemptEnd,
+        verdict: Verdict,
         notification: NotificationId,
         now: Timestamp,
         rule: Rule,
     ) -> Result<(), TooMany> {
-        let is_fault = match end {
-            AttemptEnd::Interrupted { .. } => return Ok(()),
-            AttemptEnd::Fault { .. } => true,
-            AttemptEnd::Outcome(_) | AttemptEnd::HostDeadline => false,
-        };
+        if verdict == Verdict::None {
+            return Ok(());
+        }
         // A clock that is set back stands still here.
         self.latest = self.latest.max(now.as_millis() / 1_000);
         let at = self.latest;
@@ -102,8 +124,8 @@ impl Conduct {
             *second = Second { at, ..Second::default() };
         }
         second.calls = second.calls.saturating_add(1);
-        if !is_fault {
-            if matches!(end, AttemptEnd::Outcome(_)) {
+        if verdict != Verdict::Fault {
+            if verdict == Verdict::Good {
                 self.good = self.good.saturating_add(1);
             }
             return Ok(());
@@ -152,6 +174,14 @@ mod tests {
     use super::*;
     use crate::domain::{Fault, Interruption, Outcome, Receipt};
 
+    fn fault() -> Verdict {
+        Verdict::of(&AttemptEnd::Fault { fault: Fault::Trap, message: String::new() })
+    }
+
+    fn sent() -> Verdict {
+        Verdict::of(&AttemptEnd::Outcome(Outcome::Sent(Receipt::default())))
+    }
+
     #[test]
     fn what_was_too_much_is_told_with_the_limit() {
         let told = [Rule::SERVING, Rule::TRIAL].map(|rule| TooMany { faults: 7, calls: 9, rule }.to_string());
@@ -165,14 +195,6 @@ mod tests {
         Timestamp::from_millis(1_000_000 + second * 1_000)
     }
 
-    fn fault() -> AttemptEnd {
-        AttemptEnd::Fault { fault: Fault::Trap, message: String::new() }
-    }
-
-    fn sent() -> AttemptEnd {
-        AttemptEnd::Outcome(Outcome::Sent(Receipt::default()))
-    }
-
     fn notification(number: u8) -> NotificationId {
         NotificationId::from_bytes([number; 16])
     }
@@ -180,7 +202,7 @@ mod tests {
     /// Counts faults on these notifications, one a second; answers at which the rule struck.
     fn strikes_at(conduct: &mut Conduct, notifications: &[u8], rule: Rule) -> Option<usize> {
         let count = |(second, number): (usize, &u8)| {
-            conduct.count(&fault(), notification(*number), at_s(second as u64), rule).is_err()
+            conduct.count(fault(), notification(*number), at_s(second as u64), rule).is_err()
         };
         notifications.iter().enumerate().map(count).position(|struck| struck)
     }
@@ -202,9 +224,9 @@ mod tests {
     fn a_plugin_that_mostly_works_goes_on() {
         let mut conduct = Conduct::new();
         for number in 0..60 {
-            assert!(conduct.count(&sent(), notification(0), at_s(0), Rule::SERVING).is_ok());
+            assert!(conduct.count(sent(), notification(0), at_s(0), Rule::SERVING).is_ok());
             if number % 2 == 0 {
-                let counted = conduct.count(&fault(), notification(number), at_s(0), Rule::SERVING);
+                let counted = conduct.count(fault(), notification(number), at_s(0), Rule::SERVING);
                 assert!(number == 0 || counted.is_ok(), "{number}");
             }
         }
@@ -215,7 +237,7 @@ mod tests {
         let mut conduct = Conduct::new();
         let interrupted = AttemptEnd::Interrupted { interruption: Interruption::PoolFull, message: String::new() };
         for number in 0..100 {
-            assert!(conduct.count(&interrupted, notification(number), at_s(0), Rule::TRIAL).is_ok());
+            assert!(conduct.count(Verdict::of(&interrupted), notification(number), at_s(0), Rule::TRIAL).is_ok());
         }
         assert_eq!(strikes_at(&mut conduct, &[1, 2, 3, 4, 5], Rule::SERVING), Some(4));
     }
@@ -223,19 +245,19 @@ mod tests {
     #[test]
     fn twenty_good_ends_in_a_row_are_a_proof() {
         let mut conduct = Conduct::new();
-        let mut count = |end: &AttemptEnd| {
-            assert!(conduct.count(end, notification(1), at_s(0), Rule::TRIAL).is_ok());
+        let mut count = |verdict: Verdict| {
+            assert!(conduct.count(verdict, notification(1), at_s(0), Rule::TRIAL).is_ok());
             conduct.is_proven()
         };
         for _ in 1..PROOF {
-            assert!(!count(&sent()));
+            assert!(!count(sent()));
         }
-        assert!(!count(&fault()), "a fault begins anew");
+        assert!(!count(fault()), "a fault begins anew");
         for _ in 1..PROOF {
-            assert!(!count(&sent()));
+            assert!(!count(sent()));
         }
-        assert!(!count(&AttemptEnd::HostDeadline), "a slow provider proves nothing");
-        assert!(count(&sent()));
+        assert!(!count(Verdict::of(&AttemptEnd::HostDeadline)), "a slow provider proves nothing");
+        assert!(count(sent()));
     }
 
     proptest! {
@@ -254,7 +276,7 @@ mod tests {
                 now += if wait > 20 { wait * 3 } else { wait / 8 };
                 history.push((now, number, is_fault));
                 let end = if is_fault { fault() } else { sent() };
-                let struck = conduct.count(&end, notification(number), at_s(now), rule).is_err();
+                let struck = conduct.count(end, notification(number), at_s(now), rule).is_err();
                 let recent: Vec<_> = history.iter().filter(|(at, ..)| at + WINDOW_S > now).collect();
                 let failed: Vec<_> = recent.iter().filter(|(.., is_fault)| *is_fault).collect();
                 let distinct: std::collections::BTreeSet<_> = failed.iter().map(|(_, number, _)| *number).collect();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use super::ledger::Ledger;
+use super::ledger::{Held, Ledger};
 use super::snapshot::{Served, Snapshot, Trial};
 use super::status::{ChannelStatus, PluginSource, PluginState, PluginStatus};
 use super::suggest;
@@ -228,10 +228,14 @@ impl Shelf {
         Ok(Served { ready, trial })
     }
 
-    /// Channels whose plugin is not to be called.
-    pub(super) fn held_channels(&self) -> BTreeSet<ChannelName> {
+    /// What deliveries have to wait for: channels and template engines whose plugin is not to be called.
+    pub(super) fn held(&self) -> Held {
         let is_held = |entry: &ChannelEntry| entry.ready.as_ref().is_ok_and(|ready| ready.version.is_stopped());
-        self.channels.iter().filter(|(_, entry)| is_held(entry)).map(|(name, _)| name.clone()).collect()
+        let is_engine = |shelved: &Shelved| shelved.kind == PluginKind::TemplateEngine && shelved.version.is_stopped();
+        Held {
+            channels: self.channels.iter().filter(|(_, entry)| is_held(entry)).map(|(name, _)| name.clone()).collect(),
+            engines: self.serving.iter().filter(|(_, old)| is_engine(old)).map(|(name, _)| name.clone()).collect(),
+        }
     }
 
     /// The sentence about a version that is not to be called.

@@ -9,6 +9,7 @@ use crate::call::{ChannelDirectory, ChannelUnavailable, TemplateCaller};
 use crate::domain::{AttemptEnd, Interruption};
 use crate::sandbox::inspect::tests::component;
 
+mod engines;
 mod frozen;
 mod keeping;
 mod life;

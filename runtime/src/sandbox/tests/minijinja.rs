@@ -33,7 +33,7 @@ async fn text(parts: &[(&str, String)], data: &str) -> Result<String, String> {
             Ok(parts[0].1.clone())
         }
         Err(RenderFailure::Problem(problem)) => Err(problem.message),
-        Err(RenderFailure::End(end, _)) => panic!("it should be a problem: {end:?}"),
+        Err(failure) => panic!("it should be a problem: {failure:?}"),
     }
 }
 

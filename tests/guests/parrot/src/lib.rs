@@ -1,4 +1,5 @@
-//! A template engine that repeats what it is given. A part that reads `problem` is one; one that reads `panic` panics.
+//! A template engine that repeats what it is given. A part that reads `problem` is one; one that reads `panic` panics,
+//! and so does data with `fall off` in it.
 
 #![allow(missing_docs, unreachable_pub, unused_qualifications, reason = "generated bindings")]
 
@@ -36,6 +37,7 @@ impl Guest for Parrot {
     }
 
     fn render(template: Template, data: String, options: Options) -> Result<Vec<Part>, Problem> {
+        assert!(!data.contains("fall off"), "the parrot fell off its perch");
         let Options { locale, time_zone, now_ms, strict, extra: _ } = options;
         if let Some(problem) = template.parts.iter().find_map(problem) {
             return Err(problem);

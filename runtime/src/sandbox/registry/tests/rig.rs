@@ -1,6 +1,6 @@
 //! A registry over folders of its own, with real plugins to put into them. These are built by `make guests`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ use crate::domain::{
 use crate::sandbox::folder::{self, Settling};
 use crate::sandbox::registry::version::Version;
 use crate::sandbox::{
-    ChannelHolds, ConsoleSink, NotKept, PluginMemory, PluginStatus, Registry, RegistrySettings, Sandbox,
+    ConsoleSink, DeliveryHolds, Held, NotKept, PluginMemory, PluginStatus, Registry, RegistrySettings, Sandbox,
     SandboxSettings,
 };
 use crate::telemetry::Metrics;
@@ -83,11 +83,11 @@ impl PluginMemory for Remembering {
 }
 
 #[derive(Debug, Default)]
-struct Waiting(Mutex<BTreeSet<ChannelName>>);
+struct Waiting(Mutex<Held>);
 
-impl ChannelHolds for Waiting {
-    fn hold_only(&self, channels: &BTreeSet<ChannelName>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone_from(channels);
+impl DeliveryHolds for Waiting {
+    fn hold_only(&self, held: &Held) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone_from(held);
     }
 }
 
@@ -215,7 +215,13 @@ impl Rig {
     /// Channels whose deliveries wait.
     pub(crate) fn waiting(&self) -> Vec<String> {
         let waiting = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.iter().map(ToString::to_string).collect()
+        waiting.channels.iter().map(ToString::to_string).collect()
+    }
+
+    /// Template engines whose deliveries wait.
+    pub(crate) fn waiting_engines(&self) -> Vec<String> {
+        let waiting = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.engines.iter().map(ToString::to_string).collect()
     }
 
     /// Looks at the folder as the watch does: until everything in it has come to rest.

@@ -1,0 +1,169 @@
+//! What was taken, cannot be called with yet, and is not worth asking about again: what it needs is held.
+//!
+//! *Invariants:* memory is bounded by [`WindowLimits::total`]. A lane that would bring more waits as a whole until
+//! something is let go: others on its channel pay for that, but only behind a million.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{LaneNumber, PRIORITIES, ReadyQueue, Taken, rank_of_lane};
+use crate::domain::{PluginName, Timestamp};
+#[cfg(doc)]
+use crate::queue::WindowLimits;
+
+/// Deliveries that are set aside, by the template engine that they wait for.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    held: BTreeSet<PluginName>,
+    waiting: BTreeMap<PluginName, Vec<Taken>>,
+    /// Their engine is not held any more: they are about to be in their lanes.
+    let_go: Vec<Taken>,
+    by_rank: [u64; PRIORITIES],
+}
+
+impl Aside {
+    fn len(&self) -> u64 {
+        self.by_rank.iter().sum()
+    }
+
+    /// How many of one priority.
+    pub(super) const fn in_rank(&self, rank: usize) -> u64 {
+        self.by_rank[rank]
+    }
+}
+
+impl ReadyQueue {
+    /// What was taken waits until this template engine is held no longer, or as before where it is not held. Tells
+    /// whether there may be something to take.
+    pub fn set_aside(&mut self, engine: &PluginName, taken: Taken, now: Timestamp) -> bool {
+        self.advance(now);
+        if !self.aside.held.contains(engine) {
+            self.enter(taken.lane, taken.position);
+            return true;
+        }
+        if self.aside.len() >= self.limits.total as u64 {
+            self.lanes[taken.lane as usize].clogged = true;
+            self.enter(taken.lane, taken.position);
+            self.place(taken.lane);
+            return false;
+        }
+        self.aside.by_rank[rank_of_lane(taken.lane)] += 1;
+        self.aside.waiting.entry(engine.clone()).or_default().push(taken);
+        false
+    }
+
+    /// Holds these template engines and no others. What waited for another is to be [taken in](Self::take_in).
+    pub fn hold_engines_only(&mut self, engines: &BTreeSet<PluginName>) {
+        let aside = &mut self.aside;
+        aside.held.clone_from(engines);
+        for (_, let_go) in aside.waiting.extract_if(.., |engine, _| !engines.contains(engine)) {
+            aside.let_go.extend(let_go);
+        }
+    }
+
+    /// Puts up to `most` deliveries back into their lanes whose engine is not held any more. Tells whether there were
+    /// any.
+    pub fn take_in(&mut self, most: usize, now: Timestamp) -> bool {
+        self.advance(now);
+        let from = self.aside.let_go.len().saturating_sub(most);
+        let back = self.aside.let_go.split_off(from);
+        for taken in &back {
+            self.aside.by_rank[rank_of_lane(taken.lane)] -= 1;
+            self.enter(taken.lane, taken.position);
+        }
+        if from == 0 {
+            self.aside.let_go = Vec::new();
+            self.unclog();
+        }
+        !back.is_empty()
+    }
+
+    /// There is room again: of what still has to wait, the first one that finds none says so.
+    fn unclog(&mut self) {
+        if self.aside.len() >= self.limits.total as u64 {
+            return;
+        }
+        for number in 0..self.lanes.len() {
+            if std::mem::take(&mut self.lanes[number].clogged) {
+                self.place(number as LaneNumber);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ChannelName, DeliveryId, Lane, NotificationId, Position, Priority, Queued};
+    use crate::queue::{Slot, WindowLimits};
+
+    const START: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn delivery(number: u8) -> DeliveryId {
+        NotificationId::from_bytes([number; 16]).delivery(0)
+    }
+
+    fn queue_of(numbers: std::ops::RangeInclusive<u8>, total: usize) -> ReadyQueue {
+        let mut queue = ReadyQueue::new(WindowLimits { lane: 64, total });
+        let lane = Lane { priority: Priority::Normal, channel: ChannelName::new("ops").expect("a name") };
+        for number in numbers {
+            let position = Position { due: START, delivery: delivery(number) };
+            queue.offer(&Queued { lane: lane.clone(), position }, START);
+        }
+        queue
+    }
+
+    fn engine(name: &str) -> PluginName {
+        PluginName::new(name).expect("a name")
+    }
+
+    fn hold(queue: &mut ReadyQueue, names: &[&str]) {
+        queue.hold_engines_only(&names.iter().map(|name| engine(name)).collect());
+        while queue.take_in(2, START) {}
+    }
+
+    fn take(queue: &mut ReadyQueue) -> Taken {
+        queue.take(Slot::General, START).expect("one waits")
+    }
+
+    fn left(queue: &mut ReadyQueue) -> Vec<DeliveryId> {
+        std::iter::from_fn(|| queue.take(Slot::General, START)).map(|taken| taken.position.delivery).collect()
+    }
+
+    #[test]
+    fn what_is_set_aside_is_not_taken_until_its_engine_is_let_go() {
+        let mut queue = queue_of(1..=4, 64);
+        hold(&mut queue, &["mini", "other"]);
+        for name in ["mini", "mini", "other"] {
+            let taken = take(&mut queue);
+            assert!(!queue.set_aside(&engine(name), taken, START));
+        }
+        assert_eq!(left(&mut queue), [delivery(4)], "what needs no engine goes on");
+        assert_eq!(queue.next_due(), None, "nothing is asked meanwhile");
+        assert_eq!(queue.depths()[2].waiting, 3, "they wait all the same");
+        hold(&mut queue, &["other"]);
+        assert_eq!(left(&mut queue), [delivery(1), delivery(2)]);
+        hold(&mut queue, &[]);
+        assert_eq!((left(&mut queue), queue.depths()[2].waiting), (vec![delivery(3)], 0));
+    }
+
+    #[test]
+    fn what_comes_after_its_engine_was_let_go_waits_as_before() {
+        let mut queue = queue_of(1..=1, 64);
+        let taken = take(&mut queue);
+        assert!(queue.set_aside(&engine("mini"), taken, START));
+        assert_eq!(left(&mut queue), [delivery(1)]);
+    }
+
+    #[test]
+    fn a_lane_that_brings_more_than_memory_holds_waits_as_a_whole() {
+        let mut queue = queue_of(1..=5, 2);
+        hold(&mut queue, &["mini"]);
+        for _ in 0..3 {
+            let taken = take(&mut queue);
+            assert!(!queue.set_aside(&engine("mini"), taken, START));
+        }
+        assert_eq!((left(&mut queue), queue.depths()[2].waiting), (vec![], 5));
+        hold(&mut queue, &[]);
+        assert_eq!(left(&mut queue), (1..=5).map(delivery).collect::<Vec<_>>());
+    }
+}
