@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Sha256;
-use super::lock::{Lock, LockEntry, LockError};
+use super::lock::{Lock, LockEntry, LockError, TURN_WAIT_MAX, Turn};
 use super::place::write_whole;
 use super::trust::{Signature, signature_path};
 use crate::domain::PluginName;
@@ -45,10 +45,12 @@ pub struct Installed {
 ///
 /// # Errors
 ///
-/// [`LockError`] where the folder cannot be written or its lock cannot be understood.
+/// [`LockError`] where the folder cannot be written, its lock cannot be understood, or another process changes it for
+/// longer than 10 s.
 pub fn install(dir: &Path, incoming: &Incoming<'_>) -> Result<Installed, LockError> {
     let Incoming { bytes, signature, name, version, source, digest, added_at } = *incoming;
     fs::create_dir_all(dir)?;
+    let _turn = Turn::take(dir, TURN_WAIT_MAX)?;
     let mut lock = Lock::read(dir)?;
     let file = dir.join(format!("{name}.wasm"));
     let sha256 = Sha256::of(bytes);
@@ -84,8 +86,12 @@ pub fn install(dir: &Path, incoming: &Incoming<'_>) -> Result<Installed, LockErr
 ///
 /// # Errors
 ///
-/// [`LockError`] where the folder cannot be written or its lock cannot be understood.
+/// As [`install`].
 pub fn remove(dir: &Path, name: &PluginName) -> Result<bool, LockError> {
+    if !dir.is_dir() {
+        return Ok(false);
+    }
+    let _turn = Turn::take(dir, TURN_WAIT_MAX)?;
     let mut lock = Lock::read(dir)?;
     let file = dir.join(format!("{name}.wasm"));
     let mut was_there = gone(&file)?;
@@ -115,8 +121,38 @@ mod tests {
         let entries = fs::read_dir(dir).expect("a folder");
         let mut names: Vec<_> =
             entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.retain(|name| !name.starts_with('.'));
         names.sort();
         names
+    }
+
+    /// Each reads the lock, adds its plugin and writes it: none may lose what another added meanwhile.
+    #[test]
+    fn what_many_add_and_remove_at_once_is_all_in_the_lock() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let names: Vec<PluginName> = (0..12).map(|number| format!("acme-{number}").parse().expect("a name")).collect();
+        let add = |name: &PluginName| {
+            let incoming = Incoming {
+                bytes: name.as_str().as_bytes(),
+                signature: None,
+                name,
+                version: "1.0.0",
+                source: "./acme.wasm",
+                digest: None,
+                added_at: "2026-11-21T11:00:00.000Z",
+            };
+            install(dir.path(), &incoming).expect("installs")
+        };
+        add(&names[0]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| remove(dir.path(), &names[0]).expect("removes"));
+            for name in &names[1..] {
+                scope.spawn(move || add(name));
+            }
+        });
+        let lock = Lock::read(dir.path()).expect("reads");
+        let there: Vec<bool> = names.iter().map(|name| lock.get(name.as_str()).is_some()).collect();
+        assert_eq!(there, (0..12).map(|number| number > 0).collect::<Vec<_>>());
     }
 
     #[test]

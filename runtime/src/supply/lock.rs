@@ -1,9 +1,10 @@
 //! `plugins.lock`: which file was taken in as which plugin, and from where.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,15 @@ const FORMAT: u32 = 1;
 
 const HEADER: &str = "# What `campanile plugins add` took in. Commit it beside the configuration; do not edit it.\n";
 
+/// Beside the lock, hidden: whoever changes the folder holds it, from reading the lock to the last write.
+const TURN_FILE: &str = ".plugins.lock.turn";
+
+/// Somebody else who changes the folder is waited for so long: to write 64 MiB takes a slow disk less.
+pub(super) const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether they are done.
+const TURN_LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// Why there is no lock to go by.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,6 +39,18 @@ pub enum LockError {
     /// The operating system says no.
     #[error("`{LOCK_FILE}` cannot be read or written")]
     Io(#[from] io::Error),
+    /// Another process changes the folder.
+    #[error(
+        "another `campanile plugins add` or `remove` has held `{file}` for {} s; wait until it has ended, then try \
+         again",
+        .waited.as_secs()
+    )]
+    Busy {
+        /// What it holds.
+        file: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// It is no lock of this program.
     #[error("`{LOCK_FILE}` cannot be understood: {reason}; remove it and add the plugins again, or restore it")]
     Unreadable {
@@ -57,6 +79,32 @@ pub struct LockEntry {
     pub signed_by: Option<String>,
     /// RFC 3339, in UTC.
     pub added_at: String,
+}
+
+/// The right to change a folder, until it is dropped or the process ends. Between processes of this program only: the
+/// system asks nobody else.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _file: File,
+}
+
+impl Turn {
+    /// Waits for it, up to `patience`. Blocks.
+    pub(super) fn take(dir: &Path, patience: Duration) -> Result<Self, LockError> {
+        let path = dir.join(TURN_FILE);
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+                Err(TryLockError::WouldBlock) if began.elapsed() >= patience => {
+                    return Err(LockError::Busy { file: path, waited: patience });
+                }
+                Err(TryLockError::WouldBlock) => std::thread::park_timeout(TURN_LOOK_EVERY),
+            }
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -188,6 +236,20 @@ mod tests {
         "#);
         assert!(lock.remove(&"slack".parse().expect("a name")));
         assert!(!lock.remove(&"slack".parse().expect("a name")));
+    }
+
+    #[test]
+    fn one_at_a_time_changes_a_folder_and_the_next_one_waits() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let first = Turn::take(dir.path(), Duration::ZERO).expect("nobody else");
+        let told = Turn::take(dir.path(), Duration::ZERO).expect_err("the first is not done").to_string();
+        let file = dir.path().join(TURN_FILE);
+        assert!(told.contains(&format!("has held `{}` for 0 s", file.display())), "{told}");
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| Turn::take(dir.path(), TURN_WAIT_MAX));
+            drop(first);
+            next.join().expect("no panic").expect("its turn has come");
+        });
     }
 
     #[test]
