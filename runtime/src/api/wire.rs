@@ -1,5 +1,6 @@
 //! The published shapes of HTTP answers, and nothing else. They change only by additions.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -198,6 +199,9 @@ pub(super) struct PluginView {
     pub(super) warnings: Vec<String>,
     /// Channels that use it.
     pub(super) channels: Vec<String>,
+    /// Of `canary`: how many in a hundred of each channel's notifications go to it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) shares: BTreeMap<String, u8>,
     /// Since when its state is what it is; RFC 3339.
     pub(super) since: String,
 }
@@ -338,6 +342,7 @@ impl From<&PluginStatus> for PluginView {
             reason,
             warnings: Vec::new(),
             channels: plugin.channels.iter().map(ToString::to_string).collect(),
+            shares: plugin.shares.iter().map(|(name, percent)| (name.to_string(), *percent)).collect(),
             since: plugin.since.to_string(),
         }
     }

@@ -87,16 +87,33 @@ pub struct PluginBook {
     pub approved: Vec<Permission>,
     /// Versions that are not called; the newest [`BARS_MAX`](Self::BARS_MAX) of them, the oldest first.
     pub bars: Vec<Bar>,
+    /// Whether any of its versions ever served. One that never did has nothing approved, and asks for more than nothing.
+    pub has_served: bool,
+    /// What was told of files that are held or refused, as hashes of file and reason: the newest
+    /// [`TOLD_MAX`](Self::TOLD_MAX), the oldest first.
+    pub told: Vec<[u8; 32]>,
 }
 
 impl PluginBook {
     /// Versions remembered as bad. Who puts back an older bad one finds out once more.
     pub const BARS_MAX: usize = 16;
 
+    /// Reasons remembered as told. An older one is told once more.
+    pub const TOLD_MAX: usize = 16;
+
     /// An empty book.
     #[must_use]
     pub const fn new(plugin: PluginName) -> Self {
-        Self { plugin, serving: None, previous: None, canary: None, approved: Vec::new(), bars: Vec::new() }
+        Self {
+            plugin,
+            serving: None,
+            previous: None,
+            canary: None,
+            approved: Vec::new(),
+            bars: Vec::new(),
+            has_served: false,
+            told: Vec::new(),
+        }
     }
 
     /// What is held against a version.
@@ -112,6 +129,18 @@ impl PluginBook {
             self.bars.remove(0);
         }
         self.bars.push(bar);
+    }
+
+    /// Remembers that something was told. Tells whether it is news.
+    pub fn put_told(&mut self, told: [u8; 32]) -> bool {
+        if self.told.contains(&told) {
+            return false;
+        }
+        if self.told.len() == Self::TOLD_MAX {
+            self.told.remove(0);
+        }
+        self.told.push(told);
+        true
     }
 
     /// Holds nothing against a version any more. Tells whether anything was.
@@ -219,5 +248,16 @@ mod tests {
         assert!(book.bar(&[0; 32]).is_none());
         assert_eq!(book.bar(&[1; 32]).map(|bar| bar.kind), Some(BarKind::RolledBack));
         assert!(book.lift(&[1; 32]) && !book.lift(&[1; 32]));
+    }
+
+    #[test]
+    fn what_was_told_is_no_news_until_much_else_was_told() {
+        let mut book = PluginBook::new(PluginName::new("acme").expect("a name"));
+        assert!(book.put_told([0; 32]) && !book.put_told([0; 32]));
+        for number in 1..=PluginBook::TOLD_MAX as u8 {
+            assert!(book.put_told([number; 32]));
+        }
+        assert_eq!(book.told.len(), PluginBook::TOLD_MAX);
+        assert!(book.put_told([0; 32]), "the oldest is forgotten first");
     }
 }

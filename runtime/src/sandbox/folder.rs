@@ -28,6 +28,11 @@ pub(super) struct Fingerprint {
 }
 
 impl Fingerprint {
+    /// The same over restarts for as long as nobody writes to the file. For files that are not read.
+    pub(super) fn written(&self) -> String {
+        format!("{} {:?}", self.size, self.modified)
+    }
+
     /// Of what a link points to. All zero where there is nothing to look at: to read it will say why.
     fn of(path: &Path) -> Self {
         fs::metadata(path).map_or_else(

@@ -261,6 +261,11 @@ pub fn name_of_file(path: &Path) -> Option<PluginName> {
     PluginName::new(&path.file_stem()?.to_str()?.replace('_', "-")).ok()
 }
 
+/// The hash of a file that is small enough to be a plugin, whatever it holds. Blocks.
+pub(super) fn hash_of(path: &Path) -> Option<FileHash> {
+    Some(FileHash(Sha256::digest(read(path).ok()?).into()))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, InspectError> {
     // Looked at before it is opened: to open a pipe would wait for its writer.
     let before = std::fs::metadata(path).map_err(InspectError::Unreadable)?;

@@ -46,8 +46,8 @@ use self::ledger::Ledger;
 use self::shelf::{FileRecord, FileState, Shelf};
 use self::snapshot::Snapshot;
 use super::Sandbox;
-use super::folder::{self, Listing, Seen};
-use super::inspect::{FileHash, PluginKind};
+use super::folder::{self, Fingerprint, Listing, Seen};
+use super::inspect::{FileHash, PluginKind, hash_of};
 use super::loader::Loader;
 use crate::capability::http::Egress;
 use crate::capability::kv::KvStore;
@@ -135,7 +135,7 @@ impl Registry {
             let record = FileRecord::fresh(&path, PluginSource::Bundled, fingerprint, registry.clock.now());
             shelf.files.insert(path, record);
         }
-        for (path, fingerprint) in listing(Some(registry.own_dir().to_owned())).await.0 {
+        for (path, fingerprint) in registry.served_first(&shelf.ledger).await {
             registry.take(&mut shelf, &path, PluginSource::Own, fingerprint).await;
         }
         registry.take_used(&mut shelf).await;
@@ -178,9 +178,7 @@ impl Registry {
     /// Brings the books in step with what a look at the operator's folder told.
     pub(super) async fn follow(&self, seen: &Seen) {
         let mut shelf = self.shelf.lock().await;
-        let before = shelf.files.len();
-        shelf.files.retain(|path, record| record.source == PluginSource::Bundled || seen.has(path));
-        let mut changed = shelf.files.len() != before;
+        let mut changed = shelf.forget_gone(|path| seen.has(path));
         for (path, fingerprint) in &seen.settled.0 {
             if shelf.files.get(path).is_none_or(|record| record.fingerprint != *fingerprint) {
                 self.take(&mut shelf, path, PluginSource::Own, *fingerprint).await;
@@ -201,10 +199,9 @@ impl Registry {
     async fn remove_orphans(&self, shelf: &mut Shelf) -> bool {
         let orphans = shelf.orphans();
         for name in &orphans {
-            tracing::info!(plugin = %name, "A plugin is removed: its file is gone.");
-            shelf.remove(name, self.clock.now());
-            self.told_removed(shelf, name);
+            self.go_on_or_remove(shelf, name).await;
         }
+        shelf.gone.clear();
         for path in shelf.next_in_line() {
             if let Some(record) = shelf.files.get(&path) {
                 let (source, fingerprint) = (record.source, record.fingerprint);
@@ -215,6 +212,46 @@ impl Registry {
             self.take_used(shelf).await;
         }
         !orphans.is_empty()
+    }
+
+    /// A plugin goes with the last of its files: while another holds this version, or one that waits to be approved,
+    /// released or proved, it goes on.
+    async fn go_on_or_remove(&self, shelf: &mut Shelf, name: &PluginName) {
+        if shelf.adopt(name) {
+            return;
+        }
+        for path in shelf.behind(name) {
+            self.take_own(shelf, &path).await;
+        }
+        if !shelf.orphans().contains(name) || shelf.adopt(name) {
+            return;
+        }
+        let reason = shelf.why_removed(name);
+        tracing::info!(plugin = %name, reason, "A plugin is removed.");
+        shelf.remove(name, self.clock.now());
+        self.told_removed(shelf, name, reason);
+    }
+
+    async fn take_own(&self, shelf: &mut Shelf, path: &Path) {
+        if let Some(fingerprint) = shelf.files.get(path).map(|record| record.fingerprint) {
+            self.take(shelf, path, PluginSource::Own, fingerprint).await;
+        }
+    }
+
+    /// The operator's files, those first that hold what served last: another file of the same plugin does not take over
+    /// because its name comes first.
+    async fn served_first(&self, ledger: &Ledger) -> Vec<(PathBuf, Fingerprint)> {
+        let mut files: Vec<_> = listing(Some(self.own_dir().to_owned())).await.0.into_iter().collect();
+        let served = ledger.served();
+        if files.len() > 1 && !served.is_empty() {
+            let paths: Vec<_> = files.iter().map(|(path, _)| path.clone()).collect();
+            let holds = move |path: &PathBuf| hash_of(path).is_some_and(|sha256| served.contains(&sha256.0));
+            let looked = tokio::task::spawn_blocking(move || paths.into_iter().filter(holds).collect::<BTreeSet<_>>());
+            // A panic in it was reported when it happened; the order is only by name then.
+            let first = looked.await.unwrap_or_default();
+            files.sort_by_key(|(path, _)| !first.contains(path));
+        }
+        files
     }
 
     /// Loads of the bundled set what configured channels use.
@@ -290,12 +327,11 @@ impl Registry {
         }
     }
 
-    fn told_removed(&self, shelf: &mut Shelf, name: &PluginName) {
+    fn told_removed(&self, shelf: &mut Shelf, name: &PluginName, reason: String) {
         let book = shelf.ledger.change(name);
         (book.previous, book.canary) = (None, None);
         if let Some(mark) = book.serving.take() {
-            let reason = Some("its file is gone".to_owned());
-            shelf.ledger.tell_of(PluginChange::Removed, name, &mark, reason, self.clock.now());
+            shelf.ledger.tell_of(PluginChange::Removed, name, &mark, Some(reason), self.clock.now());
         }
     }
 }

@@ -208,6 +208,8 @@ pub(crate) fn book(plugin: &str, number: u8) -> PluginBook {
         canary: (number > 1).then(|| mark(number + 2)),
         approved: vec![permission("*.acme.example", true), permission("", false)],
         bars: bars.to_vec(),
+        has_served: true,
+        told: vec![[number; 32], [number + 1; 32]],
         ..PluginBook::new(PluginName::new(plugin).unwrap())
     }
 }

@@ -1,6 +1,8 @@
 //! The server's answers, as far as they are shown. What else there is, now or later, is passed over here and printed
 //! by `--json`.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 /// RFC 9457, with every problem that was found.
@@ -89,4 +91,7 @@ pub(in crate::cli) struct Plugin {
     pub(in crate::cli) warnings: Vec<String>,
     #[serde(default)]
     pub(in crate::cli) channels: Vec<String>,
+    /// In a hundred, by channel.
+    #[serde(default)]
+    pub(in crate::cli) shares: BTreeMap<String, u8>,
 }

@@ -23,7 +23,12 @@ fn show(plugins: &[Plugin], paint: Paint) -> String {
     }
     let mut table = Table::new(["NAME", "VERSION", "KIND", "SOURCE", "FILE", "SIZE", "STATE", "CHANNELS", "REASON"]);
     for plugin in plugins {
-        let Plugin { name, version, kind, source, file, size, state, reason, warnings, channels } = plugin;
+        let Plugin { name, version, kind, source, file, size, state, reason, warnings, channels, shares } = plugin;
+        let used = channels.iter().map(|channel| match shares.get(channel) {
+            Some(percent) => format!("{percent} % of {channel}"),
+            None => channel.clone(),
+        });
+        let used: Vec<_> = used.collect();
         let said = reason.iter().chain(warnings).map(String::as_str).collect::<Vec<_>>().join("; ");
         table.row([
             Cell::or_dash(name.as_deref()),
@@ -33,7 +38,7 @@ fn show(plugins: &[Plugin], paint: Paint) -> String {
             file.as_str().into(),
             format_size(*size).into(),
             Cell::status(state),
-            Cell::or_dash(Some(&channels.join(", "))),
+            Cell::or_dash(Some(&used.join(", "))),
             Cell::or_dash(Some(&said)),
         ]);
     }
@@ -51,14 +56,18 @@ mod tests {
         let answer = json!({ "plugins": [
             { "name": "slack", "version": "0.1.0", "kind": "channel", "source": "own", "file": "slack.wasm",
               "sha256": "00", "size": 81920, "state": "serving", "channels": ["ops", "dev"], "since": "x" },
+            { "name": "slack", "version": "0.2.0", "kind": "channel", "source": "own", "file": "slack.wasm",
+              "sha256": "01", "size": 81920, "state": "canary", "channels": ["ops"], "shares": { "ops": 10 },
+              "since": "x" },
             { "name": null, "version": null, "kind": null, "source": "own", "file": "odd.wasm", "sha256": null,
               "size": 12, "state": "refused", "reason": "it is text, not WebAssembly", "channels": [], "since": "x" },
         ]});
         let plugins: Plugins = serde_json::from_value(answer).expect("the shape of `GET /v1/plugins`");
         assert_snapshot!(show(&plugins.plugins, Paint::Off), @r#"
-        NAME   VERSION  KIND     SOURCE  FILE        SIZE   STATE    CHANNELS  REASON
-        slack  0.1.0    channel  own     slack.wasm  80KiB  serving  ops, dev  -
-        -      -        -        own     odd.wasm    12B    refused  -         it is text, not WebAssembly
+        NAME   VERSION  KIND     SOURCE  FILE        SIZE   STATE    CHANNELS     REASON
+        slack  0.1.0    channel  own     slack.wasm  80KiB  serving  ops, dev     -
+        slack  0.2.0    channel  own     slack.wasm  80KiB  canary   10 % of ops  -
+        -      -        -        own     odd.wasm    12B    refused  -            it is text, not WebAssembly
         "#);
         assert_eq!(show(&[], Paint::Off), "no plugins\n");
     }

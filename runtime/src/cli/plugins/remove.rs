@@ -8,6 +8,9 @@ use crate::domain::PluginName;
 use crate::runtime::remove_plugin;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A running server drains the plugin once no file holds a version of it: also where
+the file holds one that is held or was rolled back, and the one before it serves.")]
 pub(in crate::cli) struct Args {
     /// The plugin's name
     name: PluginName,

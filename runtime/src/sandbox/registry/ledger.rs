@@ -88,9 +88,27 @@ impl Ledger {
         self.books.entry(plugin.clone()).or_insert_with(|| PluginBook::new(plugin.clone()))
     }
 
+    /// Remembers that something was told of a file. Tells whether it is news.
+    pub(super) fn is_news(&mut self, plugin: &PluginName, told: [u8; 32]) -> bool {
+        let known = self.books.get(plugin).is_some_and(|book| book.told.contains(&told));
+        !known && self.change(plugin).put_told(told)
+    }
+
+    /// A file is gone: were it to come back, that would be news.
+    pub(super) fn forget_told(&mut self, plugin: &PluginName) {
+        if self.books.get(plugin).is_some_and(|book| !book.told.is_empty()) {
+            self.change(plugin).told.clear();
+        }
+    }
+
     /// What is held against a file, and whose version it is.
     pub(super) fn bar(&self, sha256: &[u8; 32]) -> Option<(&PluginName, &Bar)> {
         self.books.iter().find_map(|(plugin, book)| Some((plugin, book.bar(sha256)?)))
+    }
+
+    /// Files that serve, or served last.
+    pub(super) fn served(&self) -> BTreeSet<[u8; 32]> {
+        self.books.values().filter_map(|book| Some(book.serving.as_ref()?.sha256)).collect()
     }
 
     /// Files that a plugin may have to go back to.

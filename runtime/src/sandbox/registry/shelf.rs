@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
+use sha2::{Digest as _, Sha256};
+
 use super::ledger::{Held, Ledger};
 use super::snapshot::{Served, Snapshot, Trial};
 use super::status::{ChannelStatus, PluginSource, PluginState, PluginStatus};
 use super::suggest;
 use super::version::{ReadyChannel, Version};
 use crate::config::ChannelConfig;
-use crate::domain::{BarKind, ChannelName, Permission, PluginName, Timestamp};
+use crate::domain::{BarKind, ChannelName, Permission, PluginChange, PluginName, Timestamp};
 use crate::sandbox::folder::Fingerprint;
 use crate::sandbox::inspect::{FileHash, PluginKind, name_of_file};
 
@@ -97,6 +99,8 @@ pub(super) struct Shelf {
     pub(super) channels: BTreeMap<ChannelName, ChannelEntry>,
     pub(super) trials: BTreeMap<PluginName, OnTrial>,
     pub(super) ledger: Ledger,
+    /// Files that went while something was moving, as they last were.
+    pub(super) gone: BTreeMap<PathBuf, FileRecord>,
     draining: Vec<(PluginStatus, Weak<Version>)>,
 }
 
@@ -161,10 +165,73 @@ impl Shelf {
         self.draining.push((status, Arc::downgrade(&old.version)));
     }
 
+    /// Forgets the operator's files that are not there any more. Tells whether there were any.
+    pub(super) fn forget_gone(&mut self, is_there: impl Fn(&Path) -> bool) -> bool {
+        let gone = |path: &PathBuf, record: &FileRecord| record.source == PluginSource::Own && !is_there(path);
+        let gone: Vec<_> = self.files.extract_if(.., |path, record| gone(path, record)).collect();
+        for (_, record) in &gone {
+            if let (FileState::Held { .. } | FileState::Refused(_), Some(name)) = (&record.state, &record.seen.name) {
+                self.ledger.forget_told(name);
+            }
+        }
+        let were_any = !gone.is_empty();
+        self.gone.extend(gone);
+        were_any
+    }
+
     /// Plugins whose own file is gone.
     pub(super) fn orphans(&self) -> Vec<PluginName> {
         let gone = |shelved: &Shelved| shelved.source == PluginSource::Own && !self.files.contains_key(&shelved.path);
         self.serving.iter().filter(|(_, shelved)| gone(shelved)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Lets a plugin whose file is gone go on as that of another: one that holds the same version, or a version of it
+    /// that waits. Tells whether there is one.
+    pub(super) fn adopt(&mut self, name: &PluginName) -> bool {
+        let Some(old) = self.serving.get_mut(name) else { return false };
+        let sha256 = old.version.sha256();
+        let is_same = |record: &FileRecord| record.seen.sha256 == Some(sha256);
+        let waits = |record: &FileRecord| {
+            let waits = matches!(record.state, FileState::Held { .. } | FileState::Barred(..) | FileState::Trial);
+            waits && record.seen.name.as_ref() == Some(name)
+        };
+        let mut own = self.files.iter_mut().filter(|(_, record)| record.source == PluginSource::Own);
+        let Some((path, record)) = own.find(|(_, record)| is_same(record) || waits(record)) else { return false };
+        old.path.clone_from(path);
+        if is_same(record) {
+            record.state = FileState::Used;
+        }
+        true
+    }
+
+    /// The operator's files that stand behind the one that a plugin is made of.
+    pub(super) fn behind(&self, name: &PluginName) -> Vec<PathBuf> {
+        let stands = |state: &FileState| match state {
+            FileState::Refused(Refusal { behind, .. }) => behind.as_ref() == Some(name),
+            FileState::Available
+            | FileState::Used
+            | FileState::Trial
+            | FileState::Held { .. }
+            | FileState::Barred(..) => false,
+        };
+        let own = self.files.iter().filter(|(_, record)| record.source == PluginSource::Own && stands(&record.state));
+        own.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// The sentence about a plugin whose file is gone.
+    pub(super) fn why_removed(&self, name: &PluginName) -> String {
+        let Some(old) = self.serving.get(name) else { return "its file is gone".to_owned() };
+        let gone = format!("its file `{}` is gone", file_name(&old.path));
+        let last = self.gone.get(&old.path);
+        let waited = last.filter(|last| last.seen.sha256 != Some(old.version.sha256()));
+        match waited.map(|last| (&last.seen.version, &last.state)) {
+            Some((Some(version), FileState::Held { .. })) => format!("{gone}, in which version {version} was held"),
+            Some((Some(version), FileState::Barred(kind, _))) => {
+                format!("{gone}, in which version {version} was {}", kind.as_str())
+            }
+            Some(_) => format!("{gone}, in which something else stood that was not used"),
+            None => gone,
+        }
     }
 
     /// Files whose turn has come: what they stood behind is gone.
@@ -185,7 +252,7 @@ impl Shelf {
     pub(super) fn snapshot(&mut self, configured: &BTreeMap<ChannelName, ChannelConfig>) -> Snapshot {
         self.draining.retain(|(_, version)| version.strong_count() > 0);
         let mut snapshot = Snapshot {
-            plugins: self.plugin_statuses(),
+            plugins: self.plugin_statuses(configured),
             draining: self.draining.clone(),
             refused: self.refusals(),
             available: self.unused(),
@@ -278,7 +345,7 @@ impl Shelf {
         refused.filter(|(name, _)| !self.serving.contains_key(name)).collect()
     }
 
-    fn plugin_statuses(&self) -> Vec<PluginStatus> {
+    fn plugin_statuses(&self, configured: &BTreeMap<ChannelName, ChannelConfig>) -> Vec<PluginStatus> {
         let files = self.files.iter().filter_map(|(path, record)| {
             let state = match &record.state {
                 FileState::Used | FileState::Trial => return None,
@@ -308,10 +375,11 @@ impl Shelf {
                 size: record.fingerprint.size,
                 state,
                 channels: Vec::new(),
+                shares: BTreeMap::new(),
                 since: record.since,
             })
         });
-        let trials = self.trials.values().map(|trial| self.trial_status(trial));
+        let trials = self.trials.values().map(|trial| self.trial_status(trial, configured));
         self.serving.values().map(|shelved| self.serving_status(shelved)).chain(trials).chain(files).collect()
     }
 
@@ -332,14 +400,19 @@ impl Shelf {
                 PluginState::Serving
             },
             channels: channels.map(|(name, _)| name.clone()).collect(),
+            shares: BTreeMap::new(),
             since: shelved.since,
         }
     }
 
-    fn trial_status(&self, trial: &OnTrial) -> PluginStatus {
+    /// Only of channels that give it a share: the others go on as they are.
+    fn trial_status(&self, trial: &OnTrial, configured: &BTreeMap<ChannelName, ChannelConfig>) -> PluginStatus {
         let OnTrial { shelved, channels } = trial;
-        let channels = channels.iter().filter(|(_, entry)| entry.ready.is_ok()).map(|(name, _)| name.clone());
-        PluginStatus { state: PluginState::Canary, channels: channels.collect(), ..self.serving_status(shelved) }
+        let share = |name: &ChannelName| Some((name.clone(), configured.get(name)?.canary?));
+        let ready = channels.iter().filter(|(_, entry)| entry.ready.is_ok());
+        let shares: BTreeMap<_, _> = ready.filter_map(|(name, _)| share(name)).collect();
+        let channels = shares.keys().cloned().collect();
+        PluginStatus { state: PluginState::Canary, channels, shares, ..self.serving_status(shelved) }
     }
 
     fn channel_statuses(
@@ -386,6 +459,15 @@ pub(super) fn with_remedy(reason: &str, plugin: Option<&PluginName>) -> String {
     format!(
         "{reason}; put another version there, or let this one be called again with `campanile plugins release {name}`"
     )
+}
+
+/// What tells one telling of a file that is not used from another: what became of it, what it holds, and why.
+pub(super) fn telling(change: PluginChange, file: &str, record: &FileRecord, reason: &str) -> [u8; 32] {
+    let content = record
+        .seen
+        .sha256
+        .map_or_else(|| format!("{file} {}", record.fingerprint.written()), |sha256| sha256.to_string());
+    Sha256::digest(format!("{}\n{content}\n{reason}", change.kind())).into()
 }
 
 pub(super) fn file_name(path: &Path) -> String {

@@ -1,5 +1,7 @@
 //! What there is, as plain data for people.
 
+use std::collections::BTreeMap;
+
 use crate::domain::{ChannelName, PluginName, Timestamp};
 use crate::sandbox::inspect::{FileHash, PluginKind};
 
@@ -108,6 +110,8 @@ pub struct PluginStatus {
     pub state: PluginState,
     /// Channels that use it, in order.
     pub channels: Vec<ChannelName>,
+    /// While it is tried: how many in a hundred of each channel's notifications go to it.
+    pub shares: BTreeMap<ChannelName, u8>,
     /// Since when its state is what it is.
     pub since: Timestamp,
 }

@@ -29,15 +29,17 @@ impl Registry {
             FileState::Used => tracing::info!(plugin = name, file, sha256, load_ms, "A plugin serves."),
             FileState::Trial => tracing::info!(plugin = name, file, sha256, load_ms, "A plugin version is on trial."),
             FileState::Held { reason, .. } => {
-                tracing::warn!(plugin = name, file, reason, "A plugin version is held back until it is approved.");
-                self.tell_of_file(shelf, PluginChange::Held, &file, &record.seen, reason);
+                if self.tell_of_file(shelf, PluginChange::Held, &file, &record, reason) {
+                    tracing::warn!(plugin = name, file, reason, "A plugin version is held back until it is approved.");
+                }
             }
             FileState::Barred(kind, reason) => {
                 tracing::warn!(plugin = name, file, reason, state = kind.as_str(), "A plugin version is not used.");
             }
             FileState::Refused(refusal) => {
-                tracing::warn!(file, reason = refusal.reason, "A plugin file is refused.");
-                self.tell_of_file(shelf, PluginChange::Refused, &file, &record.seen, &refusal.reason);
+                if self.tell_of_file(shelf, PluginChange::Refused, &file, &record, &refusal.reason) {
+                    tracing::warn!(file, reason = refusal.reason, "A plugin file is refused.");
+                }
             }
             // Only what nobody looked into.
             FileState::Available => {}
@@ -45,7 +47,21 @@ impl Registry {
         shelf.files.insert(path.to_owned(), record);
     }
 
-    fn tell_of_file(&self, shelf: &mut Shelf, change: PluginChange, file: &str, seen: &Sight, reason: &str) {
+    /// Tells of a file that is not used, once for what it holds and why: at the next start, or the next look, it is no
+    /// news. A file whose name is no plugin's, and that says no other, has no book to remember it in.
+    fn tell_of_file(
+        &self,
+        shelf: &mut Shelf,
+        change: PluginChange,
+        file: &str,
+        record: &FileRecord,
+        reason: &str,
+    ) -> bool {
+        let seen = &record.seen;
+        let told = shelf::telling(change, file, record, reason);
+        if seen.name.as_ref().is_some_and(|name| !shelf.ledger.is_news(name, told)) {
+            return false;
+        }
         let event = PluginEvent {
             change,
             plugin: seen.name.as_ref().map_or_else(|| file.to_owned(), ToString::to_string),
@@ -54,6 +70,7 @@ impl Registry {
             reason: Some(reason.to_owned()),
         };
         shelf.ledger.tell(event, self.clock.now());
+        true
     }
 
     async fn try_take(
@@ -221,7 +238,9 @@ impl Registry {
                 if let Some(before) = before.clone().filter(|before| book.bar(&before.sha256).is_none()) {
                     book.previous = Some(before);
                 }
-                (book.serving, book.canary) = (Some(mark.clone()), None);
+                (book.serving, book.canary, book.has_served) = (Some(mark.clone()), None, true);
+                // It has come to something: what speaks against a file from here on is news.
+                book.told.clear();
                 permission::approve(&mut book.approved, asked);
                 let change = if before.is_some() { PluginChange::Swapped } else { PluginChange::Loaded };
                 let reason = before.map(|before| format!("in place of version {}", before.version));
@@ -233,7 +252,7 @@ impl Registry {
         let renamed: Vec<_> = renamed.map(|(old, _)| old.clone()).collect();
         shelf.put(shelved, channels);
         for old in renamed {
-            self.told_removed(shelf, &old);
+            self.told_removed(shelf, &old, format!("its file `{}` holds another plugin", shelf::file_name(&path)));
         }
     }
 
@@ -272,7 +291,7 @@ impl Registry {
 /// What a new version of the operator's asks for beyond what was approved. The first one is approved by being put
 /// there, and what comes with the program by having been installed.
 fn growth(shelf: &Shelf, version: &Version, source: PluginSource, asked: &[Permission]) -> Option<String> {
-    let book = shelf.ledger.book(version.name()).filter(|_| source == PluginSource::Own)?;
+    let book = shelf.ledger.book(version.name()).filter(|book| source == PluginSource::Own && book.has_served)?;
     if book.serving.as_ref().is_some_and(|mark| mark.sha256 == version.sha256().0) {
         return None;
     }

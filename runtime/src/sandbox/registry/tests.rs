@@ -10,6 +10,7 @@ use crate::domain::{AttemptEnd, Interruption};
 use crate::sandbox::inspect::tests::component;
 
 mod engines;
+mod files;
 mod frozen;
 mod keeping;
 mod life;

@@ -225,6 +225,9 @@ async fn on_trial(mood: &str) -> (Rig, Arc<Registry>) {
         fickle@1.1.0 own/fickle.wasm canary [fickle]
         ");
     }
+    let shares = |status: PluginStatus| status.shares.into_iter().map(|(name, percent)| (name.to_string(), percent));
+    let shares: Vec<_> = registry.plugins().into_iter().flat_map(shares).collect();
+    assert_eq!(shares, [("fickle".to_owned(), 50)]);
     rig.told();
     (rig, registry)
 }
@@ -324,6 +327,6 @@ async fn there_is_nothing_to_release_or_approve_of_a_plugin_that_serves() {
     rig.look(&registry).await;
     insta::assert_snapshot!(rig.told(), @r"
     plugin.loaded fickle@1.0.0
-    plugin.removed fickle@1.0.0: its file is gone
+    plugin.removed fickle@1.0.0: its file `fickle.wasm` is gone
     ");
 }
