@@ -169,7 +169,7 @@ fn within(engine: &GeneralPurpose, value: &str, place: usize) -> Spelling {
     let encoded = engine.encode([&[0; 2][..place.min(2)], value.as_bytes()].concat());
     // Of one byte before it, two letters are touched; of two, three.
     let first = if place == 0 { 0 } else { place + 1 };
-    let last = encoded.len() - usize::from((place + value.len()) % 3 != 0);
+    let last = encoded.len() - usize::from(!(place + value.len()).is_multiple_of(3));
     Spelling { text: encoded[first..last].to_owned(), edges: (usize::from(place != 0), encoded.len() - last) }
 }
 
