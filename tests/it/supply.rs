@@ -35,11 +35,13 @@ async fn what_is_no_plugin_is_not_added() {
     let server = Server::start("").await;
     let text = server.dir().join("page.wasm");
     fs::write(&text, "404 not found").unwrap();
-    for source in [text.to_str().unwrap(), "http://plugins.example.com/a.wasm", "oci://acme"] {
+    for source in [text.to_str().unwrap(), "http://plugins.example.com/a.wasm", "oci://acme", ""] {
         let refused = server.cli(["plugins", "add", source]).await;
         assert_eq!(refused.code, 1, "{refused:?}");
         assert!(refused.stderr.contains("was not added"), "{refused:?}");
     }
+    let nothing = server.cli(["plugins", "add", ""]).await;
+    assert!(nothing.stderr.contains("name a file, a URL or `oci://REGISTRY/NAME:TAG`"), "{nothing:?}");
 }
 
 #[tokio::test]

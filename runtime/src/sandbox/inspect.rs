@@ -13,6 +13,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use wasmparser::{KnownCustom, Parser, Payload, Validator};
 
+use crate::config::format_size;
 use crate::domain::PluginName;
 
 use super::bounds::{self, Excess};
@@ -115,7 +116,9 @@ pub enum InspectError {
     Empty,
     /// Over [`FILE_BYTES_MAX`].
     #[error(
-        "the file has {size} bytes, the limit is {limit}; no setting changes that: build it smaller, for instance without debug information"
+        "the file has {size} bytes, the limit is {limit} bytes ({}); no setting changes that: build it smaller, for \
+         instance without debug information",
+        format_size(*.limit)
     )]
     TooLarge {
         /// What it has, in bytes.
@@ -145,6 +148,14 @@ pub enum InspectError {
         /// What is left of the file.
         there: u64,
     },
+    /// Something was appended to it.
+    #[error("{there} bytes follow the component, which ends at byte {at}: copy it again, or build it again")]
+    Trailing {
+        /// Where the component ends.
+        at: u64,
+        /// How many bytes follow.
+        there: u64,
+    },
     /// More than the compiler is given.
     #[error(transparent)]
     TooMuch(#[from] Excess),
@@ -159,8 +170,8 @@ pub enum InspectError {
     },
     /// A component that is not a plugin.
     #[error(
-        "it is a component of another world: it exports {}, but neither `campanile:plugin/channel@{offered}` nor \
-         `campanile:plugin/template-engine@{offered}`; build it against a world of `campanile:plugin`",
+        "it is a component of another world: it exports {}; a plugin exports `campanile:plugin/channel@{offered}` or \
+         `campanile:plugin/template-engine@{offered}`: build it against a world of `campanile:plugin`",
         first(.exports)
     )]
     OtherWorld {
@@ -298,8 +309,8 @@ fn check_size(metadata: &std::fs::Metadata) -> Result<(), InspectError> {
 /// [`InspectError`] where it is not a plugin for this program.
 pub fn inspect(bytes: Vec<u8>) -> Result<Inspected, InspectError> {
     check_format(&bytes)?;
-    if let Some(cut) = cut_off(&bytes) {
-        return Err(cut);
+    if let Some(damage) = damage(&bytes) {
+        return Err(damage);
     }
     bounds::check(&bytes)?;
     let invalid = |error: wasmparser::BinaryReaderError| InspectError::Invalid { reason: error.to_string() };
@@ -315,6 +326,10 @@ const MAGIC: &[u8; 4] = b"\0asm";
 const ELF: &[u8; 4] = b"\x7fELF";
 /// Magic, version and layer.
 const HEADER: usize = 8;
+/// The last kind of section that a component can have.
+const SECTION_LAST: u8 = 12;
+/// The kind of section that has a name, and so at least the length of one.
+const SECTION_CUSTOM: u8 = 0;
 
 fn check_format(bytes: &[u8]) -> Result<(), InspectError> {
     if bytes.is_empty() {
@@ -345,11 +360,14 @@ fn is_text(valid: &str, invalid: &[u8], length: usize) -> bool {
         && valid.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// Whether a section says that it is longer than what is left. A validator reports that as one error among many; here
-/// it has to be told apart, for it means "copy it again".
-fn cut_off(bytes: &[u8]) -> Option<InspectError> {
+/// Whether a section says that it is longer than what is left, or something follows the last one. A validator reports
+/// that as one error among many; here it has to be told apart, for it means "copy it again".
+fn damage(bytes: &[u8]) -> Option<InspectError> {
     let mut at = HEADER;
     while at < bytes.len() {
+        if is_no_section(&bytes[at..]) {
+            return Some(InspectError::Trailing { at: at as u64, there: (bytes.len() - at) as u64 });
+        }
         let body = at + 1;
         let rest = &bytes[body..];
         let Some((needed, width)) = leb128_u32(rest) else {
@@ -364,6 +382,14 @@ fn cut_off(bytes: &[u8]) -> Option<InspectError> {
         at = body + width + needed as usize;
     }
     None
+}
+
+/// Whether what follows a section cannot be another: of no kind there is, padding, a second file, the end of a text.
+fn is_no_section(rest: &[u8]) -> bool {
+    rest[0] > SECTION_LAST
+        || rest.starts_with(&[SECTION_CUSTOM, 0])
+        || rest.starts_with(MAGIC)
+        || rest.iter().all(u8::is_ascii_whitespace)
 }
 
 /// A number and how many bytes it took.

@@ -162,6 +162,9 @@ impl Origin {
     /// [`SupplyError::NoPlace`] says what would be one.
     pub fn parse(text: &str) -> Result<Self, SupplyError> {
         let error = |reason| SupplyError::NoPlace { text: text.chars().take(200).collect(), reason };
+        if text.trim().is_empty() {
+            return Err(error("name a file, a URL or `oci://REGISTRY/NAME:TAG`"));
+        }
         if let Some(reference) = text.strip_prefix("oci://") {
             return registry::parse(reference).map(Self::Registry).map_err(error);
         }

@@ -80,9 +80,9 @@ fn every_other_file_is_refused_with_its_reason() {
     the file is cut off: what starts at byte 0 needs 8 bytes, 4 are there; copy it once more
     the file is cut off: what starts at byte 18 needs 36 bytes, 33 are there; copy it once more
     it is a core module, not a component: build it for target `wasm32-wasip2`
-    it is not a valid component: unexpected end-of-file (at offset 0xb); build it once more, for target `wasm32-wasip2`
-    it is a component of another world: it exports nothing, but neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`; build it against a world of `campanile:plugin`
-    it is a component of another world: it exports `wasi:cli/run@0.2.6`, `acme:notify/send`, but neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`; build it against a world of `campanile:plugin`
+    it is not a valid component: unexpected end-of-file (at offset 0xb)
+    it is a component of another world: it exports nothing; a plugin exports `campanile:plugin/channel@0.1.0` or `campanile:plugin/template-engine@0.1.0`: build it against a world of `campanile:plugin`
+    it is a component of another world: it exports `wasi:cli/run@0.2.6`, `acme:notify/send`; a plugin exports `campanile:plugin/channel@0.1.0` or `campanile:plugin/template-engine@0.1.0`: build it against a world of `campanile:plugin`
     it exports a channel and a template engine: make two plugins of it
     it needs contract 0.2.0, this program offers 0.1.0: update campanile, or build the plugin with an SDK for 0.1
     it needs contract 1.0.0, this program offers 0.1.0: update campanile, or build the plugin with an SDK for 0.1
@@ -108,6 +108,28 @@ fn a_file_is_judged_by_its_size_before_it_is_read() {
     File::create(&path).and_then(|file| file.set_len(1 << 30)).expect("a sparse file");
     let error = inspect_file(&path).expect_err("too large");
     assert!(matches!(error, InspectError::TooLarge { size, limit } if size == 1 << 30 && limit == FILE_BYTES_MAX));
+}
+
+#[test]
+fn a_file_that_is_too_large_is_told_the_limit_and_that_it_is_fixed() {
+    let error = InspectError::TooLarge { size: 80_000_008, limit: FILE_BYTES_MAX };
+    assert_eq!(
+        error.to_string(),
+        "the file has 80000008 bytes, the limit is 67108864 bytes (64MiB); no setting changes that: build it smaller, \
+         for instance without debug information"
+    );
+}
+
+#[test]
+fn what_follows_a_whole_component_is_not_called_cut_off() {
+    let whole = component(&[], &[CHANNEL]);
+    for tail in [&b"garbage"[..], b"\0\0\0\0", b"\n", &whole] {
+        let error = inspect([whole.as_slice(), tail].concat()).expect_err("refused");
+        let (end, rest) = (whole.len() as u64, tail.len() as u64);
+        assert!(matches!(error, InspectError::Trailing { at, there } if at == end && there == rest), "{error}");
+    }
+    let custom = [whole.as_slice(), &[0, 3, 2], b"ok"].concat();
+    assert!(inspect(custom).is_ok(), "a section with a name is a section");
 }
 
 #[test]
