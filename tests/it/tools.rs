@@ -194,3 +194,28 @@ fn a_folder_that_is_no_project_or_is_there_is_refused_with_what_to_do() {
     assert_eq!(campanile(place.path(), "plugins new pager --lang js").code, 0);
     assert_eq!(campanile(place.path(), "plugins new pager --lang js").code, 2);
 }
+
+/// The config of the plugin and that of the program are two files with an option each.
+#[test]
+fn a_check_takes_a_config_of_the_plugin_beside_one_of_the_program() {
+    let place = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).expect("a file");
+    write("good.json", r#"{"url": "https://example.com/hook"}"#);
+    write("bad.json", r#"{"url": 7}"#);
+    write("own.toml", "[plugins.defaults]\nmemory = \"48MiB\"\n");
+    let webhook = plugin("webhook").display().to_string();
+    let check = |more: &str| campanile(place.path(), &format!("plugins check {webhook} --json {more}"));
+
+    let checked = check("--with good.json --config own.toml").json(0);
+    assert!(said(&checked, "config-schema").1.contains("the config given is taken"), "{checked:#}");
+    assert!(said(&checked, "profile").1.contains("(granted: 48MiB)"), "{checked:#}");
+    assert_eq!(said(&check("--with bad.json").json(1), "config-schema").0, "fail");
+}
+
+/// Verdict and words of one check.
+fn said(checked: &Value, name: &str) -> (String, String) {
+    let found = checked["checks"].as_array().into_iter().flatten().find(|check| check["name"] == name);
+    let found = found.unwrap_or_else(|| panic!("there is no check `{name}`: {checked:#}"));
+    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    (text("verdict"), text("says"))
+}

@@ -24,8 +24,9 @@ pub(in crate::cli) struct Args {
     /// A `.wasm` file
     file: PathBuf,
     /// A JSON object to configure it with [default: an example made from its schema]
-    #[arg(long = "with", value_name = "FILE")]
-    config: Option<PathBuf>,
+    // Not `config`: a name that a global option has as well is one and the same to clap.
+    #[arg(long, value_name = "FILE")]
+    with: Option<PathBuf>,
 }
 
 /// How a check ended. Only a failure makes the file a bad one.
@@ -81,7 +82,7 @@ impl Check {
 
 pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     let file = there(&args.file)?;
-    let config = args.config.as_deref().map(super::test::read_object).transpose().map_err(Failure::usage)?;
+    let config = args.with.as_deref().map(super::test::read_object).transpose().map_err(Failure::usage)?;
     let battery = Box::pin(Battery::run(file, config, limits_of(globals)?)).await;
     let passed = battery.checks.iter().all(|check| check.verdict != Verdict::Fail);
     let text = if globals.json { json_of(&battery, passed) } else { show(&battery, passed, globals.paint_stdout()) };
