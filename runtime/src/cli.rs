@@ -15,6 +15,7 @@ mod completions;
 mod config;
 mod demo;
 mod failure;
+mod log;
 mod plugins;
 mod send;
 mod serve;
@@ -29,12 +30,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{ArgAction, Parser, Subcommand};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{ConfigError, Loaded, Source};
 use failure::{Exit, Failure};
+use log::PluginLines;
 use terminal::{ColorWhen, Paint};
 
 /// A notification runtime: durable queue, delivery at least once, channels as sandboxed plugins.
@@ -120,22 +120,6 @@ impl Globals {
     fn paint_stdout(&self) -> Paint {
         self.color.for_stdout()
     }
-
-    /// Logs to standard error. Of the libraries below only what went wrong: at finer levels they may name addresses.
-    fn log(&self, usual: LevelFilter) {
-        const LEVELS: [LevelFilter; 5] =
-            [LevelFilter::ERROR, LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE];
-        let usual = LEVELS.iter().position(|level| *level == usual).unwrap_or_default();
-        let level = (usual + usize::from(self.verbose)).saturating_sub(usize::from(self.quiet)).min(LEVELS.len() - 1);
-        let level = LEVELS[level];
-        let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("campanile", level);
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(io::stderr)
-            .with_ansi(self.color.for_stderr() == Paint::On)
-            .with_target(false);
-        // Someone who calls `main` from a program of their own may have a subscriber already: then that one counts.
-        let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
-    }
 }
 
 /// Runs the program on these arguments, the first of which is its name.
@@ -150,13 +134,18 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let paint = cli.globals.color.for_stderr();
     // A server has an operator, who wants to know what took effect; a client says what went wrong.
-    cli.globals.log(match cli.command {
-        Command::Serve(_) => LevelFilter::INFO,
+    let unshown = match &cli.command {
+        Command::Serve(_) => cli.globals.log(LevelFilter::INFO, PluginLines::Shown),
         // It tells its story itself, the broken file and the failing delivery included.
-        Command::Demo(_) => LevelFilter::ERROR,
-        _ => LevelFilter::WARN,
-    });
-    match run(cli).and_then(|answer| print(&answer)) {
+        Command::Demo(_) => cli.globals.log(LevelFilter::ERROR, PluginLines::Shown),
+        Command::Plugins(command) if command.tries() => cli.globals.log(LevelFilter::WARN, PluginLines::Counted),
+        _ => cli.globals.log(LevelFilter::WARN, PluginLines::Shown),
+    };
+    let ended = run(cli);
+    if let Some(note) = unshown.note() {
+        let _ = io::stderr().write_all(note.as_bytes());
+    }
+    match ended.and_then(|answer| print(&answer)) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             let _ = io::stderr().write_all(failure.render(paint).as_bytes());

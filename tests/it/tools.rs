@@ -219,3 +219,74 @@ fn said(checked: &Value, name: &str) -> (String, String) {
     let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
     (text("verdict"), text("says"))
 }
+
+/// A plugin that does the same wrong whatever is sent, with little time for each call.
+fn check_unruly(always: &str, more: &str) -> Ended {
+    let place = tempfile::tempdir().expect("a folder");
+    std::fs::write(place.path().join("with.json"), format!(r#"{{"always":"{always}"}}"#)).expect("a file");
+    std::fs::write(place.path().join("campanile.toml"), "[plugins.defaults]\ncpu_time = \"10ms\"\n").expect("a file");
+    campanile(place.path(), &format!("plugins check {} --with with.json{more}", plugin("unruly").display()))
+}
+
+#[test]
+fn a_plugin_that_never_ends_is_given_up_and_the_rest_is_told() {
+    let checked = check_unruly("spin", " --json").json(1);
+    assert_eq!(said(&checked, "contract").0, "pass", "{checked:#}");
+    for name in ["send-twice", "profile"] {
+        let (verdict, says) = said(&checked, name);
+        assert_eq!(verdict, "fail");
+        assert!(says.contains("used up its CPU budget"), "{says}");
+    }
+    let (verdict, says) = said(&checked, "time");
+    assert_eq!(verdict, "fail");
+    assert!(says.starts_with("2 calls ended for want of time, so the rest was not tried: 3 of 4 sizes"), "{says}");
+    assert!(says.contains("inputs") && says.contains("replies"), "{says}");
+}
+
+#[test]
+fn a_plugin_that_always_panics_fails_and_its_log_is_one_line() {
+    let ended = check_unruly("panic", "");
+    assert_eq!(ended.code, 1);
+    for name in ["send-twice", "profile", "hostile-input", "hostile-replies"] {
+        assert!(ended.stdout.lines().any(|line| line.starts_with(&format!("FAIL  {name} "))), "{}", ended.stdout);
+    }
+    assert!(ended.stdout.contains("the ink is frozen"), "{}", ended.stdout);
+    assert!(ended.stderr.lines().count() <= 1, "{}", ended.stderr);
+}
+
+#[test]
+fn a_remedy_names_the_channel_of_an_operator() {
+    let spun = check_unruly("spin", "");
+    assert!(spun.stdout.contains("[channels.NAME]"), "{}", spun.stdout);
+    for ended in [spun, check_unruly("hoard", "")] {
+        assert_eq!(ended.code, 1);
+        assert!(!ended.stdout.contains("[channels.test]"), "{}", ended.stdout);
+    }
+}
+
+/// Each kind of file that cannot be loaded has advice of its own.
+#[test]
+fn what_cannot_be_loaded_is_told_what_fits_it() {
+    let place = tempfile::tempdir().expect("a folder");
+    let whole = std::fs::read(plugin("null")).expect("a plugin");
+    let write = |name: &str, bytes: &[u8]| std::fs::write(place.path().join(name), bytes).expect("a file");
+    write("empty", b"");
+    write("cut", &whole[..whole.len() - 9]);
+    write("more", &[&whole[..], b"garbage"].concat());
+    write("core", b"\0asm\x01\0\0\0");
+    std::fs::create_dir(place.path().join("folder")).expect("a folder");
+    let large = std::fs::File::create(place.path().join("large")).expect("a file");
+    large.set_len(80_000_000).expect("a sparse file");
+    let cases = [
+        ("empty", "copy it again"),
+        ("cut", "copy it again"),
+        ("more", "copy it again"),
+        ("core", "build it as a component"),
+        ("folder", "name the component"),
+        ("large", "without debug information"),
+    ];
+    for (name, mend) in cases {
+        let checked = campanile(place.path(), &format!("plugins check {name} --json")).json(1);
+        assert!(checked["checks"][0]["mend"].as_str().is_some_and(|it| it.contains(mend)), "{name}: {checked:#}");
+    }
+}

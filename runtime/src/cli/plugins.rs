@@ -52,6 +52,13 @@ pub(super) enum Command {
     Check(check::Args),
 }
 
+impl Command {
+    /// Whether it calls a plugin many times over, to see what it does.
+    pub(super) const fn tries(&self) -> bool {
+        matches!(self, Self::Check(_) | Self::Test(_))
+    }
+}
+
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<Answer, Failure> {
     match command {
         Command::List => list::run(globals).await,

@@ -234,7 +234,8 @@ impl Workpiece {
         let report = self.plugin.send(&channel, trial.call).await;
         let requests = std::mem::take(&mut *recorder.requests.lock().unwrap_or_else(PoisonError::into_inner));
         let stdout = self.printed.take();
-        let (end, fuel, memory_bytes, duration) = (report.end, report.fuel, report.memory_bytes, report.duration);
+        let end = of_an_operator(report.end);
+        let (fuel, memory_bytes, duration) = (report.fuel, report.memory_bytes, report.duration);
         Ok(Tried { end, requests, stdout, kept: keeping.kept().await?, fuel, memory_bytes, duration })
     }
 
@@ -268,8 +269,8 @@ impl Workpiece {
     ///
     /// # Errors
     ///
-    /// A sentence, where the engine failed. A problem of the template is none.
-    pub async fn render(&self, source: &str, data: &str, limits: &CallLimits) -> Result<(), String> {
+    /// How it ended, where the engine failed. A problem of the template is none.
+    pub async fn render(&self, source: &str, data: &str, limits: &CallLimits) -> Result<(), AttemptEnd> {
         let call = RenderCall {
             engine: self.plugin.version().name.clone(),
             template: CHANNEL.to_owned(),
@@ -281,16 +282,11 @@ impl Workpiece {
             strict: true,
             now: Timestamp::from_millis(0),
         };
-        if let Err(TemplateCheckError::Engine { reason, .. }) = self.check_template(&call, limits).await {
-            return Err(reason);
-        }
-        match self.render_template(&call, limits).await {
+        // A source with problems is answered, too.
+        let _ = self.plugin.try_check(&call, limits).await?;
+        match self.plugin.render(&call, limits).await {
             Ok(_) | Err(RenderFailure::Problem(_)) => Ok(()),
-            Err(failure) => Err(match failure.into_end().0 {
-                AttemptEnd::Fault { fault, message } => format!("{}: {message}", fault.as_str()),
-                AttemptEnd::Interrupted { message, .. } => message,
-                AttemptEnd::HostDeadline | AttemptEnd::Outcome(_) => "it gave no answer".to_owned(),
-            }),
+            Err(failure) => Err(failure.into_end().0),
         }
     }
 
@@ -329,6 +325,18 @@ impl Workpiece {
             *place = Value::String(secrets.add(secret, &self.entropy));
         }
         (config, secrets)
+    }
+}
+
+/// A remedy names the channel that was called. That one is the workbench's own; an operator's has another name.
+fn of_an_operator(end: AttemptEnd) -> AttemptEnd {
+    let said = |message: String| message.replace(&format!("[channels.{CHANNEL}]"), "[channels.NAME]");
+    match end {
+        AttemptEnd::Fault { fault, message } => AttemptEnd::Fault { fault, message: said(message) },
+        AttemptEnd::Interrupted { interruption, message } => {
+            AttemptEnd::Interrupted { interruption, message: said(message) }
+        }
+        AttemptEnd::Outcome(_) | AttemptEnd::HostDeadline => end,
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use wasmtime::component::{Component, InstancePre};
 
-use crate::call::{Call, PluginVersion, RenderCall, RenderFailure, Report, TemplateCheckError, TemplateVariable};
+use crate::call::{
+    Call, PluginVersion, RenderCall, RenderFailure, Report, TemplateCheckError, TemplateProblem, TemplateVariable,
+};
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, Interruption, Timestamp};
 
@@ -341,17 +343,26 @@ impl Plugin {
         call: &RenderCall,
         limits: &CallLimits,
     ) -> Result<Vec<TemplateVariable>, TemplateCheckError> {
-        let answer = match &self.exports {
+        self.try_check(call, limits)
+            .await
+            .map_err(|end| TemplateCheckError::Engine { engine: call.engine.to_string(), reason: end.to_string() })?
+            .map_err(TemplateCheckError::Problems)
+    }
+
+    /// The same, with how the call ended where there was no answer.
+    pub(crate) async fn try_check(
+        &self,
+        call: &RenderCall,
+        limits: &CallLimits,
+    ) -> Result<Result<Vec<TemplateVariable>, Vec<TemplateProblem>>, CallEnd> {
+        match &self.exports {
             Exports::TemplateEngine(exports) => {
                 let export = template::Check { exports, call };
                 let allowance = Allowance::ungranted(limits);
                 self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
             }
             Exports::Channel(_) => Err(self.not_a("template engine")),
-        };
-        answer
-            .map_err(|end| TemplateCheckError::Engine { engine: call.engine.to_string(), reason: end.to_string() })?
-            .map_err(TemplateCheckError::Problems)
+        }
     }
 
     /// The rendered parts.

@@ -1,4 +1,5 @@
-//! A channel that breaks a rule of the sandbox on request: the notification's text names which.
+//! A channel that breaks a rule of the sandbox on request: the notification's text names which, or `always` of its config
+//! for whatever is sent.
 
 #![allow(missing_docs, unreachable_pub, unused_qualifications, reason = "generated bindings")]
 
@@ -72,7 +73,8 @@ impl channel::Guest for Unruly {
     }
 
     fn send(context: Context, delivery: Delivery) -> Outcome {
-        match delivery.notification.content.text.as_str() {
+        let text = delivery.notification.content.text.as_str();
+        match always(&context.config).unwrap_or(text) {
             "panic" => panic!("the ink is frozen"),
             "spin" => spin(),
             "sleep" => sleep(),
@@ -130,6 +132,11 @@ impl health::Guest for Unruly {
     fn health(context: Context) -> State {
         State::Degraded(format!("{} is tired", context.channel))
     }
+}
+
+/// The word after `"always":` in a config of one line.
+fn always(config: &str) -> Option<&str> {
+    config.split_once(r#""always":""#)?.1.split('"').next()
 }
 
 fn sent(provider_id: String) -> Outcome {

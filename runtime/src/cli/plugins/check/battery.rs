@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::hostile::{self, Letter};
+use super::pace::Pace;
 use super::profile::{self, Line};
 use super::{Check, looks};
 use crate::cli::plugins::example;
@@ -14,15 +16,18 @@ use crate::cli::plugins::test::{call, letter, meaning, word};
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, Content, Recipient};
 use crate::runtime::{
-    HttpError, HttpReply, InspectionError, Kept, PlayedProvider, PlayedRequest, Role, TRIAL_MEMORY_MAX, Trial,
-    TrialError, Tried, Workpiece,
+    HttpError, HttpReply, InspectError, InspectionError, Kept, PlayedProvider, PlayedRequest, PrepareError, Role,
+    TRIAL_MEMORY_MAX, Trial, TrialError, Tried, Workpiece,
 };
 
 /// Over what a server grants by default, so that a call that needs more is measured instead of ended.
 const GENEROUS: u32 = 50;
 
 /// A trial has no provider to wait for, so this is computing time of the slowest toolchain on a slow machine.
-const GENEROUS_TIMEOUT: Duration = Duration::from_secs(60);
+const GENEROUS_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// What to do about a call that gives no outcome.
+pub(super) const ANSWER: &str = "answer an outcome whatever comes: what is wrong with one message is `rejected`";
 
 /// Problems that are named of one check; more would help nobody.
 const NAMED_MAX: usize = 5;
@@ -74,7 +79,7 @@ impl Battery {
         battery.checks.push(described_twice(&workpiece).await);
         match &inspection.descriptor.role {
             Role::Channel(_) => Box::pin(battery.channel(&workpiece, config, limits)).await,
-            Role::TemplateEngine(_) => battery.checks.push(Box::pin(engine(&workpiece, limits)).await),
+            Role::TemplateEngine(_) => battery.checks.extend(Box::pin(engine(&workpiece, limits)).await),
         }
         battery
     }
@@ -89,7 +94,7 @@ impl Battery {
                 return;
             }
         };
-        let bench = Bench { workpiece, config, limits: generous(limits) };
+        let bench = Bench { workpiece, config, limits: generous(limits), pace: Pace::default() };
         let schema = bench.configured(given).await;
         let usable = schema.verdict != super::Verdict::Fail;
         self.checks.push(schema);
@@ -99,13 +104,14 @@ impl Battery {
         self.checks.push(bench.sends_the_same().await);
         match profile::measure(&bench).await {
             Ok(lines) => {
-                self.checks.push(profile::judge(&lines, limits, workpiece.fuel_per_ms()));
+                self.checks.extend(profile::judge(&lines, limits, workpiece.fuel_per_ms()));
                 self.profile = lines;
             }
             Err(error) => self.checks.push(Check::fail("profile", error, "see the check before this one")),
         }
-        self.checks.push(bench.inputs().await);
-        self.checks.push(bench.replies().await);
+        self.checks.extend(bench.inputs().await);
+        self.checks.extend(bench.replies().await);
+        self.checks.extend(bench.pace.verdict());
     }
 }
 
@@ -116,11 +122,33 @@ fn not_loaded(error: &InspectionError) -> Check {
         says.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    let mend = match error {
+    Check::fail("load", says, mend_of(error))
+}
+
+/// What helps against it: a file that is damaged is not built anew for another contract.
+fn mend_of(error: &InspectionError) -> &'static str {
+    match error {
         InspectionError::Sandbox(_) => "this machine cannot run plugins; the message above says why",
-        _ => "build it for the contract of this program: campanile plugins build",
-    };
-    Check::fail("load", says, mend)
+        InspectionError::File(error) => match error {
+            InspectError::Unreadable(_) => "see that it may be read",
+            InspectError::NotAFile | InspectError::Text | InspectError::NotWasm { .. } => {
+                "name the component: `campanile plugins build` puts it to dist/NAME.wasm"
+            }
+            InspectError::Empty | InspectError::Truncated { .. } | InspectError::Trailing { .. } => {
+                "copy it again, or build it again"
+            }
+            InspectError::TooLarge { .. } | InspectError::TooMuch(_) => {
+                "build it without debug information (in Rust: link-arg=--strip-debug), and with less in it"
+            }
+            InspectError::Precompiled => "name the .wasm that it was made from",
+            InspectError::CoreModule => "build it as a component: campanile plugins build",
+            _ => "build it for the contract of this program: campanile plugins build",
+        },
+        InspectionError::Plugin(PrepareError::Describe(_) | PrepareError::Descriptor { .. } | PrepareError::Fickle) => {
+            "mend `describe`: it answers with constants, without a call of the host"
+        }
+        InspectionError::Plugin(_) => "build it for the contract of this program: campanile plugins build",
+    }
 }
 
 fn generous(limits: CallLimits) -> CallLimits {
@@ -153,6 +181,7 @@ pub(super) struct Bench<'a> {
     pub(super) workpiece: &'a Workpiece,
     config: Map<String, Value>,
     limits: CallLimits,
+    pub(super) pace: Pace,
 }
 
 impl Bench<'_> {
@@ -165,8 +194,11 @@ impl Bench<'_> {
         call.attempt = attempt;
         call.now = now.unwrap_or(call.now);
         let provider = Arc::new(Always(reply));
+        let limits = self.pace.within(self.limits, self.workpiece.fuel_per_ms());
         let (config, kept) = (&self.config, &Kept::default());
-        self.workpiece.send(Trial { config, call: &call, provider, kept, limits: self.limits }).await
+        let tried = self.workpiece.send(Trial { config, call: &call, provider, kept, limits }).await?;
+        self.pace.count(Some(&tried.end), profile::cpu(tried.fuel, self.workpiece.fuel_per_ms()), tried.duration);
+        Ok(tried)
     }
 
     async fn configured(&self, given: bool) -> Check {
@@ -190,17 +222,19 @@ impl Bench<'_> {
 
     async fn sends_the_same(&self) -> Check {
         const NAME: &str = "send-twice";
-        let once = self.send(Letter::plain(), Ok(content_reply())).await;
-        let twice = self.send(Letter::plain(), Ok(content_reply())).await;
-        let (once, twice) = match (once, twice) {
-            (Ok(once), Ok(twice)) => (once, twice),
-            (Err(error), _) | (_, Err(error)) => {
-                return Check::fail(
-                    NAME,
-                    format!("it cannot be called: {error}"),
-                    "see `imports` and `permissions` above",
-                );
-            }
+        let uncalled = |error: TrialError| {
+            Check::fail(NAME, format!("it cannot be called: {error}"), "see `imports` and `permissions` above")
+        };
+        let once = match self.send(Letter::plain(), Ok(content_reply())).await {
+            Ok(once) => once,
+            Err(error) => return uncalled(error),
+        };
+        if let Some(reason) = no_outcome(&once.end) {
+            return Check::fail(NAME, format!("a plain message gives no outcome: {reason}"), ANSWER);
+        }
+        let twice = match self.send(Letter::plain(), Ok(content_reply())).await {
+            Ok(twice) => twice,
+            Err(error) => return uncalled(error),
         };
         let mend = "take time from the call and ids from the delivery, so that a second attempt is the same request";
         if !same_requests(&once.requests, &twice.requests) {
@@ -220,25 +254,39 @@ impl Bench<'_> {
         )
     }
 
-    async fn inputs(&self) -> Check {
-        let mut ends = Vec::new();
-        for letter in hostile::letters() {
-            let name = letter.name;
-            ends.push((name, self.send(letter, Ok(content_reply())).await));
-        }
-        verdict("hostile-input", "inputs", &ends)
+    async fn inputs(&self) -> Option<Check> {
+        let trials = hostile::letters().into_iter().map(|letter| (letter.name, letter, Ok(content_reply())));
+        self.each("hostile-input", "inputs", trials.collect()).await
     }
 
-    async fn replies(&self) -> Check {
+    async fn replies(&self) -> Option<Check> {
         const NAME: &str = "hostile-replies";
         if !self.workpiece.inspection().descriptor.needs.iter().any(|need| need.capability == "http") {
-            return Check::pass(NAME, "it asks no provider");
+            return Some(Check::pass(NAME, "it asks no provider"));
         }
+        let trials = hostile::replies().into_iter().map(|(name, reply)| (name, Letter::plain(), reply));
+        self.each(NAME, "replies", trials.collect()).await
+    }
+
+    /// Tries one after the other for as long as there is time. None: there was none for the first.
+    async fn each(
+        &self,
+        name: &'static str,
+        what: &str,
+        trials: Vec<(&'static str, Letter, Result<HttpReply, HttpError>)>,
+    ) -> Option<Check> {
+        let all = trials.len();
         let mut ends = Vec::new();
-        for (name, reply) in hostile::replies() {
-            ends.push((name, self.send(Letter::plain(), reply).await));
+        for (name, letter, reply) in trials {
+            if !self.pace.goes_on() {
+                break;
+            }
+            ends.push((name, self.send(letter, reply).await));
         }
-        verdict(NAME, "replies", &ends)
+        if ends.len() < all {
+            self.pace.leave_out(format!("{} of {all} {what}", all - ends.len()));
+        }
+        (!ends.is_empty()).then(|| verdict(name, what, &ends))
     }
 }
 
@@ -249,16 +297,21 @@ fn same_requests(one: &[PlayedRequest], other: &[PlayedRequest]) -> bool {
     one.iter().map(parts).eq(other.iter().map(parts))
 }
 
+/// Why a call gave no outcome; none where it gave one.
+pub(super) fn no_outcome(end: &AttemptEnd) -> Option<String> {
+    match end {
+        AttemptEnd::Outcome(_) => None,
+        AttemptEnd::HostDeadline => Some("it waited until the deadline".to_owned()),
+        AttemptEnd::Fault { message, .. } | AttemptEnd::Interrupted { message, .. } => {
+            Some(format!("{}: {message}", word(end)))
+        }
+    }
+}
+
 /// Whatever comes, a call ends with an outcome.
 fn verdict(name: &'static str, what: &str, ends: &[(&'static str, Result<Tried, TrialError>)]) -> Check {
     let problem = |(name, tried): &(&'static str, Result<Tried, TrialError>)| match tried {
-        Ok(tried) => match &tried.end {
-            AttemptEnd::Outcome(_) => None,
-            AttemptEnd::HostDeadline => Some(format!("`{name}`: it waited until the deadline")),
-            AttemptEnd::Fault { message, .. } | AttemptEnd::Interrupted { message, .. } => {
-                Some(format!("`{name}`: {}: {message}", word(&tried.end)))
-            }
-        },
+        Ok(tried) => no_outcome(&tried.end).map(|reason| format!("`{name}`: {reason}")),
         Err(error) => Some(format!("`{name}`: {error}")),
     };
     let problems: Vec<_> = ends.iter().filter_map(problem).collect();
@@ -269,25 +322,35 @@ fn verdict(name: &'static str, what: &str, ends: &[(&'static str, Result<Tried, 
     if let Some(more) = problems.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
         says.push(format!("and {more} more"));
     }
-    Check::fail(name, says.join("\n"), "answer an outcome whatever comes: what is wrong with one message is `rejected`")
+    Check::fail(name, says.join("\n"), ANSWER)
 }
 
 /// A template engine answers every source and data with parts or a problem.
-async fn engine(workpiece: &Workpiece, limits: CallLimits) -> Check {
+async fn engine(workpiece: &Workpiece, limits: CallLimits) -> Vec<Check> {
     const NAME: &str = "hostile-input";
-    let limits = generous(limits);
+    let (pace, limits) = (Pace::default(), generous(limits));
     let mut problems = Vec::new();
     let trials = hostile::templates();
-    for (name, source, data) in &trials {
-        if let Err(end) = Box::pin(workpiece.render(source, data, &limits)).await {
-            problems.push(format!("`{name}`: {end}"));
-        }
+    let mut tried = 0;
+    for (name, source, data) in trials.iter().take_while(|_| pace.goes_on()) {
+        tried += 1;
+        let limits = pace.within(limits, workpiece.fuel_per_ms());
+        let begun = Instant::now();
+        let end = Box::pin(workpiece.render(source, data, &limits)).await.err();
+        // What a template costs is not told; its calls do nothing but compute.
+        pace.count(end.as_ref(), begun.elapsed(), begun.elapsed());
+        problems.extend(end.as_ref().and_then(no_outcome).map(|reason| format!("`{name}`: {reason}")));
     }
-    if problems.is_empty() {
-        return Check::pass(NAME, format!("each of {} templates ends with parts or a problem", trials.len()));
+    if tried < trials.len() {
+        pace.leave_out(format!("{} of {} templates", trials.len() - tried, trials.len()));
     }
-    problems.truncate(NAMED_MAX);
-    Check::fail(NAME, problems.join("\n"), "bound depth, loops and output, and answer a problem with its place")
+    let check = if problems.is_empty() {
+        Check::pass(NAME, format!("each of {tried} templates ends with parts or a problem"))
+    } else {
+        problems.truncate(NAMED_MAX);
+        Check::fail(NAME, problems.join("\n"), "bound depth, loops and output, and answer a problem with its place")
+    };
+    [Some(check), pace.verdict()].into_iter().flatten().collect()
 }
 
 impl Letter {

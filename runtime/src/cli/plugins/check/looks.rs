@@ -9,6 +9,9 @@ use crate::runtime::{CONTRACT_VERSION, Inspection, Need};
 /// Above this a call touches pages beyond what the host resets by copying, and pays for each.
 const STACK_USUAL_MAX: u64 = 256 << 10;
 
+/// What the Rust toolchain links where nobody says otherwise.
+const STACK_OF_RUST: u64 = 1 << 20;
+
 /// How a name of the contract starts, and the one name of WASI that asks for what a host grants.
 const CONTRACT: &str = "campanile:plugin/";
 const WASI_HTTP: &str = "wasi:http/outgoing-handler";
@@ -126,17 +129,23 @@ fn secrets(inspection: &Inspection) -> Check {
 }
 
 fn stack(inspection: &Inspection) -> Check {
+    judge_stack(inspection.stack_bytes)
+}
+
+fn judge_stack(bytes: Option<u64>) -> Check {
     const NAME: &str = "stack";
-    match inspection.stack_bytes {
-        None => Check::pass(NAME, "its toolchain does not show how large it is"),
-        Some(bytes) if bytes <= STACK_USUAL_MAX => Check::pass(NAME, format_size(bytes)),
-        Some(bytes) => Check::warn(
-            NAME,
-            format!("{}: every call touches pages that cost a page fault each", format_size(bytes)),
-            "in Rust, in .cargo/config.toml:\n[target.wasm32-wasip2]\n\
-             rustflags = [\"-C\", \"link-arg=-zstack-size=65536\", \"-C\", \"link-arg=--strip-debug\"]",
-        ),
-    }
+    let bytes = match bytes {
+        None => return Check::pass(NAME, "its toolchain does not show how large it is"),
+        Some(bytes) if bytes <= STACK_USUAL_MAX => return Check::pass(NAME, format_size(bytes)),
+        Some(bytes) => bytes,
+    };
+    let mend = if bytes == STACK_OF_RUST {
+        "in Rust, whose default this is, in .cargo/config.toml:\n[target.wasm32-wasip2]\n\
+         rustflags = [\"-C\", \"link-arg=-zstack-size=65536\", \"-C\", \"link-arg=--strip-debug\"]"
+    } else {
+        "if its toolchain lets you choose, link it with a stack of 64KiB to 256KiB"
+    };
+    Check::warn(NAME, format!("{}: every call touches pages that cost a page fault each", format_size(bytes)), mend)
 }
 
 #[cfg(test)]
@@ -160,5 +169,14 @@ mod tests {
         assert_eq!(check.says, "http api.example.com, *.example.com (required): to post\nkv (required): to post");
         assert_eq!(permissions(&[need("http", &["*.com"])]).verdict, Verdict::Warn);
         assert_eq!(permissions(&[]).says, "it asks for nothing");
+    }
+
+    #[test]
+    fn advice_for_rust_is_given_where_the_stack_is_that_of_rust() {
+        let mend = |bytes| judge_stack(Some(bytes)).mend.unwrap_or_default();
+        assert!(mend(1 << 20).contains("zstack-size"));
+        let python = mend(16 << 20);
+        assert!(python.contains("its toolchain") && !python.contains("Rust"), "{python}");
+        assert_eq!(judge_stack(Some(64 << 10)).verdict, Verdict::Pass);
     }
 }
