@@ -3,7 +3,8 @@
 //! *Flow:* arguments → one command → an [`Answer`] on standard output, or a [`Failure`] on standard error; both carry
 //! the exit code.
 //!
-//! *Invariants:* data goes to standard output, talk to standard error. Text that came from elsewhere is printed with its
+//! *Invariants:* data goes to standard output, talk to standard error. With `--json` a command that has ended prints one
+//! object on standard output, also where it failed: `{"error": {"message", "causes", "hint", "exit"}}`. Text that came from elsewhere is printed with its
 //! control characters escaped. A command is in `--help` only if it works.
 //!
 //! *Not here:* what the server does. `send`, `status` and `plugins list`, `release` and `approve` are
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -124,15 +126,12 @@ impl Globals {
 
 /// Runs the program on these arguments, the first of which is its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are errors to clap, and no errors to us. A closed pipe changes neither.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
-        }
+        Err(error) => return unparsed(&error, &arguments),
     };
-    let paint = cli.globals.color.for_stderr();
+    let (paint, json) = (cli.globals.color.for_stderr(), cli.globals.json);
     // A server has an operator, who wants to know what took effect; a client says what went wrong.
     let unshown = match &cli.command {
         Command::Serve(_) => cli.globals.log(LevelFilter::INFO, PluginLines::Shown),
@@ -147,11 +146,29 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     match ended.and_then(|answer| print(&answer)) {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            let _ = io::stderr().write_all(failure.render(paint).as_bytes());
-            failure.exit.into()
-        }
+        Err(failure) => tell(&failure, paint, json),
     }
+}
+
+/// A closed pipe changes nothing of how it ended.
+fn tell(failure: &Failure, paint: Paint, json: bool) -> ExitCode {
+    let _ = if json {
+        io::stdout().write_all(failure.json().as_bytes())
+    } else {
+        io::stderr().write_all(failure.render(paint).as_bytes())
+    };
+    failure.exit.into()
+}
+
+/// What was typed is no command line. Help and version are errors to clap, and no errors to us.
+fn unparsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    // What follows `--` is no option.
+    let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
+    if json && error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return tell(&Failure::of_usage(error), Paint::Off, json);
+    }
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() }
 }
 
 fn run(cli: Cli) -> Result<Answer, Failure> {

@@ -290,3 +290,30 @@ fn what_cannot_be_loaded_is_told_what_fits_it() {
         assert!(checked["checks"][0]["mend"].as_str().is_some_and(|it| it.contains(mend)), "{name}: {checked:#}");
     }
 }
+
+/// Whatever goes wrong, a program that asked for JSON gets one object.
+#[test]
+fn with_json_a_failure_is_an_object_on_standard_output() {
+    let place = tempfile::tempdir().expect("a folder");
+    std::fs::write(place.path().join("text.wasm"), "no").expect("a file");
+    let cases = [
+        ("plugins inspect none.wasm", 2),
+        ("plugins inspect text.wasm", 1),
+        ("plugins new Not_A_Name", 2),
+        ("plugins build", 2),
+        ("plugins approve x --url http://127.0.0.1:9", 1),
+        ("plugins list --url http://127.0.0.1:9", 1),
+        ("plugins add text.wasm", 1),
+        ("plugins remove none", 3),
+        ("plugins bless none", 2),
+        ("send --url http://127.0.0.1:9 -c ops -b hi", 1),
+    ];
+    for (line, code) in cases {
+        let ended = campanile(place.path(), &format!("{line} --json"));
+        let error = &ended.json(code)["error"];
+        assert_eq!(error["exit"], code, "{line}: {error:#}");
+        assert!(error["message"].as_str().is_some_and(|it| !it.is_empty()), "{line}: {error:#}");
+        assert_eq!(ended.stderr, "", "{line}");
+        assert_eq!(campanile(place.path(), line).stdout, "", "{line}: without it, it is talk");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use crate::config::ConfigError;
 
 use super::terminal::{Color, Paint, escaped};
@@ -51,6 +53,23 @@ impl Failure {
         self
     }
 
+    /// Of arguments that are no command line: what clap says of them in its first paragraph, and the rest as a hint.
+    pub(super) fn of_usage(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let (message, rest) = text.trim().split_once("\n\n").unwrap_or((text.trim(), ""));
+        let failure = Self::usage(message.strip_prefix("error: ").unwrap_or(message));
+        if rest.is_empty() { failure } else { failure.hint(rest) }
+    }
+
+    /// As it goes to standard output where JSON was asked for.
+    pub(super) fn json(&self) -> String {
+        let causes: Vec<_> = self.error.chain().skip(1).map(ToString::to_string).collect();
+        let error = json!({
+            "message": self.error.to_string(), "causes": causes, "hint": self.hint, "exit": self.exit as u8,
+        });
+        format!("{:#}\n", json!({ "error": error }))
+    }
+
     /// As it goes to standard error.
     pub(super) fn render(&self, paint: Paint) -> String {
         let mut text = format!("{} {}\n", paint.bold(Color::Red, "error:"), lines(&self.error.to_string()));
@@ -98,6 +117,24 @@ mod tests {
           Caused by: connection refused
 
         hint: start one with `campanile serve`
+        "#);
+    }
+
+    #[test]
+    fn a_program_reads_the_same_as_one_object() {
+        let error = anyhow::anyhow!("connection refused").context("no server answers");
+        let failure = Failure::new(Exit::No, error).hint("start one with `campanile serve`");
+        assert_snapshot!(failure.json(), @r#"
+        {
+          "error": {
+            "causes": [
+              "connection refused"
+            ],
+            "exit": 1,
+            "hint": "start one with `campanile serve`",
+            "message": "no server answers"
+          }
+        }
         "#);
     }
 
