@@ -317,3 +317,22 @@ fn with_json_a_failure_is_an_object_on_standard_output() {
         assert_eq!(campanile(place.path(), line).stdout, "", "{line}: without it, it is talk");
     }
 }
+
+/// Nothing is compiled for a project that is no plugin, and nothing of it is changed.
+#[test]
+fn a_rust_project_that_is_no_plugin_is_not_built() {
+    let place = tempfile::tempdir().expect("a folder");
+    let cases = [
+        ("[workspace]\nmembers = []\n", "it is a workspace"),
+        ("[package]\nname = \"tool\"\nversion = \"0.1.0\"\n", "crate-type = [\"cdylib\"]"),
+        ("[package]\nname = \"tool\"\n[lib]\ncrate-type = [\"cdylib\"]\n", "campanile-plugin-sdk"),
+        ("[package\n", "cannot be read"),
+    ];
+    for (manifest, says) in cases {
+        std::fs::write(place.path().join("Cargo.toml"), manifest).expect("a file");
+        let ended = campanile(place.path(), "plugins build");
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+        assert!(ended.stderr.contains(says), "{manifest}: {}", ended.stderr);
+        assert_eq!(std::fs::read_dir(place.path()).expect("a folder").count(), 1, "nothing but the manifest");
+    }
+}

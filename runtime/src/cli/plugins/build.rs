@@ -1,5 +1,6 @@
 //! `campanile plugins build`: makes the component of a project with the tools of its language.
 
+mod manifest;
 mod toolchain;
 
 use std::fs;

@@ -24,6 +24,7 @@ const UNNAMED: &str = "unnamed.wasm.part";
 
 /// Runs cargo and answers the component that it made.
 pub(super) fn rust(dir: &Path) -> Result<PathBuf, Failure> {
+    super::manifest::check(dir)?;
     check_target(dir)?;
     let mut cargo = Command::new("cargo");
     cargo
