@@ -307,6 +307,7 @@ fn with_json_a_failure_is_an_object_on_standard_output() {
         ("plugins remove none", 3),
         ("plugins bless none", 2),
         ("send --url http://127.0.0.1:9 -c ops -b hi", 1),
+        ("bench swap --dir nowhere", 2),
     ];
     for (line, code) in cases {
         let ended = campanile(place.path(), &format!("{line} --json"));
@@ -316,6 +317,7 @@ fn with_json_a_failure_is_an_object_on_standard_output() {
         assert_eq!(ended.stderr, "", "{line}");
         assert_eq!(campanile(place.path(), line).stdout, "", "{line}: without it, it is talk");
     }
+    assert!(!place.path().join("nowhere").exists());
 }
 
 /// Nothing is compiled for a project that is no plugin, and nothing of it is changed.
@@ -334,5 +336,24 @@ fn a_rust_project_that_is_no_plugin_is_not_built() {
         assert_eq!(ended.code, 2, "{}", ended.stderr);
         assert!(ended.stderr.contains(says), "{manifest}: {}", ended.stderr);
         assert_eq!(std::fs::read_dir(place.path()).expect("a folder").count(), 1, "nothing but the manifest");
+    }
+}
+
+/// A bench of a file that is no plugin, or another one, says so at once, in the words of `plugins inspect`.
+#[test]
+fn a_bench_of_what_it_cannot_measure_says_why() {
+    let place = tempfile::tempdir().expect("a folder");
+    std::fs::write(place.path().join("text.wasm"), "no").expect("a file");
+    std::fs::write(place.path().join("core.wasm"), b"\0asm\x01\0\0\0").expect("a file");
+    let null = plugin("null").display().to_string();
+    let cases = [
+        ("bench sandbox --plugin text.wasm".to_owned(), 1, "it is text, not WebAssembly"),
+        ("bench swap --plugin core.wasm".to_owned(), 1, "it is a core module"),
+        (format!("bench swap --plugin {null}"), 2, "is the plugin `null`"),
+    ];
+    for (line, code, says) in cases {
+        let ended = campanile(place.path(), &line);
+        assert_eq!(ended.code, code, "{line}: {}", ended.stderr);
+        assert!(ended.stderr.contains(says) && !ended.stderr.contains("--dir"), "{line}: {}", ended.stderr);
     }
 }

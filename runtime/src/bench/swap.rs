@@ -25,7 +25,7 @@ use super::pipeline::percentile_ms;
 use crate::clock::{Clock as _, Entropy, SystemClock};
 use crate::config::{ChannelConfig, Config};
 use crate::domain::{ChannelName, DeliveryStatus, NameError, PluginName};
-use crate::runtime::{BuildError, Notification, OutcomeError, PluginState, Runtime, StoreError};
+use crate::runtime::{BuildError, Notification, OutcomeError, PluginState, PluginStatus, Runtime, StoreError};
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -90,6 +90,14 @@ pub enum SwapError {
         /// What is known of the file.
         state: String,
     },
+    /// A file is not used, and will not be.
+    #[error("swap {swap} did not happen: {reason}")]
+    Refused {
+        /// From 1; 0 is before the load begins.
+        swap: u32,
+        /// Why.
+        reason: String,
+    },
     /// A notification was not accepted.
     #[error("a notification was not accepted")]
     Submit(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -105,8 +113,10 @@ pub enum SwapError {
 const SWAP_LIMIT: Duration = Duration::from_secs(30);
 /// A delivery that takes longer is lost. Twice a call's deadline: it may be tried again once.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(20);
-/// The channel, and the plugin behind it.
-const CHANNEL: &str = "webhook";
+/// The plugin that is replaced.
+pub const PLUGIN: &str = "webhook";
+/// The channel, named as the plugin behind it.
+const CHANNEL: &str = PLUGIN;
 /// Its file in the watched folder.
 const FILE: &str = "webhook.wasm";
 
@@ -197,18 +207,27 @@ async fn until_serving(runtime: &Runtime, sha256: &str, swap: u32) -> Result<(),
     let swapped = async {
         loop {
             changes.mark_unchanged();
-            let serves = |state: &PluginState| matches!(state, PluginState::Serving);
-            let found = runtime
-                .plugins()
-                .into_iter()
-                .find(|plugin| serves(&plugin.state) && plugin.sha256.is_some_and(|found| found.to_string() == sha256));
-            if found.is_some() || changes.changed().await.is_err() {
-                return;
+            // What was refused before it was hashed is known by its name alone.
+            let ours = |found: &PluginStatus| {
+                found.sha256.map_or_else(|| found.file == FILE, |found| found.to_string() == sha256)
+            };
+            // The file served before: what became of it is not asked.
+            let states = runtime.plugins().into_iter().filter(ours).map(|plugin| plugin.state);
+            let states: Vec<_> = states.filter(|state| !matches!(state, PluginState::Draining)).collect();
+            if states.iter().any(|state| matches!(state, PluginState::Serving)) {
+                return Ok(());
+            }
+            // Nobody is there to approve or to release it.
+            if let Some(reason) = states.iter().find_map(PluginState::reason) {
+                return Err(SwapError::Refused { swap, reason: reason.to_owned() });
+            }
+            if changes.changed().await.is_err() {
+                return Ok(());
             }
         }
     };
-    if tokio::time::timeout(SWAP_LIMIT, swapped).await.is_ok() {
-        return Ok(());
+    if let Ok(ended) = tokio::time::timeout(SWAP_LIMIT, swapped).await {
+        return ended;
     }
     let known: Vec<_> =
         runtime.plugins().iter().map(|plugin| format!("{} is {:?}", plugin.file, plugin.state)).collect();
@@ -357,4 +376,19 @@ async fn receive(State(seen): State<Arc<Mutex<HashMap<String, u64>>>>, headers: 
     let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     *seen.lock().unwrap_or_else(PoisonError::into_inner).entry(id.to_owned()).or_default() += 1;
     StatusCode::NO_CONTENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_refused_ends_the_bench_with_the_reason() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("core.wasm");
+        std::fs::write(&file, b"\0asm\x01\0\0\0").expect("a file");
+        let measured = run(&SwapParams::of_plugin(file, dir.path().to_owned())).await;
+        let Err(SwapError::Refused { swap: 0, reason }) = measured else { panic!("{measured:?}") };
+        assert!(reason.contains("it is a core module"), "{reason}");
+    }
 }

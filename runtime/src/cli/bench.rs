@@ -1,7 +1,7 @@
 //! `campanile bench`: measures this machine.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -12,6 +12,7 @@ use super::{Answer, Globals};
 use crate::bench::pipeline::PipelineParams;
 use crate::bench::through::{self, Through};
 use crate::bench::{neighbour, queue, sandbox, store, swap};
+use crate::runtime::{Inspection, inspect_plugin};
 use crate::telemetry::Metrics;
 
 #[derive(Debug, clap::Subcommand)]
@@ -108,6 +109,7 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
     match command {
         Command::Sandbox { plugin } => {
             let plugin = plugin.map_or_else(|| bundled("webhook.wasm"), Ok)?;
+            inspected(&plugin).await?;
             let params = sandbox::SandboxParams::of_plugin(plugin, sandbox::SandboxParams::WEBHOOK_CONFIG);
             let seconds = params.time_per_measurement.as_secs();
             let parameters = format!("`{}`, {seconds} s per measurement; nothing is stored", params.plugin.display());
@@ -117,8 +119,10 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
         Command::Neighbour { rounds, plugins, dir } => {
             let beside = || bundled("webhook.wasm").map(|file| file.parent().map(PathBuf::from).unwrap_or_default());
             let plugins = plugins.map_or_else(beside, Ok)?;
-            let params =
-                neighbour::NeighbourParams { rounds, ..neighbour::NeighbourParams::with_plugins(plugins, dir) };
+            let params = neighbour::NeighbourParams {
+                rounds,
+                ..neighbour::NeighbourParams::with_plugins(plugins, folder(dir)?)
+            };
             let parameters = format!(
                 "{} rounds, {} good notifications a second beside as many that never end, durability full, in `{}`",
                 params.rounds,
@@ -138,6 +142,15 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
         Command::Pipeline(args) => pipeline(args).await,
         Command::Swap { swaps, plugin, dir } => {
             let plugin = plugin.map_or_else(|| bundled("webhook.wasm"), Ok)?;
+            let name = inspected(&plugin).await?.descriptor.version.name.clone();
+            if name.as_str() != swap::PLUGIN {
+                let message = format!("`{}` is the plugin `{name}`", plugin.display());
+                return Err(Failure::usage(message).hint(format!(
+                    "this bench sends to a receiver of its own: name an edition of `{}`",
+                    swap::PLUGIN
+                )));
+            }
+            let dir = folder(dir)?;
             let params = swap::SwapParams { swaps, ..swap::SwapParams::of_plugin(plugin, dir) };
             let parameters = format!(
                 "two editions of `{}`, {} callers, durability full, in `{}`",
@@ -146,10 +159,17 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
                 params.folder.display()
             );
             let measured = swap::run(&params).await.context("the swap cannot be measured");
-            let figures = measured.map_err(unwritable)?;
+            // What a plugin's file did is no matter of the folder.
+            let figures = measured.map_err(|error| match error.downcast_ref() {
+                Some(swap::SwapError::Refused { .. } | swap::SwapError::NotSwapped { .. }) => {
+                    Failure::new(Exit::No, error)
+                }
+                _ => unwritable(error),
+            })?;
             Ok((parameters, json(&figures)?))
         }
         Command::Store { dir } => {
+            let dir = folder(dir)?;
             let params = store::StoreParams { folder: dir, ..store::StoreParams::default() };
             let parameters = format!("{} s per row, in `{}`", params.time_per_row.as_secs(), params.folder.display());
             let measured = store::run(&params).await.context("the store cannot be measured");
@@ -160,6 +180,7 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
 }
 
 async fn pipeline(args: PipelineArgs) -> Result<(String, Value), Failure> {
+    let dir = folder(args.dir)?;
     let through = match args.channel {
         ChannelArg::Null => Through::Null,
         ChannelArg::Webhook => Through::Webhook,
@@ -176,12 +197,12 @@ async fn pipeline(args: PipelineArgs) -> Result<(String, Value), Failure> {
         through.plugin(),
         args.backlog,
         args.metrics,
-        args.dir.display()
+        dir.display()
     );
     let params = |channel| PipelineParams {
         notifications,
         backlog: args.backlog,
-        folder: args.dir,
+        folder: dir,
         ..PipelineParams::through(channel)
     };
     let figures = through::run(through, params, plugins, metrics).await.map_err(unwritable)?;
@@ -191,6 +212,22 @@ async fn pipeline(args: PipelineArgs) -> Result<(String, Value), Failure> {
 /// Most often the folder is why there are no figures.
 fn unwritable(error: impl Into<anyhow::Error>) -> Failure {
     Failure::new(Exit::No, error).hint("name a folder that can be written with `--dir`")
+}
+
+/// The plugin's file, if a plugin is in it.
+async fn inspected(file: &Path) -> Result<Inspection, Failure> {
+    Box::pin(inspect_plugin(file)).await.map_err(|error| {
+        let error = anyhow::Error::new(error).context(format!("`{}` is no plugin to load", file.display()));
+        Failure::new(Exit::No, error)
+    })
+}
+
+/// The folder, which has to be there: one that was mistyped is not to be made.
+fn folder(dir: PathBuf) -> Result<PathBuf, Failure> {
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    Err(Failure::usage(format!("there is no folder `{}`", dir.display())).hint("make it, or name another with `--dir`"))
 }
 
 /// A plugin that came with the program: beside it, else where packages put it.
