@@ -45,6 +45,31 @@ async fn what_is_no_plugin_is_not_added() {
 }
 
 #[tokio::test]
+async fn a_signature_that_nobody_looked_at_is_told_from_one_that_is_not_trusted() {
+    let author = Server::start("").await;
+    fs::copy(plugin("null"), author.dir().join("null.wasm")).unwrap();
+    for line in [&["plugins", "keygen", "key.pem"][..], &["plugins", "sign", "null.wasm", "--key", "key.pem"]] {
+        assert_eq!(author.cli(line.iter().copied()).await.code, 0);
+    }
+    let source = author.dir().join("null.wasm").display().to_string();
+    let other = "ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=";
+    let warning = format!("[plugins]\ntrust = \"warn\"\ntrusted_keys = [\"{other}\"]\n");
+    for (config, says) in [("", "(not looked at: `[plugins] trust = \"off\"`)"), (&warning, "(not trusted)")] {
+        let added = Server::start(config).await.cli(["plugins", "add", &source]).await;
+        assert!(added.stdout.contains(says), "{added:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_sections_that_still_name_a_removed_plugin_are_told() {
+    let server = Server::start("[channels.ops]\nplugin = \"null\"\n[channels.other]\nplugin = \"console\"\n").await;
+    fs::copy(plugin("null"), server.dir().join("plugins-enabled/null.wasm")).unwrap();
+    let removed = server.cli(["plugins", "remove", "null"]).await;
+    assert_eq!(removed.code, 0);
+    assert!(removed.stdout.ends_with("note: the configuration still has it in [channels.ops]\n"), "{removed:?}");
+}
+
+#[tokio::test]
 async fn with_warn_an_unsigned_file_serves_and_the_list_says_so() {
     let key = "ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=";
     let server = Server::start(&format!("[plugins]\ntrust = \"warn\"\ntrusted_keys = [\"{key}\"]\n")).await;

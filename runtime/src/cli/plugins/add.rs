@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::terminal::escaped;
 use crate::cli::{Answer, Globals};
+use crate::config::Trust;
 use crate::runtime::{AddRequest, Added, RegistryLogin, add_plugin};
 use crate::telemetry::Redacted;
 
@@ -36,7 +37,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
         let error = anyhow::Error::new(error).context(format!("`{}` was not added", request.source));
         Failure::new(Exit::No, error)
     })?;
-    Ok(Answer::ok(if globals.json { to_json(&added) } else { show(&added) }))
+    Ok(Answer::ok(if globals.json { to_json(&added) } else { show(&added, plugins.trust) }))
 }
 
 fn login() -> Result<Option<RegistryLogin>, Failure> {
@@ -64,7 +65,7 @@ fn to_json(added: &Added) -> String {
     format!("{value:#}\n")
 }
 
-fn show(added: &Added) -> String {
+fn show(added: &Added, trust: Trust) -> String {
     let Added { file, entry, already, trusted, warnings } = added;
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
@@ -78,8 +79,12 @@ fn show(added: &Added) -> String {
     if let Some(digest) = &entry.digest {
         line("digest", digest);
     }
-    let trust = if *trusted { "trusted" } else { "not looked at or not trusted" };
-    line("signed", &entry.signed_by.as_ref().map_or("no".to_owned(), |key| format!("by {key} ({trust})")));
+    let judged = match (trusted, trust) {
+        (true, _) => "trusted",
+        (false, Trust::Off) => "not looked at: `[plugins] trust = \"off\"`",
+        (false, Trust::Warn | Trust::Require) => "not trusted",
+    };
+    line("signed", &entry.signed_by.as_ref().map_or("no".to_owned(), |key| format!("by {key} ({judged})")));
     for warning in warnings {
         line("warning", warning);
     }

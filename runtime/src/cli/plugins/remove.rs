@@ -17,8 +17,8 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
-    let plugins = globals.load()?.config.plugins;
-    let name = &args.name;
+    let config = globals.load()?.config;
+    let (plugins, name) = (config.plugins, &args.name);
     let removed = remove_plugin(&plugins, name).map_err(|error| {
         Failure::new(Exit::No, anyhow::Error::new(error).context(format!("plugin `{name}` was not removed")))
     })?;
@@ -26,9 +26,14 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
         let message = format!("there is no plugin `{name}` in `{}`", plugins.dir.display());
         return Err(Failure::new(Exit::Nothing, anyhow::Error::msg(message)));
     }
+    let users = config.channels.iter().filter(|(_, channel)| channel.plugin == *name);
+    let users: Vec<_> = users.map(|(channel, _)| channel.as_str()).collect();
     Ok(Answer::ok(if globals.json {
-        format!("{:#}\n", json!({ "removed": name.as_str() }))
-    } else {
+        format!("{:#}\n", json!({ "removed": name.as_str(), "used_by": users }))
+    } else if users.is_empty() {
         format!("removed {name}\n")
+    } else {
+        let sections: Vec<_> = users.iter().map(|channel| format!("[channels.{channel}]")).collect();
+        format!("removed {name}\nnote: the configuration still has it in {}\n", sections.join(", "))
     }))
 }
