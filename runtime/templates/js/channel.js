@@ -55,20 +55,31 @@ export const channel = {
       if (error.payload === undefined) throw error;
       return unanswered(error.payload);
     }
-    return judge(response);
+    return judge(response, context.nowMs);
   },
 };
 
-export function judge({ status, headers }) {
+// What a status means where the provider says nothing better: the table of the SDK for Rust.
+export function judge({ status, headers }, nowMs) {
   if (status >= 200 && status < 300) return { tag: "sent", val: { facts: [] } };
   const told = { code: `http-${status}`, reason: `provider answered ${status}` };
-  const seconds = Number(new Map(headers).get("retry-after"));
-  const afterMs = seconds > 0 ? Math.min(Math.ceil(seconds * 1000), 0xffffffff) : undefined;
+  const after = headers.find(([name]) => name === "retry-after");
+  const afterMs = after && retryAfterMs(after[1].trim(), Number(nowMs));
+  const retry = (trouble) => ({ tag: "retry", val: { afterMs, trouble, ...told } });
   if (status === 429) return { tag: "rate-limited", val: { afterMs, scope: "channel", ...told } };
-  if (status >= 500) return { tag: "retry", val: { afterMs, trouble: "server", ...told } };
-  if (status === 408 || status === 425) return { tag: "retry", val: { afterMs, trouble: "timeout", ...told } };
+  if (status === 408 || status === 504) return retry("timeout");
+  if ([409, 423, 425].includes(status)) return retry("other");
+  if (status >= 500 && status < 600 && status !== 501 && status !== 505) return retry("server");
   // What is wrong with this message alone, and what would be wrong with every other.
-  return { tag: "rejected", val: { blame: [400, 413, 422].includes(status) ? "message" : "channel", ...told } };
+  const blame = [400, 413, 414, 422, 431].includes(status) ? "message" : "channel";
+  return { tag: "rejected", val: { blame, ...told } };
+}
+
+// `Retry-After` has seconds or a date; anything else says nothing.
+function retryAfterMs(value, nowMs) {
+  const isDate = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(value);
+  const ms = isDate ? Date.parse(value) - nowMs : /^\d{1,19}(\.\d*)?$/.test(value) ? Math.ceil(value) * 1000 : NaN;
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), 0xffffffff);
 }
 
 // There was no answer. `denied` and `invalid` stay so until somebody changes the configuration.

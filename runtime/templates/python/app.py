@@ -1,6 +1,9 @@
 """Posts every notification to a webhook."""
 
 import json
+import re
+from datetime import datetime, timezone
+from math import ceil
 from typing import Optional
 
 from componentize_py_types import Err
@@ -69,23 +72,27 @@ class Channel(exports.Channel):
             )
         except Err as error:
             return unanswered(error.value)
-        return judge(response)
+        return judge(response, context.now_ms)
 
 
-def judge(response: http.Response) -> Outcome:
+def judge(response: http.Response, now_ms: int) -> Outcome:
+    """What a status means where the provider says nothing better: the table of the SDK for Rust."""
     status = response.status
     if 200 <= status < 300:
         return Outcome_Sent(Receipt(None, []))
     code, reason = f"http-{status}", f"provider answered {status}"
-    after_ms = retry_after_ms(response)
+    after = next((value for name, value in response.headers if name == "retry-after"), None)
+    after_ms = None if after is None else retry_after_ms(after.strip(), now_ms)
     if status == 429:
         return Outcome_RateLimited(RateLimit(after_ms, Scope.CHANNEL, code, reason))
-    if status >= 500:
-        return Outcome_Retry(Retry(after_ms, Trouble.SERVER, code, reason))
-    if status in (408, 425):
+    if status in (408, 504):
         return Outcome_Retry(Retry(after_ms, Trouble.TIMEOUT, code, reason))
+    if status in (409, 423, 425):
+        return Outcome_Retry(Retry(after_ms, Trouble.OTHER, code, reason))
+    if 500 <= status < 600 and status not in (501, 505):
+        return Outcome_Retry(Retry(after_ms, Trouble.SERVER, code, reason))
     # What is wrong with this message alone, and what would be wrong with every other.
-    blame = Blame.MESSAGE if status in (400, 413, 422) else Blame.CHANNEL
+    blame = Blame.MESSAGE if status in (400, 413, 414, 422, 431) else Blame.CHANNEL
     return Outcome_Rejected(Rejection(blame, code, reason))
 
 
@@ -98,8 +105,23 @@ def unanswered(error: http.Error) -> Outcome:
     return Outcome_Retry(Retry(None, troubles.get(code, Trouble.UNREACHABLE), code, error.value))
 
 
-def retry_after_ms(response: http.Response) -> Optional[int]:
-    for name, value in response.headers:
-        if name == "retry-after" and value.isdecimal():
-            return min(int(value) * 1000, 2**32 - 1)
-    return None
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+SECONDS = re.compile(r"\d{1,19}(\.\d*)?", re.ASCII)
+DATE = re.compile(r"[A-Z][a-z]{2}, (\d{2}) ([A-Z][a-z]{2}) (\d{4}) (\d{2}):(\d{2}):(\d{2}) GMT", re.ASCII)
+
+
+def retry_after_ms(value: str, now_ms: int) -> Optional[int]:
+    """`Retry-After` has seconds or a date; anything else says nothing."""
+    if SECONDS.fullmatch(value):
+        return min(ceil(float(value)) * 1000, 2**32 - 1)
+    date = DATE.fullmatch(value)
+    if date is None:
+        return None
+    day, month, year, hour, minute, second = date.groups()
+    try:
+        # Not `strptime`, which imports a module on its first use: there are no files when the plugin runs.
+        numbers = (int(year), MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second))
+        at = datetime(*numbers, tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return min(max(int(at.timestamp()) * 1000 - now_ms, 0), 2**32 - 1)

@@ -132,6 +132,7 @@ fn channel(name: &PluginName, lang: Language) -> anyhow::Result<Vec<(String, Str
     let mut files = vec![
         sources::description_of_cases()?,
         ("README.md".to_owned(), fill.in_text(include_str!("../../../templates/README.md"), notes(lang))),
+        ("cases/matrix.json".to_owned(), include_str!("../../../templates/cases/matrix.json").to_owned()),
         ("cases/sent.json".to_owned(), include_str!("../../../templates/cases/sent.json").to_owned()),
         ("cases/rate-limited.json".to_owned(), include_str!("../../../templates/cases/rate-limited.json").to_owned()),
         ("cases/unreachable.json".to_owned(), include_str!("../../../templates/cases/unreachable.json").to_owned()),
