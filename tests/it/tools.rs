@@ -244,14 +244,28 @@ fn a_plugin_that_never_ends_is_given_up_and_the_rest_is_told() {
 }
 
 #[test]
-fn a_plugin_that_always_panics_fails_and_its_log_is_one_line() {
+fn a_plugin_that_always_panics_fails_each_check_that_calls_it() {
     let ended = check_unruly("panic", "");
     assert_eq!(ended.code, 1);
     for name in ["send-twice", "profile", "hostile-input", "hostile-replies"] {
         assert!(ended.stdout.lines().any(|line| line.starts_with(&format!("FAIL  {name} "))), "{}", ended.stdout);
     }
     assert!(ended.stdout.contains("the ink is frozen"), "{}", ended.stdout);
-    assert!(ended.stderr.lines().count() <= 1, "{}", ended.stderr);
+}
+
+/// Every call logs an error: they are counted, not shown.
+#[test]
+fn what_a_tried_plugin_logs_is_one_line() {
+    let ended = check_unruly("moan", "");
+    let said =
+        ended.stderr.strip_prefix("note: the plugin logged ").and_then(|rest| rest.split_once(" lines, which `-v`"));
+    assert!(
+        said.is_some_and(|(count, rest)| count.parse::<u32>().is_ok_and(|it| it > 30) && rest.lines().count() == 1),
+        "{}",
+        ended.stderr
+    );
+    let shown = check_unruly("moan", " -v").stderr;
+    assert!(shown.matches("it hurts").count() > 30 && !shown.contains("note: "), "{shown}");
 }
 
 #[test]
@@ -307,7 +321,7 @@ fn with_json_a_failure_is_an_object_on_standard_output() {
         ("plugins remove none", 3),
         ("plugins bless none", 2),
         ("send --url http://127.0.0.1:9 -c ops -b hi", 1),
-        ("bench swap --dir nowhere", 2),
+        ("bench store --dir nowhere", 2),
     ];
     for (line, code) in cases {
         let ended = campanile(place.path(), &format!("{line} --json"));

@@ -89,6 +89,7 @@ impl channel::Guest for Unruly {
             "print-much" => println!("{}", "x".repeat(200_000)),
             "print-endlessly" => endlessly(|| print!("{}", "x".repeat(64_000))),
             "log" => log::log(Level::Info, "it rang", &[("bell".to_owned(), "great".to_owned())]),
+            "moan" => log::log(Level::Error, "it hurts", &[]),
             "log-much" => (0..500).for_each(|_| log::log(Level::Debug, &"x".repeat(1_000), &[])),
             "log-endlessly" => endlessly(|| log::log(Level::Debug, "again", &[])),
             "log-hugely" => log::log(Level::Debug, &"x".repeat(9 << 20), &[]),
