@@ -169,7 +169,7 @@ async fn what_waits_for_a_quarantined_template_engine_is_rendered_once_it_is_rel
     let is_sent = async |handles: &[Handle]| {
         deliveries(&runtime, handles).await.iter().all(|(status, _)| *status == DeliveryStatus::Sent)
     };
-    until(&clock, "what needs no engine is sent", async || is_sent(&[plain.clone()]).await).await;
+    until(&clock, "what needs no engine is sent", async || is_sent(std::slice::from_ref(&plain)).await).await;
     runtime.release_plugin(&"parrot".parse().expect("a name")).await.expect("it is quarantined");
     until(&clock, "what waited is sent", async || is_sent(&waits).await).await;
     let once = vec!["sent".to_owned()];

@@ -116,23 +116,7 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             let figures = sandbox::run(&params).await.map_err(|error| Failure::new(Exit::No, error))?;
             Ok((parameters, json(&figures)?))
         }
-        Command::Neighbour { rounds, plugins, dir } => {
-            let beside = || bundled("webhook.wasm").map(|file| file.parent().map(PathBuf::from).unwrap_or_default());
-            let plugins = plugins.map_or_else(beside, Ok)?;
-            let params = neighbour::NeighbourParams {
-                rounds,
-                ..neighbour::NeighbourParams::with_plugins(plugins, folder(dir)?)
-            };
-            let parameters = format!(
-                "{} rounds, {} good notifications a second beside as many that never end, durability full, in `{}`",
-                params.rounds,
-                params.per_second,
-                params.folder.display()
-            );
-            let measured = neighbour::run(&params).await.context("the neighbour cannot be measured");
-            let figures = measured.map_err(unwritable)?;
-            Ok((parameters, json(&figures)?))
-        }
+        Command::Neighbour { rounds, plugins, dir } => neighbour(rounds, plugins, dir).await,
         Command::Queue => {
             let params = queue::QueueParams::default();
             let parameters = format!("{} channels, 4 priorities; nothing is stored", params.channels);
@@ -140,34 +124,7 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             Ok((parameters, json(&figures.context("the bench ended by a defect")?)?))
         }
         Command::Pipeline(args) => pipeline(args).await,
-        Command::Swap { swaps, plugin, dir } => {
-            let plugin = plugin.map_or_else(|| bundled("webhook.wasm"), Ok)?;
-            let name = inspected(&plugin).await?.descriptor.version.name.clone();
-            if name.as_str() != swap::PLUGIN {
-                let message = format!("`{}` is the plugin `{name}`", plugin.display());
-                return Err(Failure::usage(message).hint(format!(
-                    "this bench sends to a receiver of its own: name an edition of `{}`",
-                    swap::PLUGIN
-                )));
-            }
-            let dir = folder(dir)?;
-            let params = swap::SwapParams { swaps, ..swap::SwapParams::of_plugin(plugin, dir) };
-            let parameters = format!(
-                "two editions of `{}`, {} callers, durability full, in `{}`",
-                params.plugin.display(),
-                params.callers,
-                params.folder.display()
-            );
-            let measured = swap::run(&params).await.context("the swap cannot be measured");
-            // What a plugin's file did is no matter of the folder.
-            let figures = measured.map_err(|error| match error.downcast_ref() {
-                Some(swap::SwapError::Refused { .. } | swap::SwapError::NotSwapped { .. }) => {
-                    Failure::new(Exit::No, error)
-                }
-                _ => unwritable(error),
-            })?;
-            Ok((parameters, json(&figures)?))
-        }
+        Command::Swap { swaps, plugin, dir } => swap(swaps, plugin, dir).await,
         Command::Store { dir } => {
             let dir = folder(dir)?;
             let params = store::StoreParams { folder: dir, ..store::StoreParams::default() };
@@ -177,6 +134,47 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             Ok((parameters, json(&figures)?))
         }
     }
+}
+
+async fn neighbour(rounds: u32, plugins: Option<PathBuf>, dir: PathBuf) -> Result<(String, Value), Failure> {
+    let beside = || bundled("webhook.wasm").map(|file| file.parent().map(PathBuf::from).unwrap_or_default());
+    let plugins = plugins.map_or_else(beside, Ok)?;
+    let params =
+        neighbour::NeighbourParams { rounds, ..neighbour::NeighbourParams::with_plugins(plugins, folder(dir)?) };
+    let parameters = format!(
+        "{} rounds, {} good notifications a second beside as many that never end, durability full, in `{}`",
+        params.rounds,
+        params.per_second,
+        params.folder.display()
+    );
+    let measured = neighbour::run(&params).await.context("the neighbour cannot be measured");
+    let figures = measured.map_err(unwritable)?;
+    Ok((parameters, json(&figures)?))
+}
+
+async fn swap(swaps: u32, plugin: Option<PathBuf>, dir: PathBuf) -> Result<(String, Value), Failure> {
+    let plugin = plugin.map_or_else(|| bundled("webhook.wasm"), Ok)?;
+    let name = inspected(&plugin).await?.descriptor.version.name.clone();
+    if name.as_str() != swap::PLUGIN {
+        let message = format!("`{}` is the plugin `{name}`", plugin.display());
+        return Err(Failure::usage(message)
+            .hint(format!("this bench sends to a receiver of its own: name an edition of `{}`", swap::PLUGIN)));
+    }
+    let dir = folder(dir)?;
+    let params = swap::SwapParams { swaps, ..swap::SwapParams::of_plugin(plugin, dir) };
+    let parameters = format!(
+        "two editions of `{}`, {} callers, durability full, in `{}`",
+        params.plugin.display(),
+        params.callers,
+        params.folder.display()
+    );
+    let measured = swap::run(&params).await.context("the swap cannot be measured");
+    // What a plugin's file did is no matter of the folder.
+    let figures = measured.map_err(|error| match error.downcast_ref() {
+        Some(swap::SwapError::Refused { .. } | swap::SwapError::NotSwapped { .. }) => Failure::new(Exit::No, error),
+        _ => unwritable(error),
+    })?;
+    Ok((parameters, json(&figures)?))
 }
 
 async fn pipeline(args: PipelineArgs) -> Result<(String, Value), Failure> {

@@ -62,7 +62,7 @@ pub(super) async fn set_aside(shared: Arc<Shared>, mut mode: watch::Receiver<Mod
     loop {
         match shared.with.store.release(&claims).await {
             Ok(()) => break,
-            Err(StoreError::Closed) => return slots,
+            Err(StoreError::Closed) => return holds,
             Err(error) => {
                 failures += 1;
                 tracing::error!(error = %error, failures, "Could not give up claims; trying again.");

@@ -11,7 +11,7 @@ use crate::queue::Slot;
 pub(super) const AGED_EVERY: u32 = 32;
 
 /// After this long a priority's oldest delivery may go before others.
-const AGED_AFTER: Duration = Duration::from_secs(30);
+pub(super) const AGED_AFTER: Duration = Duration::from_secs(30);
 
 impl ReadyQueue {
     /// The lane with the oldest delivery of the first rank in rotation that has waited too long. Critical never has:

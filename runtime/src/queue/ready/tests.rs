@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::aged::AGED_AFTER;
 use super::*;
 use crate::domain::{DeliveryId, NotificationId};
 

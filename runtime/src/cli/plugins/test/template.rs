@@ -123,7 +123,7 @@ impl Case {
         let got: Result<BTreeMap<_, _>, _> = match workpiece.render_template(call, limits).await {
             Ok(parts) => Ok(parts.into_iter().collect()),
             Err(RenderFailure::Problem(problem)) => Err(WrittenProblem::from(problem)),
-            Err(RenderFailure::End(end, _)) => return Err(word(&end)),
+            Err(failure) => return Err(word(&failure.into_end().0)),
         };
         same("rendering", &wanted.as_ref().map_err(|problem| *problem), &got.as_ref())
     }
