@@ -125,6 +125,14 @@ pub enum SupplyError {
         /// What went wrong.
         reason: String,
     },
+    /// What the registry says of it is too much, something else, or nothing that can be read.
+    #[error("the manifest that registry `{registry}` gives cannot be used: {reason}")]
+    Manifest {
+        /// Its host.
+        registry: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// It is no plugin's artifact.
     #[error(
         "what the registry has is no plugin: expected one layer of `application/wasm`, found {}; push it with \
@@ -336,7 +344,11 @@ mod tests {
                     registry: "registry.example.com".to_owned(),
                     reason: "not authorized".to_owned(),
                 },
-                Some(SupplyError::Registry { .. }) => SupplyError::NoLayer { types: vec!["text/plain".to_owned()] },
+                Some(SupplyError::Registry { .. }) => SupplyError::Manifest {
+                    registry: "registry.example.com".to_owned(),
+                    reason: "it is none: expected value at line 1 column 1".to_owned(),
+                },
+                Some(SupplyError::Manifest { .. }) => SupplyError::NoLayer { types: vec!["text/plain".to_owned()] },
                 Some(SupplyError::NoLayer { .. }) => {
                     SupplyError::WrongHash { expected: "9f86…".to_owned(), found: "60303…".to_owned() }
                 }
@@ -352,6 +364,7 @@ mod tests {
         it has more than 67108864 bytes, the limit; no setting changes that: have it built smaller
         fetching it took longer than 120 s, the limit; no setting changes that: fetch it otherwise and add the file
         the registry `registry.example.com` does not give it: not authorized; check its name, and set `CAMPANILE_REGISTRY_USER` and `CAMPANILE_REGISTRY_PASSWORD` where it wants a login
+        the manifest that registry `registry.example.com` gives cannot be used: it is none: expected value at line 1 column 1
         what the registry has is no plugin: expected one layer of `application/wasm`, found `text/plain`; push it with `oras push REGISTRY/NAME:TAG FILE.wasm:application/wasm`
         its sha256 is 60303…, and 9f86… was asked for: nothing was installed; `--sha256 60303…` would take it
         ");

@@ -115,6 +115,7 @@ async fn manifest(
 ) -> Result<(Manifest, String), SupplyError> {
     let registry = reference.resolve_registry();
     let failed = |reason: String| SupplyError::Registry { registry: registry.to_owned(), reason };
+    let unfit = |reason: String| SupplyError::Manifest { registry: registry.to_owned(), reason };
     let scheme = if is_here(registry) { "http" } else { "https" };
     let version = reference.digest().or_else(|| reference.tag()).unwrap_or("latest");
     let url = format!("{scheme}://{registry}/v2/{}/manifests/{version}", reference.repository());
@@ -132,7 +133,8 @@ async fn manifest(
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| failed(error.without_url().to_string()))? {
         if (bytes.len() + chunk.len()) as u64 > MANIFEST_BYTES_MAX {
-            return Err(failed(format!("its manifest has more than {MANIFEST_BYTES_MAX} bytes")));
+            let what = format!("it has more than {MANIFEST_BYTES_MAX} bytes, the limit; no setting changes that");
+            return Err(unfit(format!("{what}: push the plugin by itself")));
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -143,11 +145,11 @@ async fn manifest(
     let digest = format!("sha256:{}", Sha256::of(&bytes));
     match reference.digest() {
         Some(asked) if asked != digest => {
-            return Err(failed(format!("its manifest is {digest}, and {asked} was asked for")));
+            return Err(unfit(format!("it is {digest}, and {asked} was asked for: nothing was installed")));
         }
         Some(_) | None => {}
     }
-    let manifest = serde_json::from_slice(&bytes).map_err(|error| failed(format!("its manifest is none: {error}")))?;
+    let manifest = serde_json::from_slice(&bytes).map_err(|error| unfit(format!("it is none: {error}")))?;
     Ok((manifest, digest))
 }
 
@@ -230,7 +232,8 @@ mod tests {
         let (host, serving) = endless().await;
         let reference = parse(&format!("{host}/acme:1.0")).expect("a reference");
         let told = pull(&reference, None, 1 << 20).await.expect_err("it has no end").to_string();
-        assert_eq!(told, format!("the registry `{host}` does not give it: its manifest has more than 4194304 bytes"));
+        let limit = "it has more than 4194304 bytes, the limit; no setting changes that: push the plugin by itself";
+        assert_eq!(told, format!("the manifest that registry `{host}` gives cannot be used: {limit}"));
         // What the system keeps on its way comes on top.
         let sent = serving.await.expect("it ended");
         assert!((MANIFEST_BYTES_MAX..64 << 20).contains(&sent), "{sent}");

@@ -80,7 +80,7 @@ fn every_other_file_is_refused_with_its_reason() {
     the file is cut off: what starts at byte 0 needs 8 bytes, 4 are there; copy it once more
     the file is cut off: what starts at byte 18 needs 36 bytes, 33 are there; copy it once more
     it is a core module, not a component: build it for target `wasm32-wasip2`
-    it is not a valid component: unexpected end-of-file (at offset 0xb)
+    it is not a valid component: unexpected end-of-file (at offset 0xb); build it once more, for target `wasm32-wasip2`
     it is a component of another world: it exports nothing; a plugin exports `campanile:plugin/channel@0.1.0` or `campanile:plugin/template-engine@0.1.0`: build it against a world of `campanile:plugin`
     it is a component of another world: it exports `wasi:cli/run@0.2.6`, `acme:notify/send`; a plugin exports `campanile:plugin/channel@0.1.0` or `campanile:plugin/template-engine@0.1.0`: build it against a world of `campanile:plugin`
     it exports a channel and a template engine: make two plugins of it

@@ -156,7 +156,8 @@ mod tests {
         let table = [
             (Escape::Json, r"a\u003cb\u003Cc", "a<b<c"),
             (Escape::Json, r#"\"\\\/\n\u00fc\ud83d\uDE00"#, "\"\\/\nü😀"),
-            (Escape::Json, r"\x \u00zz \ud83d\u0041 end of it", r"\x \u00zz \ud83d\u0041 end of it"),
+            (Escape::Json, r"\x \u00zz \ud83d end of it", r"\x \u00zz \ud83d end of it"),
+            (Escape::Json, r"half a pair \ud83d\u0041", r"half a pair \ud83dA"),
             (Escape::Json, r"cut \u00", "cut "),
             (Escape::Json, r"cut \ud83d\u", "cut "),
             (Escape::Json, "cut \\", "cut "),

@@ -54,7 +54,9 @@ async fn a_template_engine_that_fails_too_often_is_held_until_it_is_released() {
     assert_eq!(render(&registry, "{}", [4]).await, ["held"]);
     let Err(TemplateCheckError::Engine { reason, .. }) = registry.check(&template("{}")).await else { panic!() };
     assert_eq!(reason, "it is quarantined; `campanile plugins release parrot` lets it be called");
-    let quarantined = "parrot@1.2.3 own/parrot.wasm quarantined: 7 of 8 calls within 60 s ended by its own fault";
+    let quarantined = "parrot@1.2.3 own/parrot.wasm quarantined: 7 of 8 calls within 60 s ended by its own fault; the \
+                       limit is 5 on 3 notifications and 50 % of the calls; put another version there, or let this one \
+                       be called again with `campanile plugins release parrot`";
     assert_eq!(table(&registry), quarantined);
     drop(registry);
 
@@ -76,7 +78,7 @@ async fn a_fresh_template_engine_that_fails_too_often_gives_way_to_the_one_befor
     assert_eq!(render(&registry, "fall off", 1..=5).await, ["fault"; 5]);
     assert_eq!((render(&registry, "{}", [6]).await, rig.waiting_engines()), (vec!["rendered"], Vec::new()));
     let told = rig.told();
-    assert!(told.ends_with("ended by its own fault; version 1.2.3 serves again"), "{told}");
+    assert!(told.ends_with("and 50 % of the calls; version 1.2.3 serves again"), "{told}");
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ async fn a_second_file_is_a_candidate_and_takes_nothing_with_it_when_it_goes() {
     rig.look(&registry).await;
     let both = table(&registry);
     insta::assert_snapshot!(both, @r"
-    fickle@1.1.0 own/fickle-2.wasm refused: file `fickle.wasm` provides plugin `fickle` already
+    fickle@1.1.0 own/fickle-2.wasm refused: file `fickle.wasm` provides plugin `fickle` already; remove one of the two files
     fickle@1.0.0 own/fickle.wasm serving [fickle]
     ");
     drop(registry);
