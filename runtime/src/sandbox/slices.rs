@@ -127,6 +127,9 @@ impl<'a, F: Future> Sliced<'a, F> {
             Stage::Long { ticket, yielded: before, first } => {
                 if yielded {
                     ticket.ask_again();
+                    // The system would let a thread that computes run on for milliseconds. Whoever was woken meanwhile,
+                    // the store's writer above all, is not to wait for a core so long.
+                    std::thread::yield_now();
                 } else {
                     ticket.pass();
                 }
