@@ -37,7 +37,7 @@ pub struct Watch {
 
 impl Watch {
     /// Starts to follow the registry's own folder. A folder that is not there is made; where that fails it is waited
-    /// for.
+    /// for, and so is one that goes later.
     #[must_use]
     pub fn start(registry: Arc<Registry>, clock: Arc<dyn Clock>) -> Self {
         // At once, so that it is there when the runtime is up: people drop files into it. What fails here is tried again.
@@ -73,9 +73,13 @@ impl Follower {
     async fn run(mut self) {
         let dir = self.registry.own_dir().to_owned();
         let mut blind = false;
+        let mut was_there = false;
         loop {
-            // A folder that cannot be made is one that cannot be listed.
-            let _ = tokio::fs::create_dir_all(&dir).await;
+            // Only the first time: in the way of one that was moved away and comes back, a new one would swallow it.
+            if !was_there {
+                // A folder that cannot be made is one that cannot be listed.
+                let _ = tokio::fs::create_dir_all(&dir).await;
+            }
             // After the folder is there, before the look: nothing happens in between unseen.
             self.bell.hang(&dir);
             let looked = {
@@ -84,7 +88,7 @@ impl Follower {
             };
             let moving = match looked.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
                 Ok(listing) => {
-                    blind = false;
+                    (blind, was_there) = (false, true);
                     let seen = self.settling.look(listing);
                     self.registry.follow(&seen).await;
                     !seen.moving.is_empty()
@@ -127,7 +131,11 @@ struct Bell {
 impl Bell {
     fn hang(&mut self, dir: &Path) {
         let at = std::fs::metadata(dir).ok().map(|found| (found.dev(), found.ino()));
-        if at.is_none() || at == self.at {
+        if at.is_none() {
+            // What comes next may get the same inode and be another; until then the old notices tell that this one is back.
+            self.at = None;
+        }
+        if at == self.at {
             return;
         }
         match watcher(dir, &self.rings) {

@@ -44,10 +44,32 @@ async fn a_folder_that_is_not_there_is_made_and_one_made_anew_is_followed() {
         tokio::task::yield_now().await;
     }
     fs::rename(rig.own(""), rig.bundled("away")).expect("moved away");
-    while !rig.own("").is_dir() {
-        tokio::task::yield_now().await;
-    }
+    fs::create_dir(rig.own("")).expect("made anew");
     rig.put(&rig.own("null.wasm"), &guest("null"));
+    until(&registry, "null@0.1.0 own/null.wasm serving [null]").await;
+    run.abort();
+    watch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_moved_away_is_not_made_in_its_way_back_and_is_followed_again() {
+    let rig = Rig::new();
+    rig.put(&rig.own("null.wasm"), &guest("null"));
+    let registry = rig.open().await;
+    let clock = ManualClock::at(Timestamp::from_millis(0));
+    let watch = Watch::start(Arc::clone(&registry), Arc::new(clock.clone()));
+    let run = tokio::spawn(run_on(clock.clone()));
+    looks(&clock).await;
+    fs::rename(rig.own(""), rig.bundled("away")).expect("moved away");
+    looks(&clock).await;
+    assert!(!rig.own("").exists(), "the way back is free");
+    assert!(is_sent(&send(&registry, "null").await), "what serves goes on serving");
+    fs::rename(rig.bundled("away"), rig.own("")).expect("moved back");
+    looks(&clock).await;
+    assert_eq!(table(&registry), "null@0.1.0 own/null.wasm serving [null]");
+    fs::rename(rig.own("null.wasm"), rig.bundled("away.wasm")).expect("moved away");
+    until(&registry, "").await;
+    fs::rename(rig.bundled("away.wasm"), rig.own("null.wasm")).expect("moved back");
     until(&registry, "null@0.1.0 own/null.wasm serving [null]").await;
     run.abort();
     watch.stop().await;
@@ -75,6 +97,14 @@ async fn a_watch_stops_when_it_is_told() {
     let watch = Watch::start(Arc::clone(&registry), Arc::new(rig.clock.clone()));
     watch.stop().await;
     assert_eq!(Arc::strong_count(&registry), 1, "its task is gone");
+}
+
+/// Lets time go on until the folder was looked at.
+async fn looks(clock: &ManualClock) {
+    let then = clock.now().after(RESCAN * 3);
+    while clock.now() < then {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Time goes on as soon as everybody waits for it.
