@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::supply::signature_path;
+use crate::supply::{LOCK_FILE, signature_path};
 
 /// Candidates in one folder. Each takes memory for its compiled code, so this many are a mistake.
 pub(super) const FILES_MAX: usize = 1_000;
@@ -24,7 +24,16 @@ pub(super) struct Fingerprint {
     modified: (i64, i64),
     changed: (i64, i64),
     /// Of the signature beside it: one that comes later, or another, may make a refused file welcome.
-    signature: Option<(u64, i64, i64)>,
+    signature: Option<Mark>,
+    /// Of the lock beside it: files are judged by it, too.
+    lock: Option<Mark>,
+}
+
+/// Inode and time of change: another content has another one.
+type Mark = (u64, i64, i64);
+
+fn mark(path: &Path) -> Option<Mark> {
+    fs::metadata(path).ok().map(|found| (found.ino(), found.ctime(), found.ctime_nsec()))
 }
 
 impl Fingerprint {
@@ -34,7 +43,7 @@ impl Fingerprint {
     }
 
     /// Of what a link points to. All zero where there is nothing to look at: to read it will say why.
-    fn of(path: &Path) -> Self {
+    fn of(path: &Path, lock: Option<Mark>) -> Self {
         fs::metadata(path).map_or_else(
             |_| Self::default(),
             |found| Self {
@@ -42,9 +51,8 @@ impl Fingerprint {
                 inode: found.ino(),
                 modified: (found.mtime(), found.mtime_nsec()),
                 changed: (found.ctime(), found.ctime_nsec()),
-                signature: fs::metadata(signature_path(path))
-                    .ok()
-                    .map(|found| (found.ino(), found.ctime(), found.ctime_nsec())),
+                signature: mark(&signature_path(path)),
+                lock,
             },
         )
     }
@@ -57,6 +65,7 @@ pub(super) struct Listing(pub(super) BTreeMap<PathBuf, Fingerprint>);
 /// Looks into a folder. Blocks.
 pub(super) fn list(dir: &Path) -> io::Result<Listing> {
     let mut files = BTreeMap::new();
+    let lock = mark(&dir.join(LOCK_FILE));
     for entry in fs::read_dir(dir)?.take(ENTRIES_MAX) {
         let path = entry?.path();
         if !is_candidate(&path) {
@@ -66,7 +75,7 @@ pub(super) fn list(dir: &Path) -> io::Result<Listing> {
             tracing::warn!(limit = FILES_MAX, "A plugin folder has more files than the limit; the rest is left out.");
             break;
         }
-        let fingerprint = Fingerprint::of(&path);
+        let fingerprint = Fingerprint::of(&path, lock);
         files.insert(path, fingerprint);
     }
     Ok(Listing(files))

@@ -3,6 +3,8 @@
 use std::fs;
 
 use super::rig::{Rig, fickle, is_sent, send_number, table};
+use crate::config::Trust;
+use crate::supply::{KeyPair, LOCK_FILE, Sha256, sign_file};
 
 const HELD: &str = "plugin.held fickle@1.1.0: it asks for more than was approved: `http`: `evil.example`; allow it with \
                     `campanile plugins approve fickle`";
@@ -35,6 +37,25 @@ async fn what_is_held_or_refused_is_told_once_and_not_at_each_start() {
     rig.put(&rig.own("page.wasm"), b"500 out of order");
     rig.look(&registry).await;
     assert!(rig.told().contains("plugin.refused page: "), "a file that comes back is news");
+}
+
+#[tokio::test]
+async fn what_the_lock_or_its_signature_speaks_against_is_looked_at_again_when_that_changes() {
+    let mut rig = Rig::new();
+    let key = KeyPair::generate(&rig.bundled("key.pem")).expect("a key");
+    (rig.plugins.trust, rig.plugins.trusted_keys) = (Trust::Require, vec![key.public()]);
+    let bytes = fickle("1.0.0", "good", "");
+    fs::write(rig.own(LOCK_FILE), "garbage [").expect("written");
+    rig.put(&rig.own("fickle.wasm"), &bytes);
+    let registry = rig.open().await;
+    rig.look(&registry).await;
+    assert!(table(&registry).contains("refused: `plugins.lock` cannot be understood"), "{}", table(&registry));
+    fs::remove_file(rig.own(LOCK_FILE)).expect("removed");
+    rig.look(&registry).await;
+    assert!(table(&registry).contains("refused: it is not signed"), "{}", table(&registry));
+    sign_file(&rig.own("fickle.wasm"), Sha256::of(&bytes), &key).expect("signed");
+    rig.look(&registry).await;
+    assert_eq!(table(&registry), "fickle@1.0.0 own/fickle.wasm serving [fickle]");
 }
 
 #[tokio::test]

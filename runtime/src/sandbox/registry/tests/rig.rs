@@ -107,6 +107,8 @@ pub(crate) fn fickle(version: &str, mood: &str, hosts: &str) -> Vec<u8> {
 pub(crate) struct Rig {
     root: TempDir,
     pub(crate) channels: BTreeMap<ChannelName, ChannelConfig>,
+    /// Its folders are those of the rig, whatever stands here.
+    pub(crate) plugins: PluginsConfig,
     pub(crate) clock: ManualClock,
     /// Outlives the registries that are opened here.
     pub(crate) kv: Arc<dyn KvStore>,
@@ -125,6 +127,7 @@ impl Rig {
         Self {
             root,
             channels: BTreeMap::new(),
+            plugins: PluginsConfig::default(),
             clock,
             kv: Arc::new(Nowhere),
             settling: Settling::default(),
@@ -179,7 +182,7 @@ impl Rig {
             bundled_dir: Some(self.root.path().join("bundled")),
             watch: true,
             cache_dir: self.cache(),
-            ..PluginsConfig::default()
+            ..self.plugins.clone()
         };
         let entropy = Arc::new(Entropy::fixed(1));
         let settings = RegistrySettings {
