@@ -37,6 +37,8 @@ pub(super) enum Failure {
     NoPlugin(String),
     #[error("{0}")]
     NothingToDo(String),
+    #[error("{0}")]
+    PluginRefused(String),
     #[error("there is nothing here: {0}")]
     NotFound(&'static str),
     #[error("this path does not take that method")]
@@ -57,7 +59,7 @@ impl Failure {
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NotFound(_) | Self::NoPlugin(_) => StatusCode::NOT_FOUND,
-            Self::NothingToDo(_) => StatusCode::CONFLICT,
+            Self::NothingToDo(_) | Self::PluginRefused(_) => StatusCode::CONFLICT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -77,6 +79,7 @@ impl Failure {
             Self::NotFound(_) => "not-found",
             Self::NoPlugin(_) => "unknown-plugin",
             Self::NothingToDo(_) => "nothing-to-do",
+            Self::PluginRefused(_) => "plugin-refused",
             Self::Method => "method-not-allowed",
             Self::Unavailable { .. } => "unavailable",
             Self::Internal => "internal",
@@ -131,6 +134,7 @@ impl From<OperatorError> for Failure {
     fn from(error: OperatorError) -> Self {
         match error {
             OperatorError::NothingToDo { .. } => Self::NothingToDo(error.to_string()),
+            OperatorError::Refused { .. } => Self::PluginRefused(error.to_string()),
             _ => Self::NoPlugin(error.to_string()),
         }
     }

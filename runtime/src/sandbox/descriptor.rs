@@ -8,6 +8,7 @@ use regex::RegexBuilder;
 use serde_json::Value;
 
 use crate::call::{AddressNeed, PluginVersion};
+use crate::capability::http::check_scope;
 use crate::capability::secret::Places;
 use crate::domain::PluginName;
 
@@ -29,6 +30,9 @@ const SCHEMA_MAX: usize = 256 << 10;
 
 /// The largest compiled address pattern, in bytes: it runs on every submit.
 const PATTERN_MAX: usize = 256 << 10;
+
+/// How a problem with what it asks for begins.
+pub(super) const NEEDED_HOST: &str = "a host in its needs";
 
 /// What a plugin says of itself.
 #[derive(Clone, Debug)]
@@ -347,6 +351,12 @@ fn to_needs(needs: Vec<wit::Need>, problems: &mut Problems) -> Vec<Need> {
         problems.list("hosts in one need", &need.scope);
         for scope in &need.scope {
             problems.word("a host in a need", scope);
+            if need.capability == "http"
+                && !scope.is_empty()
+                && let Err(error) = check_scope(scope)
+            {
+                problems.add(format!("{NEEDED_HOST}: {error}"));
+            }
         }
         if need.required && !KNOWN.contains(&need.capability.as_str()) {
             let capability = bounded(&need.capability, WORD_MAX);

@@ -92,6 +92,17 @@ pub enum PrepareError {
     },
 }
 
+impl PrepareError {
+    /// Those of its problems that are about what it asks for.
+    pub fn problems_of_needs(&self) -> impl Iterator<Item = &str> {
+        let problems = match self {
+            Self::Descriptor { problems } => problems.as_slice(),
+            _ => &[],
+        };
+        problems.iter().map(String::as_str).filter(|problem| problem.starts_with(descriptor::NEEDED_HOST))
+    }
+}
+
 /// An export that has the name of one of the contract's, and is not it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -123,6 +123,15 @@ impl HostPattern {
     }
 }
 
+/// Whether a plugin can ask for this: a host pattern, or `config:/pointer`.
+///
+/// # Errors
+///
+/// [`GrantError::NotAPattern`].
+pub fn check_scope(text: &str) -> Result<(), GrantError> {
+    if text.starts_with("config:") { Ok(()) } else { HostPattern::parse(text).map(drop) }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let star = if self.below { "*." } else { "" };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::shelf::{FileState, Shelf};
+use super::shelf::{self, FileState, Shelf};
 use super::status::PluginStatus;
 use super::{Registry, permission, suggest};
 use crate::domain::{PluginChange, PluginEvent, PluginName};
@@ -33,6 +33,16 @@ pub enum OperatorError {
         /// The words of its states, as in [`PluginState::as_str`](super::PluginState::as_str).
         state: String,
     },
+    /// It was done, and the version it was done for is refused all the same.
+    #[error("what was asked of plugin `{name}` is done, but `{file}` is refused: {reason}")]
+    Refused {
+        /// Which.
+        name: PluginName,
+        /// The file that holds the version.
+        file: String,
+        /// What speaks against it, and what to do.
+        reason: String,
+    },
 }
 
 impl Registry {
@@ -41,7 +51,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`OperatorError`] where there is no such plugin, or nothing is held against it.
+    /// [`OperatorError`] where there is no such plugin, nothing is held against it, or the version is refused then.
     pub async fn release(&self, name: &PluginName) -> Result<Vec<PluginStatus>, OperatorError> {
         let mut shelf = self.shelf.lock().await;
         let now = self.clock.now();
@@ -63,7 +73,8 @@ impl Registry {
                 let reason = format!("it was {}: {}", bar.kind.as_str(), bar.reason);
                 shelf.ledger.tell_of(PluginChange::Released, name, &bar.mark, Some(reason), now);
             }
-            self.take_again(&mut shelf, &path).await;
+            tracing::info!(plugin = %name, "A plugin is released by an operator.");
+            return self.take_again(&mut shelf, name, &path).await;
         }
         tracing::info!(plugin = %name, "A plugin is released by an operator.");
         Ok(self.done(&mut shelf, name).await)
@@ -74,7 +85,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`OperatorError`] where there is no such plugin, or none of its versions is held.
+    /// [`OperatorError`] where there is no such plugin, none of its versions is held, or the held one is refused then.
     pub async fn approve(&self, name: &PluginName) -> Result<Vec<PluginStatus>, OperatorError> {
         let mut shelf = self.shelf.lock().await;
         let is_held = |state: &FileState| matches!(state, FileState::Held { .. });
@@ -99,13 +110,26 @@ impl Registry {
             shelf.ledger.tell(event, self.clock.now());
         }
         tracing::info!(plugin = %name, "A plugin's permissions are approved by an operator.");
-        self.take_again(&mut shelf, &path).await;
-        Ok(self.done(&mut shelf, name).await)
+        self.take_again(&mut shelf, name, &path).await
     }
 
-    async fn take_again(&self, shelf: &mut Shelf, path: &PathBuf) {
+    async fn take_again(
+        &self,
+        shelf: &mut Shelf,
+        name: &PluginName,
+        path: &PathBuf,
+    ) -> Result<Vec<PluginStatus>, OperatorError> {
         if let Some((source, fingerprint)) = shelf.files.get(path).map(|record| (record.source, record.fingerprint)) {
             self.take(shelf, path, source, fingerprint).await;
+        }
+        let statuses = self.done(shelf, name).await;
+        match shelf.files.get(path).map(|record| &record.state) {
+            Some(FileState::Refused(refusal)) => Err(OperatorError::Refused {
+                name: name.clone(),
+                file: shelf::file_name(path),
+                reason: refusal.reason.clone(),
+            }),
+            _ => Ok(statuses),
         }
     }
 

@@ -67,6 +67,7 @@ impl Battery {
             Ok(workpiece) => workpiece,
             Err(error) => {
                 battery.checks.push(not_loaded(&error));
+                battery.checks.extend(looks::unusable_needs(&error));
                 return battery;
             }
         };

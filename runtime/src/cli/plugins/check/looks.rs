@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Check;
 use crate::config::format_size;
-use crate::runtime::{CONTRACT_VERSION, Inspection, Need};
+use crate::runtime::{CONTRACT_VERSION, Inspection, InspectionError, Need};
 
 /// Above this a call touches pages beyond what the host resets by copying, and pays for each.
 const STACK_USUAL_MAX: u64 = 256 << 10;
@@ -21,6 +21,8 @@ const GRANTED: [&str; 4] = ["http", "sign", "cache", "kv"];
 
 /// Words in the name of a key that keep something from others.
 const SECRET_WORDS: [&str; 6] = ["token", "secret", "password", "passwd", "api_key", "apikey"];
+
+const PERMISSIONS: &str = "permissions";
 
 pub(super) fn all(inspection: &Inspection) -> Vec<Check> {
     let mut checks = vec![contract(inspection), imports(inspection), permissions(&inspection.descriptor.needs)];
@@ -74,8 +76,16 @@ fn imports(inspection: &Inspection) -> Check {
     Check::pass(NAME, format!("all are offered: {says}"))
 }
 
+/// Of a file that is not loaded: what it asks for in a way that nothing can be granted.
+pub(super) fn unusable_needs(error: &InspectionError) -> Option<Check> {
+    let InspectionError::Plugin(error) = error else { return None };
+    let problems: Vec<_> = error.problems_of_needs().collect();
+    let mend = "write hosts as `host`, `*.domain` or `host:port` into `needs`";
+    (!problems.is_empty()).then(|| Check::fail(PERMISSIONS, problems.join("\n"), mend))
+}
+
 fn permissions(needs: &[Need]) -> Check {
-    const NAME: &str = "permissions";
+    const NAME: &str = PERMISSIONS;
     if needs.is_empty() {
         return Check::pass(NAME, "it asks for nothing");
     }

@@ -307,6 +307,33 @@ async fn the_old_content_put_back_ends_a_trial() {
 }
 
 #[tokio::test]
+async fn who_approves_a_version_that_is_refused_then_is_told_why() {
+    let mut rig = Rig::new();
+    rig.put(&rig.own("fickle.wasm"), &fickle("1.0.0", "good", ""));
+    let registry = rig.open().await;
+    rig.put(&rig.own("fickle.wasm"), &fickle("1.1.0", "good", "api.acme.example"));
+    rig.look(&registry).await;
+    rig.put(&rig.own("fickle.wasm"), b"404 not found");
+    let told = registry.approve(&name()).await.expect_err("it cannot be used").to_string();
+    insta::assert_snapshot!(told, @"what was asked of plugin `fickle` is done, but `fickle.wasm` is refused: it is text, not WebAssembly: put the compiled component here");
+    assert!(table(&registry).starts_with("fickle@1.0.0 own/fickle.wasm serving [fickle]"), "{}", table(&registry));
+}
+
+#[tokio::test]
+async fn what_asks_for_a_host_that_is_none_is_refused_and_nobody_is_asked_to_approve_it() {
+    let mut rig = Rig::new();
+    rig.put(&rig.own("fickle.wasm"), &fickle("1.0.0", "good", ""));
+    let registry = rig.open().await;
+    rig.put(&rig.own("fickle.wasm"), &fickle("1.1.0", "good", "https://api.acme.example/v1"));
+    rig.look(&registry).await;
+    let table = table(&registry);
+    let reason = "refused: its descriptor has 1 problem(s): a host in its needs: `https://api.acme.example/v1` is not a \
+                  host pattern: write `host`, `*.domain` or `host:port`, without scheme or path";
+    assert!(table.contains(reason), "{table}");
+    assert!(registry.approve(&name()).await.is_err(), "there is nothing to approve");
+}
+
+#[tokio::test]
 async fn there_is_nothing_to_release_or_approve_of_a_plugin_that_serves() {
     let mut rig = Rig::new();
     rig.put(&rig.own("fickle.wasm"), &fickle("1.0.0", "good", ""));
