@@ -37,9 +37,7 @@ pub(super) fn read(root: Table, problems: Vec<Problem>) -> Result<Config, Config
             });
         });
     });
-    for finding in check::check(&config) {
-        reader.add(finding);
-    }
+    reader.add(check::check(&config));
     ConfigError::unless_empty(reader.into_problems()).map(|()| config)
 }
 

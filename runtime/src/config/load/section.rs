@@ -1,6 +1,6 @@
 //! Reads one section key by key. A key that was asked for is known; what is left at the end is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
 
@@ -46,20 +46,26 @@ impl Reader {
         section.finish();
     }
 
-    /// Takes what the check found, at the place of its key or of the nearest section around it.
-    pub(super) fn add(&mut self, finding: Finding) {
-        let mut key = finding.key.as_str();
-        let place = loop {
-            match (self.places.get(key), key.rsplit_once('.')) {
-                (Some(place), _) => break place.clone(),
-                (None, Some((parent, _))) => key = parent,
-                (None, None) => break self.places.get("").cloned().unwrap_or(Place::Code),
-            }
-        };
-        // A key that could not be read has been reported, and what was checked is its default.
-        let reported = self.problems.iter().any(|problem| problem.key == finding.key);
-        if !reported {
+    /// Takes everything that the check found.
+    pub(super) fn add(&mut self, findings: Vec<Finding>) {
+        // A key that could not be read has been reported, and what was checked is its default. A key that could be read
+        // may have more than one finding.
+        let unread: BTreeSet<_> = self.problems.iter().map(|problem| problem.key.clone()).collect();
+        for finding in findings.into_iter().filter(|finding| !unread.contains(&finding.key)) {
+            let place = self.place_of(&finding);
             self.problems.push(finding.at(place));
+        }
+    }
+
+    /// The place of its key or of the nearest section around it.
+    fn place_of(&self, finding: &Finding) -> Place {
+        let mut key = finding.key.as_str();
+        loop {
+            match (self.places.get(key), key.rsplit_once('.')) {
+                (Some(place), _) => return place.clone(),
+                (None, Some((parent, _))) => key = parent,
+                (None, None) => return self.places.get("").cloned().unwrap_or(Place::Code),
+            }
         }
     }
 

@@ -343,3 +343,17 @@ fn a_file_over_its_limit_is_refused_unread() {
     let complaint = complaint(Source::new().file(path).load().map(|loaded| loaded.config));
     assert!(complaint.ends_with("it cannot be read: it is larger than the limit of 1MiB"), "{complaint}");
 }
+
+#[test]
+fn every_bad_entry_of_a_list_is_named() {
+    let text = r#"
+[channels.ops]
+plugin = "webhook"
+allow_hosts = ["", "http://x"]
+allow_networks = ["127.0.0.1/33", "10.0.0.0/8", ""]
+"#;
+    let told = complaint(load(text));
+    for entry in ["allow_hosts` has ``,", "has `http://x`,", "has `127.0.0.1/33`,", "allow_networks` has ``,"] {
+        assert!(told.contains(entry), "`{entry}` is missing: {told}");
+    }
+}
