@@ -305,6 +305,12 @@ impl Shelf {
         }
     }
 
+    /// Why what the plugin in a file has to do waits; none where it is called.
+    pub(super) fn why_waiting(&self, path: &Path) -> Option<String> {
+        let mut stopped = self.serving.values().filter(|shelved| shelved.path == path && shelved.version.is_stopped());
+        stopped.next().map(|shelved| with_remedy(&self.why_stopped(&shelved.version), Some(shelved.version.name())))
+    }
+
     /// The sentence about a version that is not to be called.
     pub(super) fn why_stopped(&self, version: &Version) -> String {
         let bar = self.ledger.book(version.name()).and_then(|book| book.bar(&version.sha256().0));

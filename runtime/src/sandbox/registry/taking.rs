@@ -26,7 +26,17 @@ impl Registry {
         let (name, sha256) = (record.seen.name.as_ref(), record.seen.sha256.as_ref());
         let (name, sha256) = (name.map(tracing::field::display), sha256.map(tracing::field::display));
         match &record.state {
-            FileState::Used => tracing::info!(plugin = name, file, sha256, load_ms, "A plugin serves."),
+            FileState::Used => match shelf.why_waiting(path) {
+                None => tracing::info!(plugin = name, file, sha256, load_ms, "A plugin serves."),
+                Some(reason) => tracing::warn!(
+                    plugin = name,
+                    file,
+                    sha256,
+                    load_ms,
+                    reason,
+                    "A plugin is loaded and quarantined; its deliveries wait."
+                ),
+            },
             FileState::Trial => tracing::info!(plugin = name, file, sha256, load_ms, "A plugin version is on trial."),
             FileState::Held { reason, .. } => {
                 if self.tell_of_file(shelf, PluginChange::Held, &file, &record, reason) {
