@@ -16,6 +16,7 @@ mod outcomes;
 mod supplying;
 mod workshop;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
-use crate::domain::{NotificationId, PluginName, Priority};
+use crate::domain::{ChannelName, NotificationId, PluginName, Priority};
 use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
 use crate::queue::QueueHandle;
 use crate::sandbox::{Registry, Watch};
@@ -219,6 +220,19 @@ impl Runtime {
     #[must_use]
     pub fn channels(&self) -> Vec<ChannelStatus> {
         self.parts.registry.channels()
+    }
+
+    /// Channels whose deliveries wait because their plugin is quarantined, each with the reason and what ends it.
+    #[must_use]
+    pub fn held_channels(&self) -> BTreeMap<ChannelName, String> {
+        let plugins = self.plugins().into_iter();
+        let held = plugins.filter_map(|plugin| match (plugin.state, plugin.name) {
+            (PluginState::Quarantined { reason }, Some(name)) => {
+                Some((plugin.channels, format!("plugin `{name}` is quarantined: {reason}")))
+            }
+            _ => None,
+        });
+        held.flat_map(|(channels, why)| channels.into_iter().map(move |channel| (channel, why.clone()))).collect()
     }
 
     /// Whether each part works. The runtime is ready for work where those that are essential do.

@@ -177,6 +177,33 @@ async fn what_waits_for_a_quarantined_template_engine_is_rendered_once_it_is_rel
     runtime.shutdown(Duration::ZERO).await.ok();
 }
 
+/// Whoever asks for a delivery that waits for a quarantined plugin is told so, and no longer once it is released.
+#[tokio::test]
+async fn a_delivery_that_is_held_says_why() {
+    let server = Server::start("").await;
+    let api = Api::of(&server);
+    put(server.dir(), &fickle("1.0.0", "bad", ""));
+    until_listed(&api, "fickle", |entry| entry["state"] == "serving").await;
+    for _ in 0..5 {
+        let sent = server.cli(["send", "-c", "fickle", "-b", "ding"]).await;
+        assert_eq!(sent.code, 0, "{sent:?}");
+    }
+    until_listed(&api, "fickle", |entry| entry["state"] == "quarantined").await;
+    let sent = server.cli(["--json", "send", "-c", "fickle", "-b", "ding"]).await.json();
+    let id = sent["id"].as_str().expect("an id").to_owned();
+    let path = format!("/v1/notifications/{id}");
+    let waits = api.get(&path).await.body["deliveries"][0].clone();
+    assert_eq!(waits["status"], "pending", "{waits}");
+    let why = waits["held"].as_str().expect("it says why").to_owned();
+    assert!(why.starts_with("plugin `fickle` is quarantined: ") && why.contains("`campanile plugins release fickle`"));
+    let shown = server.cli(["status", &id]).await;
+    assert!(shown.stdout.contains(&format!("pending, held: {why}\n")), "{shown:?}");
+
+    assert_eq!(server.cli(["plugins", "release", "fickle"]).await.code, 0);
+    let goes_on = api.get(&path).await.body["deliveries"][0].clone();
+    assert!(goes_on.is_object() && goes_on.get("held").is_none(), "{goes_on}");
+}
+
 /// A version that asks for more waits for its operator; one that fails gives way; both are put right by one command.
 #[tokio::test]
 async fn an_operator_approves_and_releases_what_was_held_and_rolled_back() {

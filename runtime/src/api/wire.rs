@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::{Attempt, DeliveryState, DeliveryStatus, FailReason};
+use crate::domain::{Attempt, ChannelName, DeliveryState, DeliveryStatus, FailReason};
 use crate::intake::{Acceptance, AcceptedDelivery, Problem};
 use crate::runtime::{DeliveryRecord, NotificationRecord, PluginStatus};
 
@@ -133,6 +133,9 @@ pub(super) struct DeliveryView {
     /// Not called before this; RFC 3339. Where it is not final.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) due: Option<String>,
+    /// While it waits because the plugin of its channel is quarantined: why, and what ends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) held: Option<String>,
     /// The first one first.
     pub(super) attempts: Vec<AttemptView>,
 }
@@ -259,8 +262,9 @@ impl From<&Problem> for ProblemItem {
     }
 }
 
-impl From<&NotificationRecord> for NotificationView {
-    fn from(record: &NotificationRecord) -> Self {
+impl NotificationView {
+    /// A notification, and why deliveries of some channels wait.
+    pub(super) fn of(record: &NotificationRecord, held: &BTreeMap<ChannelName, String>) -> Self {
         let notification = &record.notification;
         Self {
             id: notification.id.to_string(),
@@ -272,16 +276,19 @@ impl From<&NotificationRecord> for NotificationView {
             expires_at: notification.expires_at.map(|at| at.to_string()),
             correlation_id: notification.correlation_id.clone(),
             title: notification.content.title.clone(),
-            deliveries: record.deliveries.iter().map(Into::into).collect(),
+            deliveries: record.deliveries.iter().map(|delivery| DeliveryView::of(delivery, held)).collect(),
         }
     }
 }
 
-impl From<&DeliveryRecord> for DeliveryView {
-    fn from(record: &DeliveryRecord) -> Self {
-        let (mut detail, mut reason, mut due) = (None, None, None);
+impl DeliveryView {
+    fn of(record: &DeliveryRecord, held_channels: &BTreeMap<ChannelName, String>) -> Self {
+        let (mut detail, mut reason, mut due, mut held) = (None, None, None, None);
         match &record.state {
-            DeliveryState::Waiting(waiting) => due = Some(waiting.due.to_string()),
+            DeliveryState::Waiting(waiting) => {
+                due = Some(waiting.due.to_string());
+                held = held_channels.get(&record.channel).cloned();
+            }
             DeliveryState::Sent { unconfirmed: true, .. } => detail = Some("accepted".to_owned()),
             DeliveryState::Sent { unconfirmed: false, .. } | DeliveryState::Cancelled { .. } => {}
             DeliveryState::Failed { reason: why, .. } => {
@@ -297,6 +304,7 @@ impl From<&DeliveryRecord> for DeliveryView {
             detail,
             reason,
             due,
+            held,
             attempts: record.attempts.iter().map(Into::into).collect(),
         }
     }

@@ -56,7 +56,7 @@ fn show(notification: &Notification, paint: Paint) -> String {
 }
 
 fn show_delivery(delivery: &Delivery, paint: Paint) -> String {
-    let Delivery { id, channel, recipient, status, detail, reason, due, attempts } = delivery;
+    let Delivery { id, channel, recipient, status, detail, reason, due, held, attempts } = delivery;
     let to = recipient.as_deref().filter(|recipient| !recipient.is_empty());
     let to = to.map(|recipient| format!(" to {}", escaped(recipient))).unwrap_or_default();
     let mut text = format!("{} through {}{to}: ", escaped(id), escaped(channel));
@@ -64,7 +64,10 @@ fn show_delivery(delivery: &Delivery, paint: Paint) -> String {
     for more in [reason, detail].into_iter().flatten() {
         let _ = write!(text, ", {}", escaped(more));
     }
-    if let Some(due) = due {
+    // The time when it was due says nothing while it is held.
+    if let Some(held) = held {
+        let _ = write!(text, ", held: {}", escaped(held));
+    } else if let Some(due) = due {
         let _ = write!(text, ", due {}", escaped(due));
     }
     text.push('\n');

@@ -52,6 +52,8 @@ pub(in crate::cli) struct Delivery {
     pub(in crate::cli) reason: Option<String>,
     /// When it is tried next.
     pub(in crate::cli) due: Option<String>,
+    /// A sentence, while it waits for somebody to do something.
+    pub(in crate::cli) held: Option<String>,
     #[serde(default)]
     pub(in crate::cli) attempts: Vec<Attempt>,
 }

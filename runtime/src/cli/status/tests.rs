@@ -19,6 +19,8 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
             ]},
             { "id": "dlv_01_1", "channel": "mail", "recipient": "ada@example.com", "status": "retrying",
               "due": "2026-01-02T03:05:00.000Z", "reason": "busy", "attempts": [] },
+            { "id": "dlv_01_2", "channel": "slack", "status": "pending", "due": "2026-01-02T03:04:05.000Z",
+              "held": "plugin `slack` is quarantined: …; `campanile plugins release slack`", "attempts": [] },
         ],
     });
     let notification: Notification = serde_json::from_value(answer).expect("the shape of the server's answer");
@@ -36,6 +38,8 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
       2  2026-01-02T03:04:06.010Z  8 ms     sent     -     slack@0.1.0  11900  1088KiB  m-1          -
 
     dlv_01_1 through mail to ada@example.com: retrying, busy, due 2026-01-02T03:05:00.000Z
+
+    dlv_01_2 through slack: pending, held: plugin `slack` is quarantined: …; `campanile plugins release slack`
     "#);
 }
 
