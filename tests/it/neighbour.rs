@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile::clock::{Clock, ManualClock};
+use campanile::clock::ManualClock;
 use campanile::config::ChannelConfig;
 use campanile::domain::{ChannelName, DeliveryStatus, PluginName, Timestamp};
 use campanile::runtime::Handle;
@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 /// More than there are slots: 4 workers of 16.
 const HOSTILE: usize = 200;
 const GOOD: usize = 300;
+
+/// Real time before the test gives up.
+const QUARANTINE_LIMIT: Duration = Duration::from_secs(60);
 
 fn config(dir: &Path, url: &str) -> Config {
     let mut config = Config::default();
@@ -34,6 +37,8 @@ fn config(dir: &Path, url: &str) -> Config {
     good.allow_networks.push("127.0.0.1/32".to_owned());
     hostile.config.insert("spin".to_owned(), json!(true));
     hostile.limits.cpu_time = Duration::from_millis(50);
+    // However busy the machine is: it is CPU time that they run out of.
+    hostile.limits.timeout = Duration::from_mins(5);
     config.channels.extend([(name("good"), good), (name("hostile"), hostile)]);
     config
 }
@@ -51,8 +56,8 @@ async fn delivery(runtime: &Runtime, handle: &Handle) -> (DeliveryStatus, Vec<St
 }
 
 /// Calls that never end take up every slot they can get. Every good delivery arrives all the same, while they run; the
-/// plugin is quarantined within two seconds of moved time, which ends the calls that were still burning; and what waits
-/// for it is neither called nor failed.
+/// plugin is quarantined before the clock has moved, which ends the calls that were still burning; and what waits for it
+/// is neither called nor failed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_good_delivery_arrives_beside_a_hostile_channel_which_is_soon_quarantined() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -60,7 +65,6 @@ async fn every_good_delivery_arrives_beside_a_hostile_channel_which_is_soon_quar
     let clock = ManualClock::at(Timestamp::from_millis(1_800_000_000_000));
     let built = Runtime::builder().config(config(dir.path(), receiver.url())).clock(Arc::new(clock.clone()));
     let runtime = built.build().await.expect("it starts");
-    let began = clock.now();
 
     let mut hostile = Vec::new();
     for _ in 0..HOSTILE {
@@ -74,12 +78,14 @@ async fn every_good_delivery_arrives_beside_a_hostile_channel_which_is_soon_quar
     let arrived: BTreeSet<String> = arrived.iter().map(|request| request.json()["data"]["text"].to_string()).collect();
     assert_eq!(arrived.len(), GOOD, "each of them, and none twice");
 
-    let mut moments = tokio::time::interval(Duration::from_millis(5));
-    while !runtime.plugins().iter().any(|plugin| plugin.state.as_str() == "quarantined") {
-        moments.tick().await;
-        clock.advance(Duration::from_millis(10));
-        assert!(clock.now().since(began) <= Duration::from_secs(2), "{:?}", runtime.plugins());
-    }
+    // Calls take the CPU time they take, however busy the machine is; of moved time it takes none at all.
+    let quarantined = async {
+        let mut moments = tokio::time::interval(Duration::from_millis(5));
+        while !runtime.plugins().iter().any(|plugin| plugin.state.as_str() == "quarantined") {
+            moments.tick().await;
+        }
+    };
+    tokio::time::timeout(QUARANTINE_LIMIT, quarantined).await.expect("five calls of 50 ms of CPU time are enough");
     for handle in &good {
         assert_eq!(handle.outcome(Duration::from_secs(10)).await.expect("it is sent").deliveries.len(), 1);
         assert_eq!(delivery(&runtime, handle).await, (DeliveryStatus::Sent, vec!["sent".to_owned()]));
