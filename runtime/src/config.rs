@@ -67,7 +67,7 @@ pub struct Config {
     pub templates: TemplatesConfig,
     /// `[workers]`
     pub workers: WorkersConfig,
-    /// `[retry.<policy>]`; `default` is always there.
+    /// `[retry.<policy>]`; those of [`RetryPolicy::named`] are always there.
     pub retry: BTreeMap<String, RetryPolicy>,
 }
 
@@ -80,7 +80,7 @@ impl Default for Config {
             channels: BTreeMap::new(),
             templates: TemplatesConfig::default(),
             workers: WorkersConfig::default(),
-            retry: BTreeMap::from([(DEFAULT_POLICY.to_owned(), RetryPolicy::default())]),
+            retry: RetryPolicy::named().into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect(),
         }
     }
 }

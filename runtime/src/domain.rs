@@ -31,6 +31,6 @@ pub use notification::{
 };
 pub use outcome::{Blame, Fault, Interruption, Outcome, RateScope, Receipt, Trouble};
 pub use plugin::{Bar, BarKind, Permission, PluginBook, PluginChange, PluginEvent, VersionMark};
-pub use retry::{Backoff, RetryPolicy};
+pub use retry::{Backoff, Jitter, RetryPolicy};
 pub use settle::{Lifetime, Moment, settle, settle_cancelled};
 pub use timestamp::Timestamp;

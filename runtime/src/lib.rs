@@ -15,6 +15,7 @@ pub mod domain;
 pub mod intake;
 pub mod queue;
 pub mod render;
+pub mod retry;
 pub mod route;
 pub mod runtime;
 pub mod sandbox;

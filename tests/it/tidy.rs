@@ -15,6 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("call", &["domain"]),
     ("capability", &["domain", "config", "clock", "telemetry"]),
     ("queue", &["domain", "clock", "store"]),
+    ("retry", &["domain", "clock"]),
     // Where plugin files come from and who answers for them; what a file is stays the sandbox's to judge.
     ("supply", &["domain", "config", "telemetry"]),
     ("sandbox", &["domain", "config", "clock", "telemetry", "call", "capability", "supply"]),

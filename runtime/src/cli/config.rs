@@ -10,7 +10,7 @@ use super::failure::{Exit, Failure};
 use super::terminal::escaped;
 use super::{Answer, Globals};
 use crate::config::{Config, ConfigError, Loaded, Place, Secrets, format_duration};
-use crate::domain::RetryPolicy;
+use crate::domain::{Jitter, RetryPolicy};
 use crate::runtime::check_channels;
 
 /// Waits that are printed before a schedule is cut short.
@@ -82,44 +82,57 @@ fn users(config: &Config, policy: &str) -> Vec<String> {
 
 /// What a policy comes to: each wait, and the window from the first attempt to the last.
 fn schedule(name: &str, policy: &RetryPolicy, users: &[String]) -> String {
-    let RetryPolicy { backoff: _, max_retries, jitter, max_age } = policy;
-    let mut text = format!("retry policy `{name}`");
+    let RetryPolicy { backoff, max_retries, jitter, max_age } = policy;
+    let mut text = format!("retry policy `{name}`, {}", backoff.as_str());
     if !users.is_empty() {
         let _ = write!(text, ", used by {}", users.join(", "));
     }
-    let wait = |retry: &u32| policy.wait(*retry, None, 0.0).unwrap_or_default();
     let mut waits: Vec<String> =
-        (1..=(*max_retries).min(WAITS_SHOWN)).map(|retry| format_duration(wait(&retry))).collect();
+        (1..=(*max_retries).min(WAITS_SHOWN)).map(|retry| format_duration(backoff.wait(retry))).collect();
     if *max_retries > WAITS_SHOWN {
-        waits.push(format!("… up to {}", format_duration(wait(max_retries))));
+        waits.push(format!("… up to {}", format_duration(backoff.wait(*max_retries))));
     }
     let _ = writeln!(text, "\n  attempts  {} (1 and {max_retries} retries)", u64::from(*max_retries) + 1);
     if waits.is_empty() {
         return text;
     }
-    let total = (1..=*max_retries).fold(Duration::ZERO, |total, retry| total.saturating_add(wait(&retry)));
-    let _ = writeln!(text, "  waits     {}", waits.join(", "));
-    let _ = write!(text, "  window    {}", format_duration(total));
-    if *jitter > 0.0 {
-        let _ = write!(text, ", with jitter of up to {} % at most {}", jitter * 100.0, stretched(total, *jitter));
-    }
-    let _ = writeln!(text, "\n  given up  {} after acceptance", format_duration(*max_age));
-    if total > *max_age {
+    let _ = writeln!(text, "  waits     {}{}", waits.join(", "), moved(*jitter));
+    let (least, most) = policy.window();
+    let _ = match rounded(least) == rounded(most) {
+        true => writeln!(text, "  window    {}", format_duration(rounded(most))),
+        false => {
+            writeln!(text, "  window    {} to {}", format_duration(rounded(least)), format_duration(rounded(most)))
+        }
+    };
+    let _ = writeln!(text, "  given up  {} after acceptance", format_duration(*max_age));
+    if most > *max_age {
         let _ = writeln!(text, "  note      the window is longer than `max_age`: not all retries will be made");
     }
     text
 }
 
+fn moved(jitter: Jitter) -> String {
+    match jitter {
+        Jitter::None => String::new(),
+        Jitter::Full => ", each anywhere from nothing to that".to_owned(),
+        Jitter::Equal => ", each anywhere from half of that to that".to_owned(),
+        Jitter::Plus(share) => format!(", each up to {} % later", percent(share)),
+        Jitter::PlusMinus(share) => format!(", each up to {0} % earlier or later", percent(share)),
+    }
+}
+
+/// A tenth of a percent is as fine as anybody asks.
+fn percent(share: f64) -> f64 {
+    (share * 1_000.0).round() / 10.0
+}
+
 /// In whole milliseconds, or seconds where it is long: a fraction of a share says nothing.
-fn stretched(total: Duration, jitter: f64) -> String {
-    let whole = total.mul_f64(1.0 + jitter);
-    let millis = whole.as_millis().try_into().unwrap_or(u64::MAX);
-    let rounded = if whole < Duration::from_mins(1) {
-        Duration::from_millis(millis)
+fn rounded(whole: Duration) -> Duration {
+    if whole < Duration::from_mins(1) {
+        Duration::from_millis(whole.as_millis().try_into().unwrap_or(u64::MAX))
     } else {
         Duration::from_secs(whole.as_secs())
-    };
-    format_duration(rounded)
+    }
 }
 
 fn check_json(loaded: Result<Loaded, ConfigError>) -> Result<Answer, Failure> {
@@ -174,21 +187,57 @@ retry = 'patient'
         assert_snapshot!(check(&loaded, &[]), @r#"
         campanile.toml: ok
 
-        retry policy `default`
-          attempts  6 (1 and 5 retries)
-          waits     1s, 2s, 4s, 8s, 16s
-          window    31s, with jitter of up to 10 % at most 34s100ms
+        retry policy `aggressive`, exponential
+          attempts  5 (1 and 4 retries)
+          waits     200ms, 400ms, 800ms, 1s600ms, each up to 10 % later
+          window    3s to 3s300ms
           given up  3d after acceptance
 
-        retry policy `once`
+        retry policy `conservative`, linear
+          attempts  2 (1 and 1 retries)
+          waits     30s, each up to 10 % later
+          window    30s to 33s
+          given up  3d after acceptance
+
+        retry policy `default`, exponential
+          attempts  6 (1 and 5 retries)
+          waits     1s, 2s, 4s, 8s, 16s, each up to 10 % later
+          window    31s to 34s100ms
+          given up  3d after acceptance
+
+        retry policy `email`, schedule
+          attempts  4 (1 and 3 retries)
+          waits     1m, 5m, 25m, each up to 10 % later
+          window    31m to 34m6s
+          given up  3d after acceptance
+
+        retry policy `once`, exponential
           attempts  1 (1 and 0 retries)
 
-        retry policy `patient`, used by ops
+        retry policy `patient`, exponential, used by ops
           attempts  21 (1 and 20 retries)
-          waits     30s, 1m, 2m, 4m, 8m, 16m, 32m, 1h, 1h, 1h, … up to 1h
+          waits     30s, 1m, 2m, 4m, 8m, 16m, 32m, 1h, 1h, 1h, … up to 1h, each up to 0 % later
           window    14h3m30s
           given up  10h after acceptance
           note      the window is longer than `max_age`: not all retries will be made
+
+        retry policy `standard`, exponential
+          attempts  3 (1 and 2 retries)
+          waits     1s, 2s, each anywhere from nothing to that
+          window    0s to 3s
+          given up  3d after acceptance
+
+        retry policy `standard-webhooks`, schedule
+          attempts  10 (1 and 9 retries)
+          waits     5s, 5m, 30m, 2h, 5h, 10h, 14h, 20h, 1d, each up to 10 % later
+          window    3d3h35m5s to 3d11h8m35s
+          given up  4d after acceptance
+
+        retry policy `webhook`, schedule
+          attempts  3 (1 and 2 retries)
+          waits     5s, 30s, each up to 10 % later
+          window    35s to 38s500ms
+          given up  3d after acceptance
         "#);
     }
 

@@ -1,6 +1,7 @@
 //! Ranges and relations, on the values: what a configuration made in code has to pass as much as one from a file.
 
 mod egress;
+mod retry;
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -11,7 +12,6 @@ use super::{
     CallLimits, ChannelConfig, Config, DENIABLE, Place, PluginsConfig, Problem, ServerConfig, StoreConfig,
     TemplatesConfig, Trust, WorkersConfig, format_duration, format_size,
 };
-use crate::domain::{Backoff, RetryPolicy};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -47,14 +47,6 @@ const WORKERS: RangeInclusive<u32> = 1..=4_096;
 const PER_WORKER: RangeInclusive<u32> = 1..=10_000;
 /// All workers together. Each takes a guest's memory and a connection.
 const IN_FLIGHT_MAX: u64 = 100_000;
-/// With waits of five minutes, retries for a month.
-const RETRIES: RangeInclusive<u32> = 0..=10_000;
-const INITIAL: RangeInclusive<Duration> = MILLISECOND..=DAY;
-/// Below 1 the waits would shrink.
-const FACTOR: RangeInclusive<f64> = 1.0..=100.0;
-const JITTER: RangeInclusive<f64> = 0.0..=1.0;
-const MAX_INTERVAL: RangeInclusive<Duration> = MILLISECOND..=Duration::from_hours(7 * 24);
-const MAX_AGE: RangeInclusive<Duration> = MILLISECOND..=Duration::from_hours(365 * 24);
 
 /// A problem that does not know its place yet.
 #[derive(Debug)]
@@ -262,25 +254,5 @@ impl Findings {
             );
             self.add("workers.per_worker", message);
         }
-    }
-
-    fn policy(&mut self, name: &str, policy: &RetryPolicy) {
-        let RetryPolicy { backoff, max_retries, jitter, max_age } = policy;
-        let key = |key: &str| format!("retry.{name}.{key}");
-        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-        if name.is_empty() || name.len() > 64 || !name.chars().all(word) {
-            self.add(format!("retry.{name}"), "has a bad name, expected 1 to 64 of `a-z`, `0-9`, `-`, `_`");
-        }
-        let Backoff::Exponential { initial, factor, max_interval } = backoff;
-        self.durations(key("initial"), *initial, &INITIAL);
-        self.within(key("factor"), *factor, &FACTOR, f64::clone);
-        self.durations(key("max_interval"), *max_interval, &MAX_INTERVAL);
-        if max_interval < initial {
-            let (max, initial) = (format_duration(*max_interval), format_duration(*initial));
-            self.add(key("max_interval"), format!("is `{max}`, less than `initial`, which is `{initial}`"));
-        }
-        self.within(key("max_retries"), *max_retries, &RETRIES, u32::clone);
-        self.within(key("jitter"), *jitter, &JITTER, f64::clone);
-        self.durations(key("max_age"), *max_age, &MAX_AGE);
     }
 }

@@ -1,5 +1,6 @@
 //! From the tree to the sections: types here, ranges and relations in `check`.
 
+mod retry;
 mod section;
 mod value;
 
@@ -8,7 +9,7 @@ use super::{
     CallLimits, ChannelConfig, Config, ConfigError, PluginsConfig, Problem, ServerConfig, StoreConfig, TemplatesConfig,
     WorkersConfig, check,
 };
-use crate::domain::{Backoff, ChannelName, PluginName, RetryPolicy};
+use crate::domain::{ChannelName, PluginName};
 use section::{Reader, Section};
 
 /// Reads a configuration and checks it. `problems` are those found on the way to the tree.
@@ -23,9 +24,7 @@ pub(super) fn read(root: Table, problems: Vec<Problem>) -> Result<Config, Config
         root.section("workers", |section| workers(section, &mut config.workers));
         root.section("retry", |policies| {
             policies.each(|name, section| {
-                let mut policy = RetryPolicy::default();
-                retry(section, &mut policy);
-                config.retry.insert(name.to_owned(), policy);
+                config.retry.insert(name.to_owned(), retry::policy(section, name));
             });
         });
         root.section("channels", |channels| {
@@ -111,18 +110,6 @@ fn workers(section: &mut Section<'_>, into: &mut WorkersConfig) {
     section.key("max", max, value::integer);
     section.key("per_worker", per_worker, value::integer);
     section.key("batch", batch, value::integer);
-}
-
-fn retry(section: &mut Section<'_>, into: &mut RetryPolicy) {
-    let RetryPolicy { backoff, max_retries, jitter, max_age } = into;
-    section.key("strategy", &mut (), value::strategy);
-    let Backoff::Exponential { initial, factor, max_interval } = backoff;
-    section.key("initial", initial, value::duration);
-    section.key("factor", factor, value::number);
-    section.key("max_interval", max_interval, value::duration);
-    section.key("max_retries", max_retries, value::integer);
-    section.key("jitter", jitter, value::number);
-    section.key("max_age", max_age, value::duration);
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{
     CallLimits, ChannelConfig, Config, PluginsConfig, SecretGrant, ServerConfig, StoreConfig, TemplatesConfig,
     WorkersConfig, format_duration, format_size,
 };
-use crate::domain::{Backoff, RetryPolicy};
+use crate::domain::{Backoff, Jitter, RetryPolicy};
 
 /// Whether what may be a secret is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,13 +127,31 @@ impl Page {
     fn policy(&mut self, name: &str, policy: &RetryPolicy) {
         let RetryPolicy { backoff, max_retries, jitter, max_age } = policy;
         self.section(&format!("retry.{name}"));
-        let Backoff::Exponential { initial, factor, max_interval } = backoff;
-        self.text("strategy", "exponential");
-        self.text("initial", format_duration(*initial));
-        self.raw("factor", toml::Value::Float(*factor));
-        self.text("max_interval", format_duration(*max_interval));
+        self.text("strategy", backoff.as_str());
+        match backoff {
+            Backoff::Exponential { initial, factor, max_interval } => {
+                self.text("initial", format_duration(*initial));
+                self.raw("factor", toml::Value::Float(*factor));
+                self.text("max_interval", format_duration(*max_interval));
+            }
+            Backoff::Linear { initial, max_interval } | Backoff::Fibonacci { initial, max_interval } => {
+                self.text("initial", format_duration(*initial));
+                self.text("max_interval", format_duration(*max_interval));
+            }
+            Backoff::Fixed { interval } => self.text("initial", format_duration(*interval)),
+            Backoff::Schedule { waits } => {
+                let waits = waits.iter().map(|wait| toml::Value::String(format_duration(*wait))).collect();
+                self.raw("waits", toml::Value::Array(waits));
+            }
+        }
         self.raw("max_retries", max_retries);
-        self.raw("jitter", toml::Value::Float(*jitter));
+        match jitter {
+            Jitter::None => self.text("jitter", "none"),
+            Jitter::Full => self.text("jitter", "full"),
+            Jitter::Equal => self.text("jitter", "equal"),
+            Jitter::Plus(share) => self.raw("jitter", toml::Value::Float(*share)),
+            Jitter::PlusMinus(share) => self.text("jitter", format!("±{share}")),
+        }
         self.text("max_age", format_duration(*max_age));
     }
 

@@ -120,6 +120,13 @@ impl Section<'_> {
         }
     }
 
+    /// Reports `key`, read before.
+    pub(super) fn complain(&mut self, key: &'static str, message: String) {
+        let path = join(&self.path, key);
+        let place = self.reader.places.get(&path).cloned().unwrap_or(Place::Code);
+        self.reader.problems.push(Problem::new(place, path, message));
+    }
+
     /// Reads the section `key` within this one, where it is there.
     pub(super) fn section(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>)) {
         self.known.push(key);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use crate::config::{Config, ConfigError, Durability, Secrets, Source};
-use crate::domain::{Backoff, ChannelName, Priority, RetryPolicy};
+use crate::domain::{Backoff, ChannelName, Jitter, Priority, RetryPolicy};
 
 fn load(text: &str) -> Result<Config, ConfigError> {
     Source::new().text("campanile.toml", text).load().map(|loaded| loaded.config)
@@ -101,7 +101,7 @@ fn every_key_is_read() {
             max_interval: Duration::from_hours(1),
         },
         max_retries: 8,
-        jitter: 0.25,
+        jitter: Jitter::Plus(0.25),
         max_age: Duration::from_hours(7 * 24),
     };
     assert_eq!(config.retry["slow"], slow);
@@ -137,7 +137,7 @@ max = "2"
 per_worker = -1
 colour = "blue"
 [retry.slow]
-strategy = "linear"
+strategy = "doubling"
 initial = "1h"
 factor = 0.5
 [channels.ops]
@@ -166,7 +166,7 @@ max = 2
       campanile.toml:12: `workers.per_worker` is `-1`, which is negative
       campanile.toml:13: `workers.colour` is not a known key; known here: `max`, `per_worker`, `batch`
       campanile.toml:14: `retry.slow.max_interval` is `5m`, less than `initial`, which is `1h`
-      campanile.toml:15: `retry.slow.strategy` is `linear`, expected `exponential`
+      campanile.toml:15: `retry.slow.strategy` is `doubling`, expected one of `exponential`, `linear`, `fibonacci`, `fixed`, `schedule`
       campanile.toml:17: `retry.slow.factor` is `0.5`, the limits are `1` to `100`
       campanile.toml:18: `channels.ops.plugin` is missing; name one: `plugin = "webhook"`
       campanile.toml:20: `channels.ops.retry` names the policy `slwo`, which does not exist; did you mean `slow`?
@@ -234,6 +234,82 @@ response_max = '2MiB'
 }
 
 #[test]
+fn every_strategy_is_read_with_the_keys_that_are_its_own() {
+    let text = "
+[retry.line]
+strategy = 'linear'
+initial = '30s'
+jitter = 'none'
+[retry.rabbits]
+strategy = 'fibonacci'
+max_interval = '1m'
+jitter = 'full'
+[retry.same]
+strategy = 'fixed'
+initial = '1m'
+jitter = '±20%'
+[retry.plan]
+strategy = 'schedule'
+waits = ['5s', '1h']
+jitter = 'equal'
+[retry.webhook]
+max_retries = 3
+[retry.aggressive]
+jitter = '+50%'
+";
+    let retry = load(text).expect("all of it is good").retry;
+    let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+    let linear = Backoff::Linear { initial: 30 * second, max_interval: 5 * minute };
+    assert_eq!(retry["line"], RetryPolicy { backoff: linear, jitter: Jitter::None, ..RetryPolicy::default() });
+    let fibonacci = Backoff::Fibonacci { initial: second, max_interval: minute };
+    assert_eq!(retry["rabbits"], RetryPolicy { backoff: fibonacci, jitter: Jitter::Full, ..RetryPolicy::default() });
+    assert_eq!(retry["same"].backoff, Backoff::Fixed { interval: minute });
+    assert_eq!(retry["same"].jitter, Jitter::PlusMinus(0.2));
+    let plan = RetryPolicy::scheduled([5 * second, 60 * minute]);
+    assert_eq!(retry["plan"], RetryPolicy { jitter: Jitter::Equal, ..plan });
+    assert_eq!(retry["webhook"], RetryPolicy { max_retries: 3, ..RetryPolicy::webhook() }, "starts from its own");
+    assert_eq!(retry["aggressive"], RetryPolicy { jitter: Jitter::Plus(0.5), ..RetryPolicy::aggressive() });
+    assert_eq!(retry["email"], RetryPolicy::email(), "is there without being written");
+}
+
+#[test]
+fn what_a_strategy_does_not_take_is_told() {
+    let text = "
+[retry.a]
+strategy = 'fixed'
+factor = 3
+waits = ['1s']
+[retry.b]
+strategy = 'schedule'
+[retry.c]
+strategy = 'schedule'
+waits = ['0s', '8d']
+jitter = 'some'
+[retry.d]
+strategy = 'sometimes'
+jitter = '±200%'
+[retry.email]
+initial = '1m'
+[retry.f]
+strategy = 'schedule'
+waits = ['5']
+";
+    assert_snapshot!(complaint(load(text)), @r#"
+    the configuration has 10 problems:
+      campanile.toml:4: `retry.a.factor` has no meaning with `strategy = "fixed"`, which takes `initial`
+      campanile.toml:5: `retry.a.waits` has no meaning with `strategy = "fixed"`, which takes `initial`
+      campanile.toml:6: `retry.b.waits` is missing; write them: `waits = ["5s", "5m", "30m"]`
+      campanile.toml:10: `retry.c.waits` is `0s`, the limits are `1ms` to `7d`
+      campanile.toml:10: `retry.c.waits` is `8d`, the limits are `1ms` to `7d`
+      campanile.toml:11: `retry.c.jitter` is `some`, expected a share such as `0.1`, or one of `"none"`, `"full"`, `"equal"`, `"+10%"`, `"±10%"`
+      campanile.toml:13: `retry.d.strategy` is `sometimes`, expected one of `exponential`, `linear`, `fibonacci`, `fixed`, `schedule`
+      campanile.toml:14: `retry.d.jitter` is `2`, the limits are `0` to `1`
+      campanile.toml:16: `retry.email.initial` has no meaning with `strategy = "schedule"`, which takes `waits`
+      campanile.toml:19: `retry.f.waits` has a bad value: `5` is not a duration: write numbers with units, the largest first, such as `200ms`, `10s` or `1h30m`
+    "#);
+}
+
+#[test]
 fn the_environment_goes_over_the_file_and_flags_over_both() {
     let text = "[server]\nlisten = '127.0.0.1:1'\n[workers]\nbatch = 2\nmax = 3";
     let source = Source::new()
@@ -253,7 +329,7 @@ fn the_environment_goes_over_the_file_and_flags_over_both() {
     assert_eq!((config.workers.batch, config.workers.max), (20, 3));
     assert_eq!(config.store.durability, Durability::Os);
     assert!(!config.plugins.watch);
-    assert_eq!(config.retry["slow"].jitter.to_bits(), 0.5_f64.to_bits());
+    assert_eq!(config.retry["slow"].jitter, Jitter::Plus(0.5));
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::retry::STRATEGIES;
 use crate::config::tree::{Node, Scalar};
 use crate::config::{
     Durability, ParseSecretRefError, ParseUnitError, SecretRef, Trust, TrustedKey, parse_duration, parse_size,
 };
-use crate::domain::{NameError, Priority};
+use crate::domain::{Jitter, NameError, Priority};
 
 /// What is wrong, to be read after the key.
 type Complaint = String;
@@ -137,15 +138,42 @@ pub(super) fn percent(scalar: &Scalar) -> Result<u8, Complaint> {
     number.ok_or_else(|| format!("is `{text}`, expected {wanted}"))
 }
 
-/// One strategy for now: the key says what the others of its section mean.
-pub(super) fn strategy(scalar: &Scalar) -> Result<(), Complaint> {
-    match text(scalar, "`\"exponential\"`")? {
-        "exponential" => Ok(()),
-        other => Err(format!("is `{other}`, expected `exponential`")),
-    }
+/// The word of a retry strategy.
+pub(super) fn strategy(scalar: &Scalar) -> Result<&'static str, Complaint> {
+    let wanted = format!("one of `{}`", STRATEGIES.join("`, `"));
+    let text = text(scalar, &wanted)?;
+    STRATEGIES.into_iter().find(|known| *known == text).ok_or_else(|| format!("is `{text}`, expected {wanted}"))
 }
 
-/// Texts; separated by commas where they come from a variable.
+/// A share to be late by (`0.1`), or `none`, `full`, `equal`, `+10%`, `±10%`.
+pub(super) fn jitter(scalar: &Scalar) -> Result<Jitter, Complaint> {
+    let wanted = "a share such as `0.1`, or one of `\"none\"`, `\"full\"`, `\"equal\"`, `\"+10%\"`, `\"±10%\"`";
+    if let Scalar::Integer(_) | Scalar::Float(_) = scalar {
+        return number(scalar).map(Jitter::Plus);
+    }
+    let text = text(scalar, wanted)?;
+    let share = |text: &str| match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse().ok().map(|percent: f64| percent / 100.0),
+        None => text.parse().ok(),
+    };
+    let jitter = match text {
+        "none" => Some(Jitter::None),
+        "full" => Some(Jitter::Full),
+        "equal" => Some(Jitter::Equal),
+        _ => match text.strip_prefix('±').or_else(|| text.strip_prefix("+-")) {
+            Some(rest) => share(rest).map(Jitter::PlusMinus),
+            None => share(text.strip_prefix('+').unwrap_or(text)).map(Jitter::Plus),
+        },
+    };
+    jitter.ok_or_else(|| format!("is `{text}`, expected {wanted}"))
+}
+
+pub(super) fn durations(scalar: &Scalar) -> Result<Vec<Duration>, Complaint> {
+    let wanted = "an array of durations such as `[\"5s\", \"5m\"]`";
+    let texts = list(scalar).map_err(|_| expected(wanted, scalar))?;
+    texts.iter().map(|text| parse_duration(text).map_err(|error| unit(&error))).collect()
+}
+
 /// Where a secret is. A complaint quotes nothing: it may be the secret itself.
 pub(super) fn secret(scalar: &Scalar) -> Result<SecretRef, Complaint> {
     let text = text(scalar, "a reference to a secret").map_err(|_| ParseSecretRefError.to_string())?;
@@ -163,6 +191,7 @@ pub(super) fn trusted_keys(scalar: &Scalar) -> Result<Vec<TrustedKey>, Complaint
     list(scalar)?.iter().map(key).collect()
 }
 
+/// Texts; separated by commas where they come from a variable.
 pub(super) fn list(scalar: &Scalar) -> Result<Vec<String>, Complaint> {
     let wanted = "an array of strings";
     match scalar {

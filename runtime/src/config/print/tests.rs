@@ -8,14 +8,16 @@ use proptest::prelude::*;
 
 use super::Secrets;
 use crate::config::{CallLimits, ChannelConfig, Config, Source, WorkersConfig};
-use crate::domain::{Backoff, ChannelName, PluginName, Priority, RetryPolicy};
+use crate::domain::{Backoff, ChannelName, Jitter, PluginName, Priority, RetryPolicy};
 
 #[test]
 fn the_defaults_are_these() {
     // All but the number of workers, which is twice that of the machine's cores.
     let workers = WorkersConfig { max: 4, ..WorkersConfig::default() };
     let config = Config { workers, ..Config::default() };
-    assert_snapshot!(config.to_toml(Secrets::Masked), @r#"
+    let printed = config.to_toml(Secrets::Masked);
+    let sections = printed.split("\n[retry.").next().expect("the first part");
+    assert_snapshot!(sections, @r#"
     [server]
     listen = "127.0.0.1:7433"
     body_max = "4MiB"
@@ -49,6 +51,30 @@ fn the_defaults_are_these() {
     max = 4
     per_worker = 64
     batch = 10
+    "#);
+}
+
+#[test]
+fn the_policies_that_are_always_there_are_these() {
+    let printed = Config::default().to_toml(Secrets::Shown);
+    let policies = printed.find("[retry.").map(|start| &printed[start..]).expect("policies");
+    assert_snapshot!(policies, @r#"
+    [retry.aggressive]
+    strategy = "exponential"
+    initial = "200ms"
+    factor = 2.0
+    max_interval = "2s"
+    max_retries = 4
+    jitter = 0.1
+    max_age = "3d"
+
+    [retry.conservative]
+    strategy = "linear"
+    initial = "30s"
+    max_interval = "5m"
+    max_retries = 1
+    jitter = 0.1
+    max_age = "3d"
 
     [retry.default]
     strategy = "exponential"
@@ -56,6 +82,36 @@ fn the_defaults_are_these() {
     factor = 2.0
     max_interval = "5m"
     max_retries = 5
+    jitter = 0.1
+    max_age = "3d"
+
+    [retry.email]
+    strategy = "schedule"
+    waits = ["1m", "5m", "25m"]
+    max_retries = 3
+    jitter = 0.1
+    max_age = "3d"
+
+    [retry.standard]
+    strategy = "exponential"
+    initial = "1s"
+    factor = 2.0
+    max_interval = "5m"
+    max_retries = 2
+    jitter = "full"
+    max_age = "3d"
+
+    [retry.standard-webhooks]
+    strategy = "schedule"
+    waits = ["5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "1d"]
+    max_retries = 9
+    jitter = 0.1
+    max_age = "4d"
+
+    [retry.webhook]
+    strategy = "schedule"
+    waits = ["5s", "30s"]
+    max_retries = 2
     jitter = 0.1
     max_age = "3d"
     "#);
@@ -94,15 +150,32 @@ fn limits() -> impl Strategy<Value = CallLimits> {
     )
 }
 
+fn backoff() -> impl Strategy<Value = Backoff> {
+    let max_interval = Duration::from_secs(1);
+    prop_oneof![
+        (millis(1..=1_000), 1.0..=100.0_f64).prop_map(move |(initial, factor)| Backoff::Exponential {
+            initial,
+            factor,
+            max_interval
+        }),
+        millis(1..=1_000).prop_map(move |initial| Backoff::Linear { initial, max_interval }),
+        millis(1..=1_000).prop_map(move |initial| Backoff::Fibonacci { initial, max_interval }),
+        millis(1..=1_000).prop_map(|interval| Backoff::Fixed { interval }),
+        proptest::collection::vec(millis(1..=1_000_000), 1..=100).prop_map(|waits| Backoff::Schedule { waits }),
+    ]
+}
+
+fn jitter() -> impl Strategy<Value = Jitter> {
+    prop_oneof![
+        proptest::sample::select(vec![Jitter::None, Jitter::Full, Jitter::Equal]),
+        (0.0..=1.0_f64).prop_map(Jitter::Plus),
+        (0.0..=1.0_f64).prop_map(Jitter::PlusMinus),
+    ]
+}
+
 fn policy() -> impl Strategy<Value = RetryPolicy> {
-    (millis(1..=1_000), 1.0..=100.0_f64, 0_u32..=10_000, 0.0..=1.0_f64, millis(1..=1_000_000)).prop_map(
-        |(initial, factor, max_retries, jitter, max_age)| RetryPolicy {
-            backoff: Backoff::Exponential { initial, factor, max_interval: Duration::from_secs(1) },
-            max_retries,
-            jitter,
-            max_age,
-        },
-    )
+    (backoff(), 0_u32..=10_000, jitter(), millis(1..=1_000_000))
+        .prop_map(|(backoff, max_retries, jitter, max_age)| RetryPolicy { backoff, max_retries, jitter, max_age })
 }
 
 /// Texts that TOML has to escape among them.
