@@ -23,6 +23,7 @@ mod serve;
 mod status;
 mod table;
 mod terminal;
+mod when;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};

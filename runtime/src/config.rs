@@ -168,11 +168,17 @@ pub struct StoreConfig {
     pub path: PathBuf,
     /// How durable a commit is when its caller is told. Default: `full`.
     pub durability: Durability,
+    /// How long the same `dedupe_key`, channel and address make no second delivery. Default: 5 min.
+    pub dedupe_window: Duration,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { path: PathBuf::from("data/campanile.db"), durability: Durability::Full }
+        Self {
+            path: PathBuf::from("data/campanile.db"),
+            durability: Durability::Full,
+            dedupe_window: Duration::from_mins(5),
+        }
     }
 }
 

@@ -8,8 +8,10 @@
 //!
 //! *Not here:* rendering (at dispatch), shapes of HTTP (`api`).
 
+mod acceptance;
 mod check;
 pub mod limits;
+mod once;
 mod problem;
 mod submission;
 
@@ -20,14 +22,14 @@ use async_trait::async_trait;
 
 use crate::call::{ChannelDirectory, ChannelUnavailable};
 use crate::clock::{Clock, Entropy};
-use crate::domain::{
-    ChannelName, Content, DeliveryId, Notification, NotificationId, Priority, TemplateName, TemplateUse, Timestamp,
-};
+use crate::domain::{ChannelName, Content, Notification, TemplateName, TemplateUse, Timestamp};
 use crate::route::{NamedChannel, RouteProblem, route};
-use crate::store::{Planned, PlannedDelivery, Store, StoreError};
+use crate::store::{Planned, Store, StoreError};
 use crate::telemetry::Metrics;
+use acceptance::{Outline, problems_of, unanswered};
 
 pub use crate::route::{Contact, To};
+pub use acceptance::{Acceptance, AcceptedDelivery, DeduplicatedDelivery};
 pub use problem::{Problem, ProblemCode, Problems, pointer};
 pub use submission::{Submission, SubmittedAction};
 
@@ -79,26 +81,6 @@ pub enum PinError {
     /// Its source could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// What a caller is given once its notification is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acceptance {
-    /// The notification.
-    pub id: NotificationId,
-    /// Its deliveries, by index.
-    pub deliveries: Vec<AcceptedDelivery>,
-}
-
-/// One delivery as it was accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AcceptedDelivery {
-    /// Which.
-    pub id: DeliveryId,
-    /// Through which channel.
-    pub channel: ChannelName,
-    /// To which address; empty where the channel needs none. Personal: never in a log.
-    pub address: String,
 }
 
 /// Why nothing was accepted.
@@ -158,6 +140,8 @@ pub struct Intake {
     pub entropy: Arc<Entropy>,
     /// Counts what is accepted.
     pub metrics: Arc<Metrics>,
+    /// How long a dedupe key holds.
+    pub dedupe_window: Duration,
 }
 
 impl std::fmt::Debug for Intake {
@@ -173,12 +157,18 @@ impl Intake {
     ///
     /// [`SubmitError::Invalid`] with every problem found; otherwise the store's. Nothing is stored then.
     pub async fn submit(&self, submission: Submission) -> Result<Acceptance, SubmitError> {
-        let planned = self.plan(submission, self.clock.now()).await?;
-        let acceptance = acceptance_of(&planned);
-        let priority = planned.notification.priority;
-        self.store.accept(vec![planned]).await?;
-        self.metrics.notification_accepted(priority);
-        Ok(acceptance)
+        let now = self.clock.now();
+        let key = once::idempotency(&submission, now);
+        // Asked first: what was accepted then may be one that would be refused now.
+        if let Some(known) = self.replayed(&submission, key.as_ref()).await? {
+            return Ok(known);
+        }
+        let planned = self.plan(submission, now).await?;
+        let outline = Outline::of(&planned);
+        match self.store.accept(vec![planned]).await?.pop() {
+            Some(accepted) => self.told(outline, accepted).await,
+            None => Err(unanswered()),
+        }
     }
 
     /// The same for many, in one commit: the good ones are accepted, the others told apart. Answers are in order.
@@ -194,31 +184,39 @@ impl Intake {
         let now = self.clock.now();
         let mut answers = Vec::with_capacity(submissions.len());
         let mut accepted = Vec::with_capacity(submissions.len());
+        // What is to be accepted, with its place among the answers.
+        let mut planning = Vec::with_capacity(submissions.len());
         let mut deliveries = 0;
         for submission in submissions {
-            let answer = match self.plan(submission, now).await {
-                Ok(planned) if deliveries + planned.deliveries.len() > limits::BATCH_DELIVERIES_MAX => {
-                    Err(batch_is_full())
-                }
-                Ok(planned) => {
-                    deliveries += planned.deliveries.len();
-                    let acceptance = acceptance_of(&planned);
-                    accepted.push(planned);
-                    Ok(acceptance)
-                }
-                Err(SubmitError::Invalid(problems)) => Err(problems),
-                Err(error @ (SubmitError::Unavailable { .. } | SubmitError::Internal(_))) => return Err(error),
+            let key = once::idempotency(&submission, now);
+            let known = self.replayed(&submission, key.as_ref()).await;
+            let answer = match known {
+                Ok(Some(known)) => Some(Ok(known)),
+                Ok(None) => match self.plan(submission, now).await {
+                    Ok(planned) if deliveries + planned.deliveries.len() > limits::BATCH_DELIVERIES_MAX => {
+                        Some(Err(batch_is_full()))
+                    }
+                    Ok(planned) => {
+                        deliveries += planned.deliveries.len();
+                        planning.push((answers.len(), Outline::of(&planned)));
+                        accepted.push(planned);
+                        None
+                    }
+                    Err(error) => Some(Err(problems_of(error)?)),
+                },
+                Err(error) => Some(Err(problems_of(error)?)),
             };
             answers.push(answer);
         }
         if !accepted.is_empty() {
-            let priorities: Vec<Priority> = accepted.iter().map(|planned| planned.notification.priority).collect();
-            self.store.accept(accepted).await?;
-            for priority in priorities {
-                self.metrics.notification_accepted(priority);
+            let told = self.store.accept(accepted).await?;
+            for ((place, outline), accepted) in planning.into_iter().zip(told) {
+                let answer = self.told(outline, accepted).await;
+                answers[place] =
+                    Some(answer.map_or_else(|error| problems_of(error).map(Err), |answer| Ok(Ok(answer)))?);
             }
         }
-        Ok(answers)
+        answers.into_iter().map(|answer| answer.ok_or_else(unanswered)).collect()
     }
 
     /// Every problem of a submission, without accepting it. For one that is refused in any case, since a part of it
@@ -236,7 +234,8 @@ impl Intake {
         let scheduled_at = submission.scheduled_at.filter(|at| *at > now);
         let channels = self.look_up(&submission.channels, &mut problems).await;
         let template = self.pin(&submission, &mut problems).await?;
-        let deliveries = match &channels {
+        let idempotency = once::idempotency(&submission, now);
+        let mut deliveries = match &channels {
             Some(channels) if !problems.any_under("/to") => {
                 route(&submission.to, channels, scheduled_at.unwrap_or(now)).unwrap_or_else(|found| {
                     found.into_iter().for_each(|problem| add_route_problem(&problem, &mut problems));
@@ -247,6 +246,12 @@ impl Intake {
         };
         if !problems.is_empty() {
             return Err(SubmitError::Invalid(problems));
+        }
+        if let Some(key) = &submission.dedupe_key {
+            for delivery in &mut deliveries {
+                let address = &delivery.recipient.address;
+                delivery.dedupe = Some(once::dedupe(key, &delivery.channel, address, now, self.dedupe_window));
+            }
         }
         let default = channels.iter().flatten().filter_map(|(_, facts)| facts.priority).max();
         let notification = Notification {
@@ -270,7 +275,7 @@ impl Intake {
             scheduled_at,
             expires_at: submission.expires_at,
         };
-        Ok(Planned { notification: Arc::new(notification), deliveries })
+        Ok(Planned { notification: Arc::new(notification), deliveries, idempotency })
     }
 
     /// The named channels; none where one of them cannot be used, since routing without it would find problems that
@@ -354,16 +359,6 @@ fn batch_is_full() -> Problems {
         format!("the notifications before it make up the {limit} deliveries of one batch: send it in another");
     problems.add("", ProblemCode::TooMany, message);
     problems
-}
-
-fn acceptance_of(planned: &Planned) -> Acceptance {
-    let id = planned.notification.id;
-    let accepted = |(index, delivery): (u32, &PlannedDelivery)| AcceptedDelivery {
-        id: id.delivery(index),
-        channel: delivery.channel.clone(),
-        address: delivery.recipient.address.clone(),
-    };
-    Acceptance { id, deliveries: (0..).zip(&planned.deliveries).map(accepted).collect() }
 }
 
 fn did_you_mean(name: &str) -> String {

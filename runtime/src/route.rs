@@ -144,7 +144,7 @@ struct Planning<'a> {
 impl<'a> Planning<'a> {
     fn add(&mut self, channel: &'a ChannelName, address: &'a str, recipient: impl FnOnce() -> Recipient) {
         if self.seen.insert((channel.as_str(), address)) {
-            self.deliveries.push(PlannedDelivery { channel: channel.clone(), recipient: recipient(), due: self.due });
+            self.deliveries.push(PlannedDelivery::new(channel.clone(), recipient(), self.due));
         }
     }
 

@@ -115,8 +115,7 @@ impl Runtime {
     ///
     /// [`SubmitError::Invalid`] names every problem. Nothing is stored then.
     pub async fn notify(&self, notification: Notification) -> Result<Handle, SubmitError> {
-        let Acceptance { id, deliveries } = self.submit(notification.into()).await?;
-        Ok(Handle { runtime: self.clone(), id, deliveries })
+        Ok(Handle { runtime: self.clone(), accepted: self.submit(notification.into()).await? })
     }
 
     /// Accepts what a caller asks for, as [`notify`](Self::notify) does.

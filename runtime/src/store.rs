@@ -35,6 +35,66 @@ pub struct Planned {
     pub notification: Arc<Notification>,
     /// Its deliveries; the place in this list is the index in the id. 1 to 1,000.
     pub deliveries: Vec<PlannedDelivery>,
+    /// The caller's key: with it, this is accepted once.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+impl Planned {
+    /// One without keys.
+    #[must_use]
+    pub const fn new(notification: Arc<Notification>, deliveries: Vec<PlannedDelivery>) -> Self {
+        Self { notification, deliveries, idempotency: None }
+    }
+}
+
+/// A key that stands for something that is to happen once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnceKey {
+    /// The key and what it is about, hashed.
+    pub hash: [u8; 16],
+    /// A use before this does not count.
+    pub since: Timestamp,
+}
+
+/// A caller's idempotency key, with what it is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The key.
+    pub key: OnceKey,
+    /// SHA-256 of what was submitted with it.
+    pub digest: [u8; 32],
+}
+
+/// What a key was first used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstUse {
+    /// SHA-256 of what was submitted.
+    pub digest: [u8; 32],
+    /// What it became.
+    pub notification: NotificationId,
+    /// Deliveries that were not made then.
+    pub deduplicated: Vec<Deduplicated>,
+}
+
+/// A delivery that was not made, because another one with the same dedupe key was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deduplicated {
+    /// Its place among the planned deliveries. No delivery of this notification has this index.
+    pub index: u32,
+    /// The delivery that was made.
+    pub first: DeliveryId,
+}
+
+/// What became of one that was to be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is kept.
+    New {
+        /// Deliveries of it that were not made.
+        deduplicated: Vec<Deduplicated>,
+    },
+    /// Its idempotency key was used before: nothing of it is kept.
+    Known(FirstUse),
 }
 
 /// One delivery to be.
@@ -46,6 +106,16 @@ pub struct PlannedDelivery {
     pub recipient: Recipient,
     /// Not before this.
     pub due: Timestamp,
+    /// Dedupe key, channel and address in one: this delivery is not made where it was used before.
+    pub dedupe: Option<OnceKey>,
+}
+
+impl PlannedDelivery {
+    /// One that is made whatever was made before.
+    #[must_use]
+    pub const fn new(channel: ChannelName, recipient: Recipient, due: Timestamp) -> Self {
+        Self { channel, recipient, due, dedupe: None }
+    }
 }
 
 /// The right to call a channel for one delivery, once. Claims are numbered; only the newest of a delivery can settle.
@@ -248,8 +318,11 @@ impl StoreError {
 /// The only door to durable state. See the top of this file for what holds for every method.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Keeps notifications with their deliveries and events: all or nothing.
-    async fn accept(&self, planned: Vec<Planned>) -> Result<(), StoreError>;
+    /// Keeps notifications with their deliveries and events: all or nothing. One answer for each, in order.
+    async fn accept(&self, planned: Vec<Planned>) -> Result<Vec<Accepted>, StoreError>;
+
+    /// What an idempotency key was first used for, if it was.
+    async fn first_use(&self, key: OnceKey) -> Result<Option<FirstUse>, StoreError>;
 
     /// Claims those of `ids` that wait, are due at `now` and are not claimed. The rest is left out of the answer.
     async fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Result<Vec<Claim>, StoreError>;

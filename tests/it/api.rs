@@ -11,6 +11,13 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
     pub(crate) body: Value,
+    headers: reqwest::header::HeaderMap,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 /// A client of one server.
@@ -41,13 +48,19 @@ impl Api {
         Self::answer(request.header("content-type", "application/json").body(body)).await
     }
 
+    pub(crate) async fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
+        let request = self.client.post(format!("{}{path}", self.url)).json(body);
+        Self::answer(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
     async fn answer(request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.expect("the server answers");
         let status = response.status().as_u16();
+        let headers = response.headers().clone();
         let header = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         let content_type = header.unwrap_or_default().to_owned();
         let text = response.text().await.expect("the answer has a body");
-        Answer { status, content_type, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+        Answer { status, content_type, body: serde_json::from_str(&text).unwrap_or(Value::String(text)), headers }
     }
 
     /// The record of a notification, once none of its deliveries is open.

@@ -13,6 +13,7 @@ mod languages;
 mod life;
 mod limits;
 mod neighbour;
+mod once;
 mod plugins;
 mod registry;
 mod stop;

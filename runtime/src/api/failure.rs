@@ -20,6 +20,8 @@ pub(super) enum Failure {
     Invalid(Problems),
     #[error("the query has a problem: {0}")]
     Query(String),
+    #[error("{0}")]
+    Header(&'static str),
     #[error("the body is over the limit of {limit} bytes")]
     TooLarge { limit: u64 },
     #[error("the body must be {expected}")]
@@ -52,7 +54,7 @@ pub(super) enum Failure {
 impl Failure {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed { .. } | Self::Query(_) | Self::Broken => StatusCode::BAD_REQUEST,
+            Self::Malformed { .. } | Self::Query(_) | Self::Header(_) | Self::Broken => StatusCode::BAD_REQUEST,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -71,6 +73,7 @@ impl Failure {
             Self::Malformed { .. } => "malformed-json",
             Self::Invalid(_) => "invalid-notification",
             Self::Query(_) => "invalid-query",
+            Self::Header(_) => "invalid-header",
             Self::TooLarge { .. } => "body-too-large",
             Self::MediaType { .. } => "unsupported-media-type",
             Self::TooSlow(_) => "body-too-slow",

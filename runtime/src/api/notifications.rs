@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::{self, Format};
 use super::decode::{self, Object, Raw};
@@ -15,7 +15,7 @@ use super::wire::{Accepted, BatchAnswer, BatchResult, NotificationView};
 use super::{Api, submission};
 use crate::config::parse_duration;
 use crate::domain::NotificationId;
-use crate::intake::{Problems, Submission, check_batch, limits::BATCH_MAX};
+use crate::intake::{ProblemCode, Problems, Submission, check_batch, limits::BATCH_MAX};
 use crate::runtime::{NotificationRecord, StoreError};
 
 /// A longer `wait` is answered after this all the same, with what is known then: many proxies drop a connection that
@@ -24,6 +24,12 @@ const WAIT_MAX: Duration = Duration::from_mins(5);
 
 /// Other requests get a turn after so many notifications of a batch were read.
 const BATCH_SLICE: usize = 128;
+
+/// One notification is accepted once with it.
+const KEY: &str = "idempotency-key";
+
+/// Says that an answer was given before.
+const REPLAYED: &str = "idempotent-replayed";
 
 const JSON: &str = "application/json";
 
@@ -38,7 +44,7 @@ pub(super) async fn submit(
     body::format_of(&headers, false)?;
     let bytes = body::read(&headers, body, api.body_max).await?;
     let raw = body::parse(body::text(&bytes)?).map_err(|message| Failure::Malformed { message })?;
-    let submission = examined(&api, raw).await.map_err(Failure::Invalid)?;
+    let submission = examined(&api, raw, key_of(&headers)?).await.map_err(Failure::Invalid)?;
     let acceptance = api.runtime.submit(submission).await?;
     if let Some(wait) = wait {
         // It is accepted, so nothing that goes wrong from here on may look as if it were not.
@@ -46,7 +52,24 @@ pub(super) async fn submit(
             return Ok(record_answer(&api, &record));
         }
     }
-    Ok(json(StatusCode::ACCEPTED, JSON, &Accepted::from(&acceptance)))
+    let mut answer = json(StatusCode::ACCEPTED, JSON, &Accepted::from(&acceptance));
+    if acceptance.replayed {
+        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(answer)
+}
+
+/// The header `Idempotency-Key`; what it may hold is the intake's to say.
+fn key_of(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let mut values = headers.get_all(KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Failure::Header("`Idempotency-Key` is there twice, and one request has one key"));
+    }
+    match value.to_str() {
+        Ok(key) => Ok(Some(key.to_owned())),
+        Err(_) => Err(Failure::Header("`Idempotency-Key` may have 1 to 255 visible ASCII characters")),
+    }
 }
 
 /// `POST /v1/notifications/batch`. 200 says that each result speaks for itself: some may be refusals.
@@ -57,6 +80,11 @@ pub(super) async fn submit_batch(
     body: Body,
 ) -> Result<Response, Failure> {
     refuse_unknown(query.as_deref(), &[])?;
+    if headers.contains_key(KEY) {
+        return Err(Failure::Header(
+            "`Idempotency-Key` stands for one notification: give each of a batch its own `idempotency_key`",
+        ));
+    }
     let format = body::format_of(&headers, true)?;
     let bytes = body::read(&headers, body, api.batch_body_max).await?;
     let text = body::text(&bytes)?;
@@ -71,7 +99,7 @@ pub(super) async fn submit_batch(
             tokio::task::yield_now().await;
         }
         let read = match item {
-            Ok(raw) => examined(&api, raw).await.map_err(Failure::Invalid),
+            Ok(raw) => examined(&api, raw, None).await.map_err(Failure::Invalid),
             Err(message) => Err(Failure::Malformed { message }),
         };
         match read {
@@ -138,9 +166,16 @@ fn record_answer(api: &Api, record: &NotificationRecord) -> Response {
 
 /// One notification that could be read, or all of its problems: those of reading it and, as far as it could be read,
 /// those of checking it.
-async fn examined(api: &Api, raw: Raw<'_>) -> Result<Submission, Problems> {
+async fn examined(api: &Api, raw: Raw<'_>, key: Option<String>) -> Result<Submission, Problems> {
     let mut problems = Problems::default();
-    let submission = submission::read(raw, &mut problems);
+    let mut submission = submission::read(raw, &mut problems);
+    if let Some(key) = key {
+        if submission.idempotency_key.as_ref().is_some_and(|written| *written != key) {
+            let message = "is another key than the header `Idempotency-Key`: give one of them";
+            problems.add("/idempotency_key", ProblemCode::Conflict, message);
+        }
+        submission.idempotency_key = Some(key);
+    }
     if problems.is_empty() {
         return Ok(submission);
     }

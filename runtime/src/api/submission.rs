@@ -8,7 +8,7 @@ use crate::intake::limits::{ACTIONS_MAX, CHANNELS_MAX, RECIPIENTS_MAX};
 use crate::intake::{Contact, Problem, ProblemCode, Problems, Submission, SubmittedAction, To};
 
 /// Every field of a notification.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 19] = [
     "to",
     "channels",
     "kind",
@@ -26,6 +26,8 @@ const FIELDS: [&str; 17] = [
     "correlation_id",
     "group_key",
     "metadata",
+    "dedupe_key",
+    "idempotency_key",
 ];
 
 /// What fields are called by other programs.
@@ -41,7 +43,7 @@ const ELSEWHERE: [(&str, &str); 8] = [
 ];
 
 /// Fields of the interface that this version does not serve yet: taken where they say nothing.
-const LATER: [&str; 4] = ["topic", "attachments", "dedupe_key", "idempotency_key"];
+const LATER: [&str; 2] = ["topic", "attachments"];
 
 /// Reads one notification. What could not be read is left out, and stands among the problems.
 pub(super) fn read(raw: Raw<'_>, problems: &mut Problems) -> Submission {
@@ -65,6 +67,8 @@ pub(super) fn read(raw: Raw<'_>, problems: &mut Problems) -> Submission {
         correlation_id: o.text("correlation_id", problems),
         group_key: o.text("group_key", problems),
         metadata: o.object("metadata", problems).map(|pairs| pairs.pairs(problems)).unwrap_or_default(),
+        dedupe_key: o.text("dedupe_key", problems),
+        idempotency_key: o.text("idempotency_key", problems),
     };
     for name in LATER {
         refuse_later(o, name, problems);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::domain::{Attempt, ChannelName, DeliveryState, DeliveryStatus, FailReason};
-use crate::intake::{Acceptance, AcceptedDelivery, Problem};
+use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery, Problem};
 use crate::runtime::{DeliveryRecord, NotificationRecord, PluginStatus};
 
 /// The answer to a notification that was accepted.
@@ -16,6 +16,23 @@ pub(super) struct Accepted {
     pub(super) id: String,
     /// By index.
     pub(super) deliveries: Vec<AcceptedItem>,
+    /// Deliveries that were not made, since others with the same dedupe key were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) deduplicated: Vec<DeduplicatedItem>,
+    /// `true` where the idempotency key was used before, and this is the answer of that time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) replayed: bool,
+}
+
+/// One delivery that was not made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct DeduplicatedItem {
+    /// Through which channel.
+    pub(super) channel: String,
+    /// To which address; null where the channel needs none.
+    pub(super) recipient: Option<String>,
+    /// `dlv_…`: the one that was made.
+    pub(super) first: String,
 }
 
 /// One delivery of a notification that was accepted.
@@ -236,7 +253,19 @@ fn filled(text: &str) -> Option<String> {
 
 impl From<&Acceptance> for Accepted {
     fn from(acceptance: &Acceptance) -> Self {
-        Self { id: acceptance.id.to_string(), deliveries: acceptance.deliveries.iter().map(Into::into).collect() }
+        Self {
+            id: acceptance.id.to_string(),
+            deliveries: acceptance.deliveries.iter().map(Into::into).collect(),
+            deduplicated: acceptance.deduplicated.iter().map(Into::into).collect(),
+            replayed: acceptance.replayed,
+        }
+    }
+}
+
+impl From<&DeduplicatedDelivery> for DeduplicatedItem {
+    fn from(delivery: &DeduplicatedDelivery) -> Self {
+        let DeduplicatedDelivery { channel, address, first } = delivery;
+        Self { channel: channel.to_string(), recipient: filled(address), first: first.to_string() }
     }
 }
 

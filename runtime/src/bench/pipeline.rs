@@ -251,8 +251,8 @@ impl Plans {
             expires_at: None,
         };
         let due = scheduled_at.unwrap_or(now);
-        let delivery = PlannedDelivery { channel: self.channel.clone(), recipient: Recipient::default(), due };
-        Planned { notification: Arc::new(notification), deliveries: vec![delivery] }
+        let delivery = PlannedDelivery::new(self.channel.clone(), Recipient::default(), due);
+        Planned::new(Arc::new(notification), vec![delivery])
     }
 
     async fn keep_backlog(&self, store: &dyn Store, mut count: u64) -> Result<(), StoreError> {

@@ -116,7 +116,7 @@ async fn measure(
             plans.iter().map(|plans| plans.iter().map(|plan| plan.notification.id.delivery(0)).collect()).collect();
 
         let started = Instant::now();
-        in_parallel(plans, |plans| store.accept(plans)).await?;
+        in_parallel(plans, async |plans| store.accept(plans).await.map(|_| ())).await?;
         accepting += started.elapsed();
 
         let started = Instant::now();
@@ -168,8 +168,8 @@ fn plan(entropy: &Entropy) -> Planned {
         expires_at: None,
     };
     let recipient = Recipient { address: "someone@example.com".to_owned(), ..Recipient::default() };
-    let delivery = PlannedDelivery { channel: channel(), recipient, due: now };
-    Planned { notification: Arc::new(notification), deliveries: vec![delivery] }
+    let delivery = PlannedDelivery::new(channel(), recipient, now);
+    Planned::new(Arc::new(notification), vec![delivery])
 }
 
 fn channel() -> ChannelName {

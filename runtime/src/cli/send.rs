@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use jiff::Zoned;
 use serde_json::{Map, Value, json};
 
-use super::client::wire::{Accepted, Delivery, Notification};
+use super::client::wire::{Accepted, Deduplicated, Delivery, Notification};
 use super::client::{Answered, Client};
 use super::failure::{Exit, Failure};
 use super::table::{Cell, Table};
 use super::terminal::{Paint, escaped};
-use super::{Answer, Globals};
+use super::{Answer, Globals, when};
 use crate::config::{ParseUnitError, parse_duration};
 use crate::domain::Priority;
 
@@ -64,6 +65,21 @@ pub(super) struct Args {
     /// info, success, warning, error or a word of your own [default: info]
     #[arg(long)]
     kind: Option<String>,
+    /// Not before this: RFC 3339, `10m`, `17:30`, `tomorrow 9am`, in the time zone of this machine
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Do not send it at or after this; written as --at, and `10m` counts from now
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    /// Accept this once: the same key within 24 h gives the first answer again
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Make no second delivery of the same key, channel and recipient within a few minutes
+    #[arg(long, value_name = "KEY")]
+    dedupe_key: Option<String>,
+    /// A pair of your own, to find it by; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    metadata: Vec<(String, String)>,
     /// Wait for the outcome, at most this long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "60s", value_parser = wait)]
     wait: Option<Duration>,
@@ -85,7 +101,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
     let stdin = io::stdin();
     let piped = (!stdin.is_terminal()).then(|| stdin.lock());
     let wait = args.wait;
-    let body = body(args, piped)?;
+    let body = body(args, piped, &Zoned::now())?;
     let started = Instant::now();
     let accepted: Answered<Accepted> = client.post(&["notifications"], &body).await?;
     let Some(wait) = wait else { return Ok(show_accepted(&accepted, globals)) };
@@ -107,8 +123,14 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
 }
 
 /// The notification as the server takes it. What was not given is left out: the server has the defaults.
-fn body(args: Args, piped: Option<impl Read>) -> Result<Value, Failure> {
-    let Args { channels, to, title, body, html, template, data, data_file, priority, kind, wait: _ } = args;
+fn body(args: Args, piped: Option<impl Read>, now: &Zoned) -> Result<Value, Failure> {
+    let Args { channels, to, title, body, html, template, data, data_file, priority, kind, .. } = args;
+    let Args { at, expires, idempotency_key, dedupe_key, metadata, .. } = args;
+    let instant = |text: Option<String>, flag: &str| match text.map(|text| when::parse(&text, now)).transpose() {
+        Ok(at) => Ok(at.map(|at| Value::String(at.to_string()))),
+        Err(message) => Err(Failure::usage(format!("`{flag}`: {message}"))),
+    };
+    let (scheduled_at, expires_at) = (instant(at, "--at")?, instant(expires, "--expires")?);
     let body = match (body, piped) {
         (Some(body), _) => Some(body),
         (None, _) if template.is_some() || html.is_some() => None,
@@ -137,6 +159,14 @@ fn body(args: Args, piped: Option<impl Read>) -> Result<Value, Failure> {
         ("html", html.map(Value::String)),
         ("template", template.map(Value::String)),
         ("data", has_data.then_some(Value::Object(variables))),
+        ("scheduled_at", scheduled_at),
+        ("expires_at", expires_at),
+        ("idempotency_key", idempotency_key.map(Value::String)),
+        ("dedupe_key", dedupe_key.map(Value::String)),
+        (
+            "metadata",
+            (!metadata.is_empty()).then(|| metadata.into_iter().map(|(k, v)| (k, Value::String(v))).collect()),
+        ),
     ];
     Ok(Value::Object(fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()))
 }
@@ -166,8 +196,14 @@ fn show_accepted(accepted: &Answered<Accepted>, globals: &Globals) -> Answer {
     if globals.json {
         return Answer::ok(format!("{:#}\n", accepted.json));
     }
-    let Accepted { id, deliveries } = &accepted.value;
-    Answer::ok(show(id, "accepted", deliveries, globals.paint_stdout()))
+    let Accepted { id, deliveries, deduplicated, replayed } = &accepted.value;
+    let status = if *replayed { "accepted before" } else { "accepted" };
+    let mut text = show(id, status, deliveries, globals.paint_stdout());
+    for Deduplicated { channel, recipient, first } in deduplicated {
+        let whom = recipient.as_deref().map(|recipient| format!(" to {}", escaped(recipient))).unwrap_or_default();
+        text.push_str(&format!("  not made{whom} through {}: it is {}\n", escaped(channel), escaped(first)));
+    }
+    Answer::ok(text)
 }
 
 fn show_outcome(outcome: &Answered<Notification>, globals: &Globals) -> Answer {

@@ -61,18 +61,27 @@ fn help_of_send_names_every_option() {
     Usage: campanile send [OPTIONS] --channel <CHANNEL>
 
     Options:
-      -c, --channel <CHANNEL>    Channel to send through; may be repeated
-      -t, --to <ADDRESS>         Recipient; may be repeated
-          --title <TITLE>        A line above the text
-      -b, --body <TEXT>          The text [default: standard input]
-          --html <HTML>          The text as an HTML fragment, for channels that can show it
-          --template <NAME>      Template that writes the content
-      -d, --data <KEY=VALUE>     A text for the template; may be repeated, and goes over --data-file
-          --data-file <FILE>     A JSON object for the template
-          --priority <PRIORITY>  low, normal, high or critical [default: the channel's, else normal]
-          --kind <KIND>          info, success, warning, error or a word of your own [default: info]
-          --wait [<DURATION>]    Wait for the outcome, at most this long
-      -h, --help                 Print help (see more with '--help')
+      -c, --channel <CHANNEL>      Channel to send through; may be repeated
+      -t, --to <ADDRESS>           Recipient; may be repeated
+          --title <TITLE>          A line above the text
+      -b, --body <TEXT>            The text [default: standard input]
+          --html <HTML>            The text as an HTML fragment, for channels that can show it
+          --template <NAME>        Template that writes the content
+      -d, --data <KEY=VALUE>       A text for the template; may be repeated, and goes over --data-file
+          --data-file <FILE>       A JSON object for the template
+          --priority <PRIORITY>    low, normal, high or critical [default: the channel's, else normal]
+          --kind <KIND>            info, success, warning, error or a word of your own [default: info]
+          --at <TIME>              Not before this: RFC 3339, `10m`, `17:30`, `tomorrow 9am`, in the
+                                   time zone of this machine
+          --expires <TIME>         Do not send it at or after this; written as --at, and `10m` counts
+                                   from now
+          --idempotency-key <KEY>  Accept this once: the same key within 24 h gives the first answer
+                                   again
+          --dedupe-key <KEY>       Make no second delivery of the same key, channel and recipient within
+                                   a few minutes
+          --metadata <KEY=VALUE>   A pair of your own, to find it by; may be repeated
+          --wait [<DURATION>]      Wait for the outcome, at most this long
+      -h, --help                   Print help (see more with '--help')
 
     Global options:
           --config <FILE>  Configuration file [default: the first that exists of ./campanile.toml,

@@ -21,6 +21,8 @@ const DAY: Duration = Duration::from_hours(24);
 const BODY: RangeInclusive<u64> = 1 << 10..=1 << 30;
 /// Longer than any process manager waits before it kills.
 const SHUTDOWN_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
+/// Below a second nothing is the same news; a key is kept as long as an idempotency key at most.
+const DEDUPE_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY;
 /// A call is a request or two: one that takes longer should answer `accepted`.
 const CALL_TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=CallLimits::TIMEOUT_MAX;
 /// A minute of CPU for one message is a defect.
@@ -140,6 +142,7 @@ impl Findings {
         if store.path.as_os_str().is_empty() {
             self.add("store.url", "names no file");
         }
+        self.durations("store.dedupe_window", store.dedupe_window, &DEDUPE_WINDOW);
     }
 
     fn plugins(&mut self, plugins: &PluginsConfig) {

@@ -49,9 +49,10 @@ fn server(section: &mut Section<'_>, into: &mut ServerConfig) {
 }
 
 fn store(section: &mut Section<'_>, into: &mut StoreConfig) {
-    let StoreConfig { path, durability } = into;
+    let StoreConfig { path, durability, dedupe_window } = into;
     section.key("url", path, value::store_url);
     section.key("durability", durability, value::durability);
+    section.key("dedupe_window", dedupe_window, value::duration);
 }
 
 fn plugins(section: &mut Section<'_>, into: &mut PluginsConfig) {

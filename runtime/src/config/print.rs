@@ -74,10 +74,11 @@ impl Page {
     }
 
     fn store(&mut self, store: &StoreConfig) {
-        let StoreConfig { path, durability } = store;
+        let StoreConfig { path, durability, dedupe_window } = store;
         self.section("store");
         self.text("url", format!("sqlite://{}", path.to_string_lossy()));
         self.text("durability", durability.as_str());
+        self.text("dedupe_window", format_duration(*dedupe_window));
     }
 
     fn plugins(&mut self, plugins: &PluginsConfig) {

@@ -31,6 +31,13 @@ pub enum EventBody {
         /// Deliveries that will not happen.
         deliveries: u32,
     },
+    /// A delivery was not made, since another one with the same dedupe key was.
+    DeliveryDeduplicated {
+        /// Whose delivery was not made.
+        notification: NotificationId,
+        /// The one that was.
+        first: DeliveryId,
+    },
     /// A plugin was called.
     DeliveryAttempted {
         /// Which.
@@ -93,6 +100,7 @@ impl EventBody {
             Self::NotificationAccepted { .. } => "notification.accepted",
             Self::NotificationCompleted { .. } => "notification.completed",
             Self::NotificationCancelled { .. } => "notification.cancelled",
+            Self::DeliveryDeduplicated { .. } => "delivery.deduplicated",
             Self::DeliveryAttempted { .. } => "delivery.attempted",
             Self::DeliverySent { .. } => "delivery.sent",
             Self::DeliveryRetrying { .. } => "delivery.retrying",
@@ -128,7 +136,8 @@ impl EventBody {
         match self {
             Self::NotificationAccepted { notification, .. }
             | Self::NotificationCompleted { notification, .. }
-            | Self::NotificationCancelled { notification, .. } => Some(*notification),
+            | Self::NotificationCancelled { notification, .. }
+            | Self::DeliveryDeduplicated { notification, .. } => Some(*notification),
             Self::DeliveryAttempted { delivery, .. }
             | Self::DeliverySent { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }
@@ -145,6 +154,8 @@ impl EventBody {
             Self::NotificationAccepted { .. }
             | Self::NotificationCompleted { .. }
             | Self::NotificationCancelled { .. }
+            // The first one is a delivery of another notification.
+            | Self::DeliveryDeduplicated { .. }
             | Self::Plugin(_) => None,
             Self::DeliveryAttempted { delivery, .. }
             | Self::DeliverySent { delivery, .. }

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use super::limits::{
     ACTION_LABEL_BYTES_MAX, ACTION_SCHEMES, ACTION_URL_BYTES_MAX, ACTIONS_MAX, ADDRESS_BYTES_MAX, ADDRESSES_MAX,
-    CHANNELS_MAX, DATA_BYTES_MAX, DATA_DEPTH_MAX, HTML_BYTES_MAX, KEY_BYTES_MAX, LOCALE_BYTES_MAX,
-    METADATA_KEY_BYTES_MAX, METADATA_MAX, METADATA_VALUE_BYTES_MAX, PARTS_MAX, PERSON_NAME_BYTES_MAX, RECIPIENTS_MAX,
-    SCHEDULED_PAST_MAX, TEXT_BYTES_MAX, TIME_ZONE_BYTES_MAX, TITLE_BYTES_MAX, WORD_BYTES_MAX,
+    CHANNELS_MAX, DATA_BYTES_MAX, DATA_DEPTH_MAX, HTML_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, KEY_BYTES_MAX,
+    LOCALE_BYTES_MAX, METADATA_KEY_BYTES_MAX, METADATA_MAX, METADATA_VALUE_BYTES_MAX, PARTS_MAX, PERSON_NAME_BYTES_MAX,
+    RECIPIENTS_MAX, SCHEDULED_AHEAD_MAX, SCHEDULED_PAST_MAX, TEXT_BYTES_MAX, TIME_ZONE_BYTES_MAX, TITLE_BYTES_MAX,
+    WORD_BYTES_MAX,
 };
 use super::problem::{ProblemCode, Problems, pointer};
 use super::submission::{Submission, SubmittedAction};
@@ -28,10 +29,18 @@ pub(super) fn check(submission: &Submission, now: Timestamp, problems: &mut Prob
     }
     check_actions(&submission.actions, problems);
     check_times(submission, now, problems);
-    for (at, key) in [("/correlation_id", &submission.correlation_id), ("/group_key", &submission.group_key)] {
+    let keys = [
+        ("/correlation_id", &submission.correlation_id),
+        ("/group_key", &submission.group_key),
+        ("/dedupe_key", &submission.dedupe_key),
+    ];
+    for (at, key) in keys {
         if let Some(key) = key {
             check_line(at, key, KEY_BYTES_MAX, problems);
         }
+    }
+    if let Some(key) = &submission.idempotency_key {
+        check_idempotency_key(key, problems);
     }
     check_metadata(&submission.metadata, problems);
 }
@@ -55,6 +64,17 @@ fn check_line(at: &str, text: &str, limit: usize, problems: &mut Problems) {
         problems.add(at, ProblemCode::Empty, "there is nothing in it");
     } else if check_length(at, text, limit, problems) && text.chars().any(char::is_control) {
         problems.add(at, ProblemCode::BadValue, "has a line break or another control character");
+    }
+}
+
+fn check_idempotency_key(key: &str, problems: &mut Problems) {
+    const AT: &str = "/idempotency_key";
+    if key.is_empty() {
+        problems.add(AT, ProblemCode::Empty, "there is nothing in it");
+    } else if check_length(AT, key, IDEMPOTENCY_KEY_BYTES_MAX, problems)
+        && !key.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        problems.add(AT, ProblemCode::BadValue, "may have visible ASCII characters, and nothing else: no space");
     }
 }
 
@@ -227,6 +247,11 @@ fn check_times(submission: &Submission, now: Timestamp, problems: &mut Problems)
     if submission.scheduled_at.is_some_and(|at| now.since(at) > SCHEDULED_PAST_MAX) {
         let message = "is more than 24 h ago: leave it out to send now";
         problems.add("/scheduled_at", ProblemCode::TooOld, message);
+    }
+    if submission.scheduled_at.is_some_and(|at| at.since(now) > SCHEDULED_AHEAD_MAX) {
+        let days = SCHEDULED_AHEAD_MAX.as_secs() / (24 * 60 * 60);
+        let message = format!("is more than {days} days ahead, the limit: submit it when its time is nearer");
+        problems.add("/scheduled_at", ProblemCode::TooFarAhead, message);
     }
     if submission.expires_at.is_some_and(|at| at <= start) {
         let message = "must be later than now and than `scheduled_at`: nothing could be sent";

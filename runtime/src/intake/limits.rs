@@ -69,6 +69,15 @@ pub const WORD_BYTES_MAX: usize = 64;
 /// `correlation_id` and `group_key`. Holds a W3C `traceparent`, a URL, a path.
 pub const KEY_BYTES_MAX: usize = 255;
 
+/// `idempotency_key`: 1 to 255 visible ASCII characters, as the header `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+/// How long an idempotency key holds. A caller that could not tell for a day whether it was heard has other worries.
+pub const IDEMPOTENCY_HOLDS: Duration = Duration::from_hours(24);
+
+/// How far ahead `scheduled_at` may lie: a year, and a month to spare.
+pub const SCHEDULED_AHEAD_MAX: Duration = Duration::from_hours(400 * 24);
+
 /// How far back `scheduled_at` may lie and still mean now. A caller that was down over night still gets through; one
 /// whose clock or unit is wrong is told.
 pub const SCHEDULED_PAST_MAX: Duration = Duration::from_hours(24);

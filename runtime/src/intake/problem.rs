@@ -52,6 +52,10 @@ pub enum ProblemCode {
     Conflict,
     /// An instant too far back.
     TooOld,
+    /// An instant too far ahead.
+    TooFarAhead,
+    /// An idempotency key that stands for another notification.
+    KeyReused,
     /// No channel of that name.
     UnknownChannel,
     /// A channel that cannot be used right now.
@@ -86,6 +90,8 @@ impl ProblemCode {
             Self::TooDeep => "too-deep",
             Self::Conflict => "conflict",
             Self::TooOld => "too-old",
+            Self::TooFarAhead => "too-far-ahead",
+            Self::KeyReused => "idempotency-key-reused",
             Self::UnknownChannel => "unknown-channel",
             Self::ChannelNotReady => "channel-not-ready",
             Self::UnreachableRecipient => "unreachable-recipient",

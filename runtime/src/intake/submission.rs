@@ -52,6 +52,10 @@ pub struct Submission {
     pub group_key: Option<String>,
     /// The caller's own pairs, in order.
     pub metadata: Vec<(String, String)>,
+    /// Within the dedupe window, the same key, channel and address make no second delivery.
+    pub dedupe_key: Option<String>,
+    /// The same key and the same content are accepted once within 24 h.
+    pub idempotency_key: Option<String>,
 }
 
 /// A button or link under the text.

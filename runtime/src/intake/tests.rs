@@ -8,12 +8,13 @@ use regex::Regex;
 use super::*;
 use crate::call::{AddressNeed, ChannelFacts};
 use crate::clock::ManualClock;
-use crate::domain::{DeliveryState, PluginName, Waiting};
+use crate::domain::{DeliveryState, NotificationId, PluginName, Priority, Waiting};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{CommitListener, Committed, Durability, NotificationRecord};
 
 const NOW: Timestamp = Timestamp::from_millis(1_900_000_000_000);
 const HOUR: Duration = Duration::from_hours(1);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// `console`, which needs no address; `mail` and `pager` (high), which need an `email`; `broken`, which is not ready.
 struct Channels(BTreeMap<&'static str, Arc<ChannelFacts>>);
@@ -80,6 +81,7 @@ fn intake() -> Intake {
         clock: Arc::new(ManualClock::at(NOW)),
         entropy: Arc::new(Entropy::fixed(1)),
         metrics: Metrics::new(),
+        dedupe_window: 5 * MINUTE,
     }
 }
 
@@ -312,4 +314,89 @@ proptest! {
             }
         });
     }
+}
+
+fn with_key(key: &str) -> Submission {
+    Submission { idempotency_key: Some(key.to_owned()), ..to_mail(&["ada@example.com"]) }
+}
+
+#[tokio::test]
+async fn the_same_key_and_content_give_the_first_answer_again() {
+    let intake = intake();
+    let first = intake.submit(with_key("order-7")).await.expect("good");
+    let again = intake.submit(with_key("order-7")).await.expect("good");
+    assert_eq!(again, Acceptance { replayed: true, ..first.clone() });
+    assert_eq!(intake.store.count().await.expect("counts").open, 1, "it was accepted once");
+    let other = intake.submit(with_key("order-8")).await.expect("good");
+    assert_ne!(other.id, first.id);
+    let batch = intake.submit_batch(vec![with_key("order-7"), with_key("order-9"), with_key("order-9")]).await;
+    let told: Vec<_> = batch.expect("good").into_iter().map(|one| one.expect("good").replayed).collect();
+    assert_eq!(told, [true, false, true]);
+}
+
+#[tokio::test]
+async fn the_first_answer_is_given_even_where_the_same_would_be_refused_now() {
+    let mut intake = intake();
+    let first = intake.submit(with_key("order-7")).await.expect("good");
+    intake.channels = Arc::new(Channels(BTreeMap::new()));
+    let again = intake.submit(with_key("order-7")).await.expect("it was accepted then");
+    assert_eq!((again.id, again.replayed), (first.id, true));
+}
+
+#[tokio::test]
+async fn the_same_key_for_other_content_is_refused_and_keeps_nothing() {
+    let intake = intake();
+    intake.submit(with_key("order-7")).await.expect("good");
+    let other = Submission { body: Some("another text".to_owned()), ..with_key("order-7") };
+    let Err(SubmitError::Invalid(problems)) = intake.submit(other.clone()).await else { panic!("it was taken") };
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!((problem.at.as_str(), problem.code), ("/idempotency_key", ProblemCode::KeyReused));
+    let batch = intake.submit_batch(vec![other]).await.expect("each is told");
+    assert!(matches!(&batch[..], [Err(problems)] if problems.any_under("/idempotency_key")), "{batch:?}");
+    assert_eq!(intake.store.count().await.expect("counts").open, 1);
+}
+
+#[tokio::test]
+async fn a_key_holds_for_a_day() {
+    let clock = ManualClock::at(NOW);
+    let intake = Intake { clock: Arc::new(clock.clone()), ..intake() };
+    let first = intake.submit(with_key("order-7")).await.expect("good");
+    clock.advance(24 * HOUR);
+    assert_eq!(intake.submit(with_key("order-7")).await.expect("good").id, first.id);
+    clock.advance(Duration::from_millis(1));
+    assert_ne!(intake.submit(with_key("order-7")).await.expect("good").id, first.id);
+}
+
+#[tokio::test]
+async fn keys_that_are_none_are_told() {
+    for key in ["", "with space", "ümlaut", "line\n", &"k".repeat(256)] {
+        let found = problems(Submission { idempotency_key: Some(key.to_owned()), ..to_console() }).await;
+        assert_eq!(found.len(), 1, "{key:?}: {found:?}");
+        assert_eq!(found[0].0, "/idempotency_key");
+    }
+    let found = problems(Submission { dedupe_key: Some(" ".to_owned()), ..to_console() }).await;
+    assert_eq!(found, [("/dedupe_key".to_owned(), "empty")]);
+}
+
+#[tokio::test]
+async fn the_same_news_is_told_once_within_its_window() {
+    let clock = ManualClock::at(NOW);
+    let intake = Intake { clock: Arc::new(clock.clone()), ..intake() };
+    let news = |addresses: &[&str]| Submission { dedupe_key: Some("disk-db-3".to_owned()), ..to_mail(addresses) };
+    let first = intake.submit(news(&["ada@example.com"])).await.expect("good");
+    let second = intake.submit(news(&["ada@example.com", "bob@example.com"])).await.expect("good");
+    let made: Vec<_> = second.deliveries.iter().map(|one| one.address.as_str()).collect();
+    assert_eq!(made, ["bob@example.com"]);
+    let [left_out] = &second.deduplicated[..] else { panic!("{second:?}") };
+    assert_eq!((left_out.address.as_str(), left_out.first), ("ada@example.com", first.deliveries[0].id));
+    clock.advance(5 * MINUTE + Duration::from_millis(1));
+    let later = intake.submit(news(&["ada@example.com"])).await.expect("good");
+    assert_eq!((later.deliveries.len(), later.deduplicated.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_year_ahead_can_be_scheduled_and_much_more_cannot() {
+    let at = |days: u32| Submission { scheduled_at: Some(NOW.after(HOUR * 24 * days)), ..to_console() };
+    assert!(intake().submit(at(366)).await.is_ok());
+    assert_eq!(problems(at(401)).await, [("/scheduled_at".to_owned(), "too-far-ahead")]);
 }

@@ -154,6 +154,7 @@ impl RuntimeBuilder {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
+            dedupe_window: config.store.dedupe_window,
         };
         let renderer = Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), strict);
         let neighbours = Neighbours {

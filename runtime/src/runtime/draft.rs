@@ -141,6 +141,22 @@ impl Notification {
         self
     }
 
+    /// The same key and the same content are accepted once within 24 h, through restarts: for a caller that tries again.
+    /// 1 to 255 visible ASCII characters.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.submission.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Within `[store] dedupe_window`, the same key, channel and address make no second delivery: for news that several
+    /// tell.
+    #[must_use]
+    pub fn dedupe_key(mut self, key: impl Into<String>) -> Self {
+        self.submission.dedupe_key = Some(key.into());
+        self
+    }
+
     /// One more pair of your own.
     #[must_use]
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

@@ -4,28 +4,39 @@ use std::time::Duration;
 
 use super::{NotificationRecord, Runtime};
 use crate::domain::NotificationId;
-use crate::intake::AcceptedDelivery;
+use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery};
 use crate::store::{Cancelled, StoreError};
 
 /// A notification that was accepted: ask for its outcome, or withdraw it. Dropping the handle changes nothing.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) runtime: Runtime,
-    pub(super) id: NotificationId,
-    pub(super) deliveries: Vec<AcceptedDelivery>,
+    pub(super) accepted: Acceptance,
 }
 
 impl Handle {
     /// The notification's id.
     #[must_use]
     pub const fn id(&self) -> NotificationId {
-        self.id
+        self.accepted.id
     }
 
     /// Its deliveries, as they were accepted.
     #[must_use]
     pub fn deliveries(&self) -> &[AcceptedDelivery] {
-        &self.deliveries
+        &self.accepted.deliveries
+    }
+
+    /// Whether its idempotency key was used before: then this is the notification of that time.
+    #[must_use]
+    pub const fn was_accepted_before(&self) -> bool {
+        self.accepted.replayed
+    }
+
+    /// Deliveries that were not made, since others with the same dedupe key were.
+    #[must_use]
+    pub fn deduplicated(&self) -> &[DeduplicatedDelivery] {
+        &self.accepted.deduplicated
     }
 
     /// Waits until every delivery is final, at most `limit`, and returns the record as it then stands.
@@ -34,7 +45,7 @@ impl Handle {
     ///
     /// [`OutcomeError::Pending`] where `limit` passed first.
     pub async fn outcome(&self, limit: Duration) -> Result<NotificationRecord, OutcomeError> {
-        match self.runtime.wait(self.id, limit).await? {
+        match self.runtime.wait(self.id(), limit).await? {
             Some(record) if record.counts.open == 0 => Ok(record),
             Some(record) => Err(OutcomeError::Pending { waited: limit, record: Box::new(record) }),
             None => Err(OutcomeError::Gone),
@@ -47,7 +58,7 @@ impl Handle {
     ///
     /// [`StoreError`] where the store cannot be changed.
     pub async fn cancel(&self) -> Result<Cancelled, StoreError> {
-        self.runtime.cancel(self.id).await
+        self.runtime.cancel(self.id()).await
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod claiming;
 pub(crate) mod keeping;
 pub(crate) mod kv;
 pub(crate) mod modelled;
+pub(crate) mod once;
 pub(crate) mod telling;
 
 /// A place where a store can be opened, closed and opened again.
@@ -48,6 +49,12 @@ macro_rules! conformance {
             keeping: a_template_is_kept_once_under_its_version,
             keeping: a_plugin_is_remembered_by_its_newest_book,
             keeping: a_closed_store_has_committed_what_it_took_and_refuses_the_rest,
+            once: a_key_is_used_once_and_its_second_use_is_told_the_first,
+            once: a_key_holds_through_a_restart_and_no_longer_than_it_says,
+            once: a_key_used_twice_in_one_call_is_used_once,
+            once: a_key_of_what_could_not_be_kept_is_free,
+            once: a_delivery_with_a_key_that_was_used_is_not_made_and_told,
+            once: a_notification_of_which_nothing_is_made_is_complete_at_once,
             kv: a_kept_value_is_found_again_after_a_restart,
             kv: a_change_is_made_only_on_the_version_it_expects,
             kv: a_version_never_comes_back_even_where_a_key_was_removed,
@@ -170,13 +177,21 @@ pub(crate) fn planned_at(n: u32, due: Timestamp, channels: &[&str]) -> Planned {
     };
     let deliveries = channels
         .iter()
-        .map(|name| PlannedDelivery {
-            channel: channel(name),
-            recipient: Recipient { address: format!("{n}@{name}"), ..Recipient::default() },
-            due,
+        .map(|name| {
+            let recipient = Recipient { address: format!("{n}@{name}"), ..Recipient::default() };
+            PlannedDelivery::new(channel(name), recipient, due)
         })
         .collect();
-    Planned { notification: Arc::new(notification), deliveries }
+    Planned::new(Arc::new(notification), deliveries)
+}
+
+/// A key that never ends.
+pub(crate) fn once(key: u8) -> OnceKey {
+    OnceKey { hash: [key; 16], since: at(0) }
+}
+
+pub(crate) fn idempotency(key: u8, digest: u8) -> IdempotencyKey {
+    IdempotencyKey { key: once(key), digest: [digest; 32] }
 }
 
 pub(crate) fn attempt(number: u32) -> Attempt {

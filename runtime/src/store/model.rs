@@ -16,6 +16,8 @@ pub(crate) struct Model {
     pub(crate) kv: BTreeMap<(ChannelName, String), KvEntry>,
     /// The highest version among the keys that each channel removed.
     kv_removed: BTreeMap<ChannelName, u64>,
+    keys: BTreeMap<[u8; 16], (Timestamp, FirstUse)>,
+    dedupe: BTreeMap<[u8; 16], (Timestamp, DeliveryId)>,
 }
 
 #[derive(Debug)]
@@ -26,17 +28,42 @@ pub(crate) struct Kept {
 }
 
 impl Model {
-    pub(crate) fn accept(&mut self, planned: &Planned) {
-        let Planned { notification, deliveries } = planned;
-        let (id, priority) = (notification.id, notification.priority);
+    pub(crate) fn accept(&mut self, planned: &Planned) -> Accepted {
+        let Planned { notification, deliveries, idempotency } = planned;
+        let (id, priority, now) = (notification.id, notification.priority, notification.created_at);
+        if let Some(IdempotencyKey { key, .. }) = idempotency
+            && let Some((_, first)) = self.keys.get(&key.hash).filter(|(at, _)| *at >= key.since)
+        {
+            return Accepted::Known(first.clone());
+        }
+        let mut deduplicated = Vec::new();
         for (index, delivery) in (0..).zip(deliveries) {
+            if let Some(key) = &delivery.dedupe {
+                if let Some((_, first)) = self.dedupe.get(&key.hash).filter(|(at, _)| *at >= key.since) {
+                    deduplicated.push(Deduplicated { index, first: *first });
+                    continue;
+                }
+                self.dedupe.insert(key.hash, (now, id.delivery(index)));
+            }
             let lane = Lane { priority, channel: delivery.channel.clone() };
             let state = DeliveryState::Waiting(Waiting::fresh(delivery.due));
             self.deliveries.insert(id.delivery(index), Kept { lane, state, attempts: Vec::new() });
         }
-        let deliveries = deliveries.len() as u32;
-        let body = EventBody::NotificationAccepted { notification: id, priority, deliveries };
-        self.events.push(Event { at: notification.created_at, body });
+        if let Some(IdempotencyKey { key, digest }) = idempotency {
+            let first = FirstUse { digest: *digest, notification: id, deduplicated: deduplicated.clone() };
+            self.keys.insert(key.hash, (now, first));
+        }
+        let deliveries = (deliveries.len() - deduplicated.len()) as u32;
+        let mut bodies = vec![EventBody::NotificationAccepted { notification: id, priority, deliveries }];
+        let first =
+            |duplicate: &Deduplicated| EventBody::DeliveryDeduplicated { notification: id, first: duplicate.first };
+        bodies.extend(deduplicated.iter().map(first));
+        if deliveries == 0 {
+            let status = StatusCounts::default().status();
+            bodies.push(EventBody::NotificationCompleted { notification: id, status });
+        }
+        self.events.extend(bodies.into_iter().map(|body| Event { at: now, body }));
+        Accepted::New { deduplicated }
     }
 
     pub(crate) fn claimable(&self, ids: &[DeliveryId], now: Timestamp) -> Vec<DeliveryId> {
@@ -76,7 +103,8 @@ impl Model {
     }
 
     pub(crate) fn cancel(&mut self, id: NotificationId, at: Timestamp) -> Cancelled {
-        if !self.deliveries.contains_key(&id.delivery(0)) {
+        let is_it = |event: &Event| matches!(event.body, EventBody::NotificationAccepted { notification, .. } if notification == id);
+        if !self.events.iter().any(is_it) {
             return Cancelled::Unknown;
         }
         let (in_flight, idle): (Vec<_>, Vec<_>) =

@@ -15,6 +15,7 @@ mod failure;
 mod kv;
 mod live;
 mod lock;
+mod once;
 mod read;
 mod readers;
 mod row;
@@ -39,8 +40,9 @@ use self::readers::Readers;
 use self::transaction::{Accepting, Answer, LaneNumbers, Operation};
 use self::writer::{Command, Writer, read_job};
 use super::{
-    Cancelled, Claim, CommitListener, Durability, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, Planned,
-    Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
+    Accepted, Cancelled, Claim, CommitListener, Durability, EventNumber, FirstUse, LaneDepth, NotificationRecord,
+    NumberedEvent, OnceKey, Planned, Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats,
+    TemplateSource,
 };
 use crate::domain::{
     ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued,
@@ -201,7 +203,7 @@ fn mixed_up() -> StoreError {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn accept(&self, planned: Vec<Planned>) -> Result<(), StoreError> {
+    async fn accept(&self, planned: Vec<Planned>) -> Result<Vec<Accepted>, StoreError> {
         for one in &planned {
             let count = one.deliveries.len();
             if count == 0 || count > DELIVERIES_MAX {
@@ -214,7 +216,14 @@ impl Store for SqliteStore {
             }
         }
         let accepting = planned.into_iter().map(Accepting::from).collect();
-        self.write(Operation::Accept(accepting)).await.map(|_| ())
+        match self.write(Operation::Accept(accepting)).await? {
+            Answer::Accepted(accepted) => Ok(accepted),
+            Answer::Done | Answer::Settled(_) | Answer::Cancelled(_) | Answer::Kv(_) => Err(mixed_up()),
+        }
+    }
+
+    async fn first_use(&self, key: OnceKey) -> Result<Option<FirstUse>, StoreError> {
+        self.read(move |db| once::first_use(db, &key)).await
     }
 
     async fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Result<Vec<Claim>, StoreError> {
@@ -248,14 +257,14 @@ impl Store for SqliteStore {
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         match self.write(Operation::Settle(settlements)).await? {
             Answer::Settled(settled) => Ok(settled),
-            Answer::Done | Answer::Cancelled(_) | Answer::Kv(_) => Err(mixed_up()),
+            Answer::Done | Answer::Accepted(_) | Answer::Cancelled(_) | Answer::Kv(_) => Err(mixed_up()),
         }
     }
 
     async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError> {
         match self.write(Operation::Cancel(id, at)).await? {
             Answer::Cancelled(cancelled) => Ok(cancelled),
-            Answer::Done | Answer::Settled(_) | Answer::Kv(_) => Err(mixed_up()),
+            Answer::Done | Answer::Accepted(_) | Answer::Settled(_) | Answer::Kv(_) => Err(mixed_up()),
         }
     }
 
@@ -304,7 +313,7 @@ impl Store for SqliteStore {
     async fn kv_write(&self, write: KvWrite) -> Result<KvWritten, StoreError> {
         match self.write(Operation::Kv(write)).await? {
             Answer::Kv(written) => Ok(written),
-            Answer::Done | Answer::Settled(_) | Answer::Cancelled(_) => Err(mixed_up()),
+            Answer::Done | Answer::Accepted(_) | Answer::Settled(_) | Answer::Cancelled(_) => Err(mixed_up()),
         }
     }
 

@@ -37,6 +37,7 @@ fn every_field_has_its_place() {
         "actions": [{"label": "Open", "url": "https://example.com", "style": "danger"}],
         "scheduled_at": "2030-01-31T09:30:00Z", "expires_at": "2030-01-31T11:30:00+01:00",
         "correlation_id": "c", "group_key": "g", "metadata": {"team": "infra"},
+        "dedupe_key": "d", "idempotency_key": "i",
     }));
     let bob = Contact {
         addresses: vec![("email".into(), "bob@example.com".into()), ("phone".into(), "+491".into())],
@@ -68,6 +69,8 @@ fn every_field_has_its_place() {
         correlation_id: Some("c".into()),
         group_key: Some("g".into()),
         metadata: vec![("team".into(), "infra".into())],
+        dedupe_key: Some("d".into()),
+        idempotency_key: Some("i".into()),
     };
     assert_eq!(submission, expected);
 }
@@ -75,7 +78,7 @@ fn every_field_has_its_place() {
 #[test]
 fn null_and_what_says_nothing_are_as_good_as_absent() {
     let submission = well(&json!({
-        "to": null, "title": null, "data": null, "metadata": null, "topic": null, "attachments": [], "dedupe_key": "",
+        "to": null, "title": null, "data": null, "metadata": null, "topic": null, "attachments": [], "dedupe_key": null,
     }));
     assert_eq!(submission, Submission::default());
 }

@@ -26,6 +26,20 @@ pub(in crate::cli) struct Found {
 pub(in crate::cli) struct Accepted {
     pub(in crate::cli) id: String,
     pub(in crate::cli) deliveries: Vec<Delivery>,
+    /// Those that were not made.
+    #[serde(default)]
+    pub(in crate::cli) deduplicated: Vec<Deduplicated>,
+    /// This is the answer to the first use of its key.
+    #[serde(default)]
+    pub(in crate::cli) replayed: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Deduplicated {
+    pub(in crate::cli) channel: String,
+    pub(in crate::cli) recipient: Option<String>,
+    /// The one that was made.
+    pub(in crate::cli) first: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -27,6 +27,7 @@ fn the_defaults_are_these() {
     [store]
     url = "sqlite://data/campanile.db"
     durability = "full"
+    dedupe_window = "5m"
 
     [plugins]
     dir = "plugins-enabled"

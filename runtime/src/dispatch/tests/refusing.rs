@@ -10,8 +10,8 @@ use crate::domain::{
     Timestamp,
 };
 use crate::store::{
-    Cancelled, Claim, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, Planned, Settled, Settlement,
-    StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
+    Accepted, Cancelled, Claim, EventNumber, FirstUse, LaneDepth, NotificationRecord, NumberedEvent, OnceKey, Planned,
+    Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
 };
 
 pub(super) struct Refusing {
@@ -51,8 +51,12 @@ impl Store for Refusing {
         self.store.settle(settlements).await
     }
 
-    async fn accept(&self, planned: Vec<Planned>) -> Result<(), StoreError> {
+    async fn accept(&self, planned: Vec<Planned>) -> Result<Vec<Accepted>, StoreError> {
         self.store.accept(planned).await
+    }
+
+    async fn first_use(&self, key: OnceKey) -> Result<Option<FirstUse>, StoreError> {
+        self.store.first_use(key).await
     }
 
     async fn release(&self, claims: &[u64]) -> Result<(), StoreError> {

@@ -205,8 +205,8 @@ impl Rig {
         change(&mut notification);
         let due = notification.scheduled_at.unwrap_or(now);
         let channel = ChannelName::new("ops").unwrap();
-        let delivery = PlannedDelivery { channel, recipient: Recipient::default(), due };
-        let planned = Planned { notification: Arc::new(notification), deliveries: vec![delivery] };
+        let delivery = PlannedDelivery::new(channel, Recipient::default(), due);
+        let planned = Planned::new(Arc::new(notification), vec![delivery]);
         self.store.accept(vec![planned]).await.unwrap();
         id.delivery(0)
     }

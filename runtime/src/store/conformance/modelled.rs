@@ -15,6 +15,8 @@ enum Step {
     Accept {
         deliveries: Vec<usize>,
         due: u64,
+        key: Option<u8>,
+        dedupe: Option<u8>,
     },
     /// The same notification again, beside a new one: neither is kept.
     AcceptAgain(usize),
@@ -44,10 +46,11 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let pick = 0_usize..100;
+    let key = proptest::option::weighted(0.3, 0_u8..3);
     let picks = proptest::collection::vec(pick.clone(), 1..6);
     let step = prop_oneof![
-        3 => (proptest::collection::vec(0..CHANNELS.len(), 1..4), 0_u64..3)
-            .prop_map(|(deliveries, due)| Step::Accept { deliveries, due }),
+        3 => (proptest::collection::vec(0..CHANNELS.len(), 1..4), 0_u64..3, key.clone(), key)
+            .prop_map(|(deliveries, due, key, dedupe)| Step::Accept { deliveries, due, key, dedupe }),
         1 => pick.clone().prop_map(Step::AcceptAgain),
         6 => (picks.clone(), 0_u64..4).prop_map(|(picks, now)| Step::Claim { picks, now }),
         1 => pick.clone().prop_map(Step::Release),
@@ -104,12 +107,16 @@ struct Pair {
 impl Pair {
     async fn take(&mut self, step: Step) {
         match step {
-            Step::Accept { deliveries, due } => {
-                let channels: Vec<_> = deliveries.into_iter().map(|channel| CHANNELS[channel]).collect();
-                let planned = planned_at(self.accepted, at(due), &channels);
-                self.accepted += 1;
-                self.store.accept(vec![planned.clone()]).await.unwrap();
-                self.model.accept(&planned);
+            Step::Accept { deliveries, due, key, dedupe } => {
+                let channels: Vec<_> = deliveries.iter().map(|channel| CHANNELS[*channel]).collect();
+                let mut planned = planned_at(self.accepted, at(due), &channels);
+                planned.idempotency = key.map(|key| idempotency(key, deliveries.len() as u8));
+                for (delivery, channel) in planned.deliveries.iter_mut().zip(&deliveries) {
+                    delivery.dedupe = dedupe.map(|key| once(100 + 10 * key + *channel as u8));
+                }
+                let accepted = self.store.accept(vec![planned.clone()]).await.unwrap().remove(0);
+                self.accepted += u32::from(matches!(accepted, Accepted::New { .. }));
+                assert_eq!(accepted, self.model.accept(&planned));
             }
             Step::AcceptAgain(pick) => {
                 if let Some(known) = pick.checked_rem(self.accepted as usize) {

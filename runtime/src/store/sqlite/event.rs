@@ -79,6 +79,12 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
         }
         EventBody::DeliveryCancelled { delivery, attempts } => put_delivery(out, 7, *delivery, *attempts),
         EventBody::Plugin(event) => put_plugin(out, event),
+        EventBody::DeliveryDeduplicated { notification, first } => {
+            out.push(9);
+            out.extend_from_slice(notification.as_bytes());
+            out.extend_from_slice(first.notification().as_bytes());
+            put_u64(out, u64::from(first.index()));
+        }
     }
 }
 
@@ -127,6 +133,10 @@ fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
             _ => EventBody::NotificationCancelled { notification, deliveries: reader.u32()? },
         });
     }
+    if kind == 9 {
+        let first = NotificationId::from_bytes(reader.array()?).delivery(reader.u32()?);
+        return Ok(EventBody::DeliveryDeduplicated { notification, first });
+    }
     let delivery = notification.delivery(reader.u32()?);
     let attempts = reader.u32()?;
     Ok(match kind {
@@ -167,6 +177,7 @@ mod tests {
         let delivery = notification.delivery(999);
         let mut bodies = vec![
             EventBody::NotificationCancelled { notification, deliveries: 3 },
+            EventBody::DeliveryDeduplicated { notification, first: NotificationId::from_bytes([9; 16]).delivery(2) },
             EventBody::DeliveryAttempted { delivery, attempt: 2, end: "rate-limited".into(), duration_us: u64::MAX },
             EventBody::DeliverySent { delivery, attempts: 1, provider_id: None, unconfirmed: true },
             EventBody::DeliverySent { delivery, attempts: 1, provider_id: Some("é".into()), unconfirmed: false },

@@ -10,10 +10,11 @@ use super::failure::Failure;
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_plugins.sql"),
     include_str!("schema/0003_kv.sql"),
+    include_str!("schema/0004_once.sql"),
 ];
 
 /// "CAMP": tells our files from those of other programs.

@@ -149,7 +149,10 @@ async fn a_file_of_an_older_version_is_brought_up_to_date_with_what_it_holds() {
     store.accept(vec![planned(1, &["mail"])]).await.unwrap();
     store.close().await;
     // As the program before left it.
-    sql(&folder, "DROP TABLE kv; DROP TABLE kv_usage; PRAGMA user_version = 2");
+    sql(
+        &folder,
+        "DROP TABLE kv; DROP TABLE kv_usage; DROP TABLE idempotency; DROP TABLE dedupe; PRAGMA user_version = 2",
+    );
 
     let store = open(&folder).await;
     assert_eq!(store.count().await.unwrap().open, 1);

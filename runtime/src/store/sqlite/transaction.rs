@@ -16,13 +16,16 @@ use rusqlite::{Connection, params};
 use super::failure::Failure;
 use super::live::{Change, Claimed, Live, OpenDelivery, notification_bytes};
 use super::statements::Statements;
-use super::{kv, read, row};
+use super::{kv, once, read, row};
 use crate::domain::{
     ChannelName, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange, KvWrite, KvWritten, Lane,
     Notification, NotificationId, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting,
     settle_cancelled,
 };
-use crate::store::{Cancelled, Planned, Settled, Settlement, TemplateSource};
+use crate::store::{
+    Accepted, Cancelled, Deduplicated, IdempotencyKey, OnceKey, Planned, PlannedDelivery, Settled, Settlement,
+    TemplateSource,
+};
 
 /// One thing to write.
 #[derive(Debug)]
@@ -42,6 +45,7 @@ pub(super) enum Operation {
 #[derive(Debug)]
 pub(super) enum Answer {
     Done,
+    Accepted(Vec<Accepted>),
     Settled(Vec<Settled>),
     Cancelled(Cancelled),
     Kv(KvWritten),
@@ -53,6 +57,7 @@ pub(super) struct Accepting {
     notification: Arc<Notification>,
     payload: Vec<u8>,
     deliveries: Vec<AcceptingDelivery>,
+    idempotency: Option<IdempotencyKey>,
 }
 
 #[derive(Debug)]
@@ -61,6 +66,7 @@ struct AcceptingDelivery {
     recipient: Arc<Recipient>,
     recipient_row: Vec<u8>,
     due: Timestamp,
+    dedupe: Option<OnceKey>,
 }
 
 impl From<Planned> for Accepting {
@@ -74,10 +80,11 @@ impl From<Planned> for Accepting {
                 let mut recipient_row = Vec::with_capacity(64);
                 row::put_recipient(&mut recipient_row, &delivery.recipient);
                 let recipient = Arc::new(delivery.recipient);
-                AcceptingDelivery { channel: delivery.channel, recipient, recipient_row, due: delivery.due }
+                let PlannedDelivery { channel, due, dedupe, .. } = delivery;
+                AcceptingDelivery { channel, recipient, recipient_row, due, dedupe }
             })
             .collect();
-        Self { notification: planned.notification, payload, deliveries }
+        Self { notification: planned.notification, payload, deliveries, idempotency: planned.idempotency }
     }
 }
 
@@ -149,10 +156,7 @@ impl<'w> Transaction<'w> {
     pub(super) fn perform(&mut self, operation: &Operation) -> Result<Answer, Failure> {
         let answer = match operation {
             Operation::Accept(accepting) => {
-                for one in accepting {
-                    self.accept(one)?;
-                }
-                Answer::Done
+                Answer::Accepted(accepting.iter().map(|one| self.accept(one)).collect::<Result<_, _>>()?)
             }
             Operation::Settle(settlements) => {
                 Answer::Settled(settlements.iter().map(|one| self.settle(one)).collect::<Result<_, _>>()?)
@@ -182,12 +186,21 @@ impl<'w> Transaction<'w> {
         Ok(answer)
     }
 
-    fn accept(&mut self, one: &Accepting) -> Result<(), Failure> {
-        let Accepting { notification, payload, deliveries } = one;
-        let (id, count) = (notification.id, deliveries.len() as u32);
+    fn accept(&mut self, one: &Accepting) -> Result<Accepted, Failure> {
+        let Accepting { notification, payload, deliveries, idempotency } = one;
+        if let Some(known) = idempotency.as_ref().map(|key| once::first_use(self.db, &key.key)).transpose()?.flatten() {
+            return Ok(Accepted::Known(known));
+        }
+        let (id, at) = (notification.id, notification.created_at);
+        let deduplicated = self.duplicates(id, deliveries)?;
+        let count = (deliveries.len() - deduplicated.len()) as u32;
         self.statements.insert_notification(id, count, payload)?;
-        for (index, delivery) in (0..).zip(deliveries) {
+        let is_made = |index: &u32| deduplicated.iter().all(|duplicate| duplicate.index != *index);
+        for (index, delivery) in (0..).zip(deliveries).filter(|(index, _)| is_made(index)) {
             self.accept_delivery(notification, id.delivery(index), count, delivery)?;
+        }
+        if let Some(key) = idempotency {
+            once::remember_use(self.db, key, at, id, &deduplicated)?;
         }
         if count > 1 {
             self.db
@@ -196,11 +209,34 @@ impl<'w> Transaction<'w> {
                 )?
                 .execute(params![id.as_bytes(), count])?;
         }
-        self.event(
-            notification.created_at,
-            EventBody::NotificationAccepted { notification: id, priority: notification.priority, deliveries: count },
-        );
-        Ok(())
+        let (priority, deliveries) = (notification.priority, count);
+        self.event(at, EventBody::NotificationAccepted { notification: id, priority, deliveries });
+        for Deduplicated { first, .. } in &deduplicated {
+            self.event(at, EventBody::DeliveryDeduplicated { notification: id, first: *first });
+        }
+        if count == 0 {
+            let status = StatusCounts::default().status();
+            self.event(at, EventBody::NotificationCompleted { notification: id, status });
+        }
+        Ok(Accepted::New { deduplicated })
+    }
+
+    /// Those that were made before, or stand before here, by the keys they have.
+    fn duplicates(&self, id: NotificationId, deliveries: &[AcceptingDelivery]) -> Result<Vec<Deduplicated>, Failure> {
+        let mut duplicates = Vec::new();
+        let mut here = HashMap::new();
+        let with_key = (0..).zip(deliveries).filter_map(|(index, delivery)| Some((index, delivery.dedupe?)));
+        for (index, key) in with_key {
+            let first = match here.get(&key.hash) {
+                Some(index) => Some(id.delivery(*index)),
+                None => once::first_delivery(self.db, &key)?,
+            };
+            match first {
+                Some(first) => duplicates.push(Deduplicated { index, first }),
+                None => drop(here.insert(key.hash, index)),
+            }
+        }
+        Ok(duplicates)
     }
 
     fn accept_delivery(
@@ -210,7 +246,7 @@ impl<'w> Transaction<'w> {
         siblings: u32,
         accepting: &AcceptingDelivery,
     ) -> Result<(), Failure> {
-        let AcceptingDelivery { channel, recipient, recipient_row, due } = accepting;
+        let AcceptingDelivery { channel, recipient, recipient_row, due, dedupe } = accepting;
         let lane = Lane { priority: notification.priority, channel: channel.clone() };
         let number = self.lane_number(&lane)?;
         let progress = Waiting::fresh(*due);
@@ -218,6 +254,9 @@ impl<'w> Transaction<'w> {
         row::put_state(&mut self.scratch, &DeliveryState::Waiting(progress));
         self.statements.insert_delivery(id, number, row::STATUS_OPEN, &self.scratch, recipient_row)?;
         self.statements.insert_live(number, *due, id)?;
+        if let Some(key) = dedupe {
+            once::remember_delivery(self.db, key, notification.created_at, id)?;
+        }
         self.effects.accepted.push(Queued { lane, position: Position { due: *due, delivery: id } });
         self.effects.changes.push(Change::Accepted(
             id,

@@ -127,6 +127,11 @@ impl<'a> Reader<'a> {
         self.list(|reader| Ok((reader.text()?, reader.text()?)))
     }
 
+    /// Whether all is read.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Nothing may be left over.
     pub(super) fn end<T>(self, value: T) -> Result<T, Damaged> {
         if self.rest.is_empty() { Ok(value) } else { Err(self.damaged()) }
