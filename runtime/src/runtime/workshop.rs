@@ -16,10 +16,10 @@ pub use keep::{KeepError, Kept};
 use super::inspection::{Inspection, InspectionError, inspect_in};
 use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, TemplateVariable};
 use crate::capability::http::{
-    Asked, Egress, GrantError, HttpError, HttpGrant, HttpReply, PlayedProvider, PlayedRequest,
+    Asked, Egress, GrantErrors, HttpError, HttpGrant, HttpReply, PlayedProvider, PlayedRequest,
 };
 use crate::capability::secret::{ChannelSecrets, Secret, SecretText};
-use crate::capability::sign::{self, SignError, SignGrant};
+use crate::capability::sign::{self, SignErrors, SignGrant};
 use crate::clock::Entropy;
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, ChannelName, Timestamp};
@@ -91,10 +91,10 @@ pub enum TrialError {
     Config(Vec<ConfigProblem>),
     /// It asks for what cannot be granted with this config.
     #[error(transparent)]
-    Grant(#[from] GrantError),
+    Grant(#[from] GrantErrors),
     /// It asks to sign with what the config has not.
     #[error(transparent)]
-    Sign(#[from] SignError),
+    Sign(#[from] SignErrors),
     /// Nothing can be kept.
     #[error(transparent)]
     Keep(#[from] KeepError),
@@ -291,7 +291,7 @@ impl Workpiece {
     }
 
     /// Everything that the plugin asks for, and any address: where it leads, nobody goes.
-    fn grant(&self, config: &Map<String, Value>, provider: Arc<dyn PlayedProvider>) -> Result<HttpGrant, GrantError> {
+    fn grant(&self, config: &Map<String, Value>, provider: Arc<dyn PlayedProvider>) -> Result<HttpGrant, GrantErrors> {
         let needs = self.inspection.descriptor.needs.iter().filter(|need| need.capability == "http");
         let asked: Vec<_> = needs.map(|need| Asked { scope: &need.scope, required: need.required }).collect();
         let named = asked.iter().flat_map(|asked| asked.scope).filter(|scope| !scope.starts_with("config:"));
@@ -301,7 +301,7 @@ impl Workpiece {
     }
 
     /// None where the plugin does not ask to sign.
-    fn signing(&self, secrets: &ChannelSecrets) -> Result<Option<Arc<SignGrant>>, SignError> {
+    fn signing(&self, secrets: &ChannelSecrets) -> Result<Option<Arc<SignGrant>>, SignErrors> {
         let descriptor = &self.inspection.descriptor;
         let needs = descriptor.needs.iter().filter(|need| need.capability == "sign");
         let asked: Vec<_> = needs.map(|need| sign::Asked { scope: &need.scope, required: need.required }).collect();

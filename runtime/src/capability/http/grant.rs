@@ -63,6 +63,11 @@ pub enum GrantError {
     },
 }
 
+/// Every reason why a channel does not get what its plugin needs, in the order found; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct GrantErrors(pub Vec<GrantError>);
+
 /// `host`, `*.domain`, either with `:port`.
 #[derive(Clone, PartialEq, Eq)]
 struct HostPattern {
@@ -166,41 +171,33 @@ impl HttpGrant {
     ///
     /// # Errors
     ///
-    /// [`GrantError`] names what is missing and the line that would grant it.
+    /// [`GrantErrors`] names everything that is missing, each with the line that would grant it.
     pub fn check(
         asked: &[Asked<'_>],
         config: &Map<String, Value>,
         allow_hosts: &[String],
         allow_networks: &[String],
         egress: &Egress,
-    ) -> Result<Self, GrantError> {
-        let allowed = allow_hosts.iter().map(|text| HostPattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let networks = allow_networks.iter().map(|text| text.parse()).collect::<Result<Vec<Network>, _>>()?;
-        let mut hosts = Vec::new();
-        for Asked { scope, required } in asked {
-            for item in *scope {
-                match item.strip_prefix("config:") {
-                    Some(pointer) => match host_in_config(config, pointer) {
-                        Some(host) => hosts.push(host),
-                        None if *required => return Err(GrantError::NoUrl { pointer: pointer.to_owned() }),
-                        None => {}
-                    },
-                    None => {
-                        let wanted = HostPattern::parse(item)?;
-                        if allowed.iter().any(|allowed| allowed.covers(&wanted)) {
-                            hosts.push(wanted);
-                        } else if *required {
-                            return Err(GrantError::NotGranted { host: wanted.to_string() });
-                        } else {
-                            // The operator may grant less than was asked for.
-                            hosts.extend(allowed.iter().filter(|allowed| wanted.covers(allowed)).cloned());
-                        }
-                    }
-                }
+    ) -> Result<Self, GrantErrors> {
+        let mut problems = Vec::new();
+        let mut note = |problem| {
+            // Two needs may ask for one host.
+            if !problems.contains(&problem) {
+                problems.push(problem);
             }
-        }
+        };
+        let parsed = allow_hosts.iter().map(|text| HostPattern::parse(text));
+        let allowed: Vec<_> = parsed.filter_map(|parsed| parsed.map_err(&mut note).ok()).collect();
+        let parsed = allow_networks.iter().map(|text| text.parse().map_err(GrantError::NotANetwork));
+        let networks: Vec<Network> = parsed.filter_map(|parsed| parsed.map_err(&mut note).ok()).collect();
+        let items = asked.iter().flat_map(|asked| asked.scope.iter().map(|item| (item.as_str(), asked.required)));
+        let granted = items.map(|(item, required)| granted(item, required, config, &allowed));
+        let hosts: Vec<_> = granted.filter_map(|granted| granted.map_err(&mut note).ok()).flatten().collect();
         if hosts.len() > HOSTS_MAX {
-            return Err(GrantError::TooMany { count: hosts.len() });
+            note(GrantError::TooMany { count: hosts.len() });
+        }
+        if !problems.is_empty() {
+            return Err(GrantErrors(problems));
         }
         let networks = Arc::new(networks);
         let pool = connect::pool(egress, Arc::clone(&networks));
@@ -218,7 +215,7 @@ impl HttpGrant {
         allow_hosts: &[String],
         allow_networks: &[String],
         (egress, provider): (&Egress, Arc<dyn PlayedProvider>),
-    ) -> Result<Self, GrantError> {
+    ) -> Result<Self, GrantErrors> {
         let grant = Self::check(asked, config, allow_hosts, allow_networks, egress)?;
         Ok(Self { played: Some(provider), ..grant })
     }
@@ -260,6 +257,30 @@ pub(super) fn permits_address(networks: &[Network], address: std::net::IpAddr) -
             ))
         }
         Some(_) | None => Ok(()),
+    }
+}
+
+/// The hosts that one entry of a scope comes to.
+fn granted(
+    item: &str,
+    required: bool,
+    config: &Map<String, Value>,
+    allowed: &[HostPattern],
+) -> Result<Vec<HostPattern>, GrantError> {
+    if let Some(pointer) = item.strip_prefix("config:") {
+        return match host_in_config(config, pointer) {
+            None if required => Err(GrantError::NoUrl { pointer: pointer.to_owned() }),
+            host => Ok(host.into_iter().collect()),
+        };
+    }
+    let wanted = HostPattern::parse(item)?;
+    if allowed.iter().any(|allowed| allowed.covers(&wanted)) {
+        Ok(vec![wanted])
+    } else if required {
+        Err(GrantError::NotGranted { host: wanted.to_string() })
+    } else {
+        // The operator may grant less than was asked for.
+        Ok(allowed.iter().filter(|allowed| wanted.covers(allowed)).cloned().collect())
     }
 }
 

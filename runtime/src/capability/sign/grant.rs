@@ -21,6 +21,11 @@ pub struct Asked<'a> {
     pub required: bool,
 }
 
+/// Everything that keeps a channel from signing as its plugin needs to, in the order found; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct SignErrors(pub Vec<SignError>);
+
 /// What one channel may sign with. Its keys are those of its secrets whose places include `sign`: the operator grants
 /// one by writing its reference.
 pub struct SignGrant {
@@ -42,34 +47,39 @@ impl SignGrant {
     ///
     /// # Errors
     ///
-    /// [`SignError`], where something required is not there; says what would grant it.
+    /// [`SignErrors`], where something required is not there; each says what would grant it.
     pub fn check(
         asked: &[Asked<'_>],
         may_sign: &[String],
         secrets: &ChannelSecrets,
         entropy: Arc<Entropy>,
-    ) -> Result<Self, SignError> {
-        let mut algorithms = BTreeSet::new();
+    ) -> Result<Self, SignErrors> {
+        let (mut algorithms, mut problems) = (BTreeSet::new(), Vec::new());
+        let mut needs_key = false;
         for Asked { scope, required } in asked {
             for word in *scope {
                 match word.parse() {
                     Ok(algorithm) => drop(algorithms.insert(algorithm)),
-                    Err(error) if *required => return Err(error),
+                    Err(error) if *required => problems.push(error),
                     // One of a later version: the calls that want it are denied.
                     Err(_) => {}
                 }
             }
-            if *required && !secrets.all().any(|secret| secret.places.sign) {
-                return Err(SignError::Denied(match may_sign {
-                    [] => "its plugin asks for `sign`, and none of its secrets is for signing: give one the place \
-                           `sign` in the plugin's descriptor"
-                        .to_owned(),
-                    [name, ..] => format!(
-                        "its plugin needs a key to sign with, which is not granted; add `secrets = {{ {name} = \
-                         \"file:/PATH\" }}` or `\"env:NAME\"` to the channel"
-                    ),
-                }));
-            }
+            needs_key |= *required;
+        }
+        if needs_key && !secrets.all().any(|secret| secret.places.sign) {
+            problems.push(SignError::Denied(match may_sign {
+                [] => "its plugin asks for `sign`, and none of its secrets is for signing: give one the place `sign` \
+                       in the plugin's descriptor"
+                    .to_owned(),
+                [name, ..] => format!(
+                    "its plugin needs a key to sign with, which is not granted; add `secrets = {{ {name} = \
+                     \"file:/PATH\" }}` or `\"env:NAME\"` to the channel"
+                ),
+            }));
+        }
+        if !problems.is_empty() {
+            return Err(SignErrors(problems));
         }
         Ok(Self { algorithms, entropy, keys: Mutex::default() })
     }
@@ -248,7 +258,7 @@ mod tests {
         };
         refused(&["es256"], &["signing_key"]);
         refused(&["es256"], &[]);
-        refused(&["es512"], &["signing_key"]);
+        refused(&["es512", "rot13"], &["signing_key"]);
         assert_snapshot!(messages.join("\n"), @r#"
         denied: the plugin's descriptor does not ask for `sign` with `rs256`; its author adds `rs256` to the scope of that need
         denied: the key is no handle of this channel: a handle is what stands in the config where a secret belongs
@@ -256,7 +266,7 @@ mod tests {
         unsupported: the algorithm `rot13` is not known; known are `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, `es256`, `rs256`
         denied: its plugin needs a key to sign with, which is not granted; add `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` to the channel
         denied: its plugin asks for `sign`, and none of its secrets is for signing: give one the place `sign` in the plugin's descriptor
-        unsupported: the algorithm `es512` is not known; known are `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, `es256`, `rs256`
+        unsupported: the algorithm `es512` is not known; known are `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, `es256`, `rs256`; unsupported: the algorithm `rot13` is not known; known are `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, `es256`, `rs256`; denied: its plugin needs a key to sign with, which is not granted; add `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` to the channel
         "#);
     }
 

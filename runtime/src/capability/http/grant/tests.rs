@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn check(scope: &[&str], required: bool, config: Value, hosts: &[&str]) -> Result<HttpGrant, GrantError> {
+fn check(scope: &[&str], required: bool, config: Value, hosts: &[&str]) -> Result<HttpGrant, GrantErrors> {
     let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
     let Value::Object(config) = config else { panic!("a config is an object") };
     HttpGrant::check(&[Asked { scope: &owned(scope), required }], &config, &owned(hosts), &[], &Egress::system())
@@ -57,8 +57,8 @@ fn a_private_address_needs_its_range_however_it_is_spelled() {
 #[test]
 fn what_is_no_host_pattern_is_said() {
     for bad in ["https://a.b", "a/b", "a?b", "*", "a.*.b", "user@host", "", "host:99999", "host:"] {
-        let error = check(&["a.example.com"], false, serde_json::json!({}), &[bad]);
-        assert!(matches!(error, Err(GrantError::NotAPattern { .. })), "{bad:?} gave {error:?}");
+        let GrantErrors(errors) = check(&["a.example.com"], false, serde_json::json!({}), &[bad]).unwrap_err();
+        assert!(matches!(*errors, [GrantError::NotAPattern { .. }]), "{bad:?} gave {errors:?}");
     }
 }
 
@@ -66,6 +66,27 @@ fn what_is_no_host_pattern_is_said() {
 fn a_config_without_the_url_that_the_plugin_needs_is_refused() {
     for config in [serde_json::json!({}), serde_json::json!({ "url": "ftp://x" }), serde_json::json!({ "url": 1 })] {
         let error = check(&["config:/url"], true, config, &[]).unwrap_err();
-        assert_eq!(error, GrantError::NoUrl { pointer: "/url".into() });
+        assert_eq!(error, GrantErrors(vec![GrantError::NoUrl { pointer: "/url".into() }]));
     }
+}
+
+#[test]
+fn everything_that_keeps_a_channel_from_its_hosts_is_told_at_once() {
+    let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (first, second) =
+        (texts(&["config:/url", "a.example.com", "b.example.com"]), texts(&["b.example.com", "c.example.com"]));
+    let asked = [Asked { scope: &first, required: true }, Asked { scope: &second, required: true }];
+    let (hosts, networks) = (texts(&["a/b", "c.example.com", "https://c"]), texts(&["10.0.0.0/64", "nowhere"]));
+    let errors = HttpGrant::check(&asked, &Map::new(), &hosts, &networks, &Egress::system()).unwrap_err();
+    let told: Vec<_> = errors.0.iter().map(ToString::to_string).collect();
+    assert_eq!(errors.to_string(), told.join("; "));
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    `a/b` is not a host pattern: write `host`, `*.domain` or `host:port`, without scheme or path
+    `https://c` is not a host pattern: write `host`, `*.domain` or `host:port`, without scheme or path
+    `10.0.0.0/64` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
+    `nowhere` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
+    the config has no http or https URL with a host at `/url`; write one there, such as `"https://HOST/"`
+    its plugin needs to reach `a.example.com`, which is not granted; add `allow_hosts = ["a.example.com"]` to the channel
+    its plugin needs to reach `b.example.com`, which is not granted; add `allow_hosts = ["b.example.com"]` to the channel
+    "#);
 }
