@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::{
-    CallLimits, ChannelConfig, Config, PluginsConfig, SecretGrant, ServerConfig, StoreConfig, TemplatesConfig,
-    WorkersConfig, format_duration, format_size,
+    CallLimits, ChannelConfig, Config, PluginsConfig, ServerConfig, StoreConfig, TemplatesConfig, WorkersConfig,
+    format_duration, format_size,
 };
 use crate::domain::{Backoff, Jitter, RetryPolicy};
 
@@ -174,7 +174,8 @@ impl Page {
         self.text("plugin", plugin.as_str());
         self.raw("config", toml::Value::Table(table(config, secrets)));
         if !references.is_empty() {
-            self.raw("secrets", toml::Value::Table(references.iter().map(reference).collect()));
+            let written = references.iter().map(|(key, grant)| (key.clone(), grant.written())).collect();
+            self.raw("secrets", toml::Value::Table(written));
         }
         self.raw("allow_hosts", list(allow_hosts));
         self.raw("allow_networks", list(allow_networks));
@@ -189,20 +190,6 @@ impl Page {
         }
         self.limits(*limits);
     }
-}
-
-/// A reference is no secret: it says where one is.
-fn reference((key, grant): (&String, &SecretGrant)) -> (String, toml::Value) {
-    let from = toml::Value::String(grant.from.to_string());
-    let value = match &grant.hosts {
-        None => from,
-        Some(hosts) => {
-            let hosts = hosts.iter().cloned().map(toml::Value::String).collect();
-            let pairs = [("from".to_owned(), from), ("hosts".to_owned(), toml::Value::Array(hosts))];
-            toml::Value::Table(pairs.into_iter().collect())
-        }
-    };
-    (key.clone(), value)
 }
 
 fn table(map: &serde_json::Map<String, Json>, secrets: Secrets) -> toml::Table {

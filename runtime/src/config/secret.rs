@@ -61,6 +61,17 @@ pub struct SecretGrant {
     pub hosts: Option<Vec<String>>,
 }
 
+impl SecretGrant {
+    /// As it stands in a configuration. A reference is no secret: it says where one is.
+    pub(crate) fn written(&self) -> toml::Value {
+        let from = toml::Value::String(self.from.to_string());
+        let Some(hosts) = &self.hosts else { return from };
+        let hosts = hosts.iter().cloned().map(toml::Value::String).collect();
+        let pairs = [("from".to_owned(), from), ("hosts".to_owned(), toml::Value::Array(hosts))];
+        toml::Value::Table(pairs.into_iter().collect())
+    }
+}
+
 /// A channel's secrets by their key in its `config`.
 pub type SecretGrants = BTreeMap<String, SecretGrant>;
 

@@ -19,6 +19,7 @@ mod ledger;
 mod life;
 mod operator;
 mod permission;
+mod problem;
 mod quarantine;
 mod schema;
 mod secrets;

@@ -13,13 +13,25 @@ use crate::sandbox::grants::{Granted, NotGranted};
 pub(super) const CACHE: &str = "cache";
 pub(super) const KV: &str = "kv";
 
+/// Its plugin cannot do without an ability that the channel's `deny` takes away.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its plugin needs `{ability}` ({reason}), which is taken away; take `{ability}` out of `deny` in [channels.{channel}]"
+)]
+pub(super) struct TakenAway {
+    ability: &'static str,
+    /// The plugin's own words.
+    reason: String,
+    channel: ChannelName,
+}
+
 /// A cache of its own, which starts empty.
 pub(super) fn cache(
     needs: &[Need],
     name: &ChannelName,
     config: &ChannelConfig,
     clock: &Arc<dyn Clock>,
-) -> Result<Granted<ChannelCache>, String> {
+) -> Result<Granted<ChannelCache>, TakenAway> {
     Ok(decide(CACHE, needs, name, config)?.map(|()| ChannelCache::new(Arc::clone(clock))))
 }
 
@@ -29,13 +41,18 @@ pub(super) fn kv(
     name: &ChannelName,
     config: &ChannelConfig,
     store: &Arc<dyn KvStore>,
-) -> Result<Granted<Arc<KvGrant>>, String> {
+) -> Result<Granted<Arc<KvGrant>>, TakenAway> {
     let grant = || Arc::new(KvGrant::new(Arc::clone(store), name.clone(), config.kv_max));
     Ok(decide(KV, needs, name, config)?.map(|()| grant()))
 }
 
 /// The error is why no channel can be made; the inner one is what a call is told.
-fn decide(ability: &str, needs: &[Need], name: &ChannelName, config: &ChannelConfig) -> Result<Granted<()>, String> {
+fn decide(
+    ability: &'static str,
+    needs: &[Need],
+    name: &ChannelName,
+    config: &ChannelConfig,
+) -> Result<Granted<()>, TakenAway> {
     let mut asked = needs.iter().filter(|need| need.capability == ability).peekable();
     if asked.peek().is_none() {
         return Ok(Err(NotGranted::new(format!(
@@ -46,10 +63,7 @@ fn decide(ability: &str, needs: &[Need], name: &ChannelName, config: &ChannelCon
         return Ok(Ok(()));
     }
     match asked.find(|need| need.required) {
-        Some(need) => Err(format!(
-            "its plugin needs `{ability}` ({}), which is taken away; take `{ability}` out of `deny` in [channels.{name}]",
-            need.reason
-        )),
+        Some(need) => Err(TakenAway { ability, reason: need.reason.clone(), channel: name.clone() }),
         None => Ok(Err(NotGranted::new(format!(
             "`{ability}` is not granted; take `{ability}` out of `deny` in [channels.{name}]"
         )))),

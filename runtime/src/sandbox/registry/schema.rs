@@ -1,9 +1,11 @@
 //! The schema of a channel's config, as its plugin describes it.
 
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions};
 use serde_json::{Map, Value};
 
 use super::super::ConfigProblem;
+use super::secrets::keys_of;
 
 /// A compiled pattern of a schema, in bytes. The `regex` engine takes linear time, but not always little memory.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -16,6 +18,14 @@ const PROBLEMS_MAX: usize = 50;
 pub struct ConfigSchema {
     root: Value,
     validator: jsonschema::Validator,
+}
+
+/// What a schema has against a config.
+#[derive(Debug)]
+pub(super) struct Objection {
+    /// What it is about, as a JSON Pointer: of a value that is not there, where it should be.
+    pub(super) about: String,
+    pub(super) problem: ConfigProblem,
 }
 
 /// Why a plugin's schema cannot be used.
@@ -47,22 +57,50 @@ impl ConfigSchema {
     ///
     /// Every problem, at most 50.
     pub fn complete(&self, config: &Map<String, Value>) -> Result<Map<String, Value>, Vec<ConfigProblem>> {
-        let mut config = config.clone();
-        fill_defaults(&self.root, &mut config);
-        let config = Value::Object(config);
-        let problems: Vec<_> = self
-            .validator
-            .iter_errors(&config)
-            .take(PROBLEMS_MAX)
-            .map(|error| ConfigProblem {
-                at: error.instance_path().to_string(),
-                message: error.masked().to_string().replace(['"', '\''], "`"),
-            })
-            .collect();
-        match config {
-            Value::Object(config) if problems.is_empty() => Ok(config),
-            _ => Err(problems),
+        match self.judge(config) {
+            (config, objections) if objections.is_empty() => Ok(config),
+            (_, objections) => Err(objections.into_iter().map(|objection| objection.problem).collect()),
         }
+    }
+
+    /// The same for whoever goes on with a config that is not good.
+    pub(super) fn judge(&self, config: &Map<String, Value>) -> (Map<String, Value>, Vec<Objection>) {
+        let mut complete = config.clone();
+        fill_defaults(&self.root, &mut complete);
+        let config = Value::Object(complete.clone());
+        let objections = self.validator.iter_errors(&config).take(PROBLEMS_MAX).map(|error| {
+            let at = error.instance_path().to_string();
+            let about = match error.kind() {
+                ValidationErrorKind::Required { property } => {
+                    let key = property.as_str().unwrap_or_default().replace('~', "~0").replace('/', "~1");
+                    format!("{at}/{key}")
+                }
+                _ => at.clone(),
+            };
+            let message = error.masked().to_string().replace(['"', '\''], "`");
+            Objection { about, problem: ConfigProblem { at, message } }
+        });
+        let objections = objections.collect();
+        (complete, objections)
+    }
+
+    /// Whether a config has to have a value at this JSON Pointer, as far as plain `properties` and `required` say.
+    pub(super) fn requires(&self, pointer: &str, config: &Map<String, Value>) -> bool {
+        let (mut schema, mut there) = (Some(&self.root), Some(config));
+        keys_of(pointer).all(|key| {
+            let required = schema.and_then(|schema| schema.get("required")).and_then(Value::as_array);
+            let needed = required.is_some_and(|keys| keys.iter().any(|known| known == key.as_str()));
+            let value = there.and_then(|config| config.get(&key));
+            schema = schema.and_then(|schema| schema.get("properties")?.get(&key));
+            there = value.and_then(Value::as_object);
+            needed || value.is_some()
+        })
+    }
+
+    /// What the plugin says that the value at this JSON Pointer is.
+    pub(super) fn description(&self, pointer: &str) -> Option<&str> {
+        let property = keys_of(pointer).try_fold(&self.root, |schema, key| schema.get("properties")?.get(&key))?;
+        property.get("description")?.as_str().map(str::trim).filter(|words| !words.is_empty())
     }
 
     /// The keys that have to be set, with what the schema says of each.

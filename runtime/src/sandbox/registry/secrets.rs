@@ -2,20 +2,74 @@
 //!
 //! *Invariants:* no problem quotes a value of the config: it may be a secret that was written in the wrong place.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
-use crate::capability::secret::{ChannelSecrets, Secret, SecretText};
+use super::schema::ConfigSchema;
+use super::suggest::{plain, toml_key};
+use crate::capability::secret::{ChannelSecrets, Secret, SecretError, SecretText};
 use crate::clock::Entropy;
 use crate::config::{ChannelConfig, SecretGrant, SecretRef};
+use crate::domain::{ChannelName, PluginName};
+use crate::sandbox::ConfigProblem;
 use crate::sandbox::descriptor::SecretKey;
+
+/// Why a channel does not have its secrets, with the line that would mend it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SecretProblem {
+    /// An entry of `secrets` that the plugin knows nothing of.
+    #[error("`secrets.{given}`: plugin `{plugin}` has no such secret; {}", there(.known))]
+    Unknown { given: String, plugin: PluginName, known: Vec<String> },
+    #[error(
+        "`config.{name}` is a secret, and stands in the configuration itself; write `secrets = {{ {} = \"env:NAME\" }}` \
+         or `\"file:/path\"`",
+        toml_key(.name)
+    )]
+    InConfig { name: String },
+    #[error("the secret `{name}` is set twice, in `config` and in `secrets`; keep one")]
+    Twice { name: String },
+    #[error("the secret `{name}` cannot be had: {reason}")]
+    Unreadable { name: String, reason: SecretError },
+    /// All that the plugin needs and nobody has written, since they go into one line.
+    #[error("the {}; write `secrets = {line}` (or `\"file:/PATH\"`) under [channels.{channel}]", are_missing(.missing))]
+    Missing { channel: ChannelName, missing: Vec<Missing>, line: toml::Value },
+}
+
+/// A secret that a plugin needs and nobody has written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    name: String,
+    /// What it is for, in the words of its plugin, if it says so.
+    purpose: Option<String>,
+}
+
+fn there(known: &[String]) -> String {
+    if known.is_empty() { "it has none".to_owned() } else { format!("it has `{}`", known.join("`, `")) }
+}
+
+fn are_missing(missing: &[Missing]) -> String {
+    let each = missing.iter().map(|Missing { name, purpose }| match purpose {
+        Some(purpose) => format!("`{name}` ({purpose})"),
+        None => format!("`{name}`"),
+    });
+    let each: Vec<_> = each.collect();
+    match each.as_slice() {
+        [one] => format!("secret {one} is missing"),
+        _ => format!("secrets {} are missing", each.join(", ")),
+    }
+}
 
 /// A channel's config with the secrets in it, and what will stand in their place.
 pub(super) struct Placed {
-    /// With the values: for the schema and the grants, for nobody else.
+    /// With the values: for the schema and the grants, for nobody else. Something stands in the place of a secret that
+    /// is not there, so that it is told of once.
     pub(super) revealed: Map<String, Value>,
     /// What the plugin gets: pointer and handle.
     handles: Vec<(String, String)>,
     pub(super) secrets: ChannelSecrets,
+    /// JSON Pointers into the config at which a problem was found already.
+    troubled: BTreeSet<String>,
 }
 
 impl Placed {
@@ -26,39 +80,107 @@ impl Placed {
         }
         complete
     }
+
+    /// Whether a problem was found at this JSON Pointer already.
+    pub(super) fn is_troubled(&self, pointer: &str) -> bool {
+        self.troubled.contains(pointer)
+    }
+
+    fn trouble(&mut self, pointer: &str) {
+        self.troubled.insert(pointer.to_owned());
+        if get(&self.revealed, pointer).is_none() {
+            set(&mut self.revealed, pointer, Value::String(String::new()));
+        }
+    }
+
+    /// The config with defaults filled in, and what its schema has against it: secrets that are missing apart.
+    pub(super) fn judge(
+        &mut self,
+        schema: &ConfigSchema,
+        keys: &[SecretKey],
+        name: &ChannelName,
+        config: &ChannelConfig,
+    ) -> (Map<String, Value>, Option<SecretProblem>, Vec<ConfigProblem>) {
+        let is_absent = |revealed: &Map<String, Value>, key: &SecretKey| get(revealed, &key.pointer).is_none();
+        let required =
+            |key: &&SecretKey| is_absent(&self.revealed, key) && schema.requires(&key.pointer, &self.revealed);
+        let mut missing: Vec<&SecretKey> = keys.iter().filter(required).collect();
+        for key in &missing {
+            self.trouble(&key.pointer);
+        }
+        let (complete, objections) = schema.judge(&self.revealed);
+        let mut problems = Vec::new();
+        for objection in
+            objections.into_iter().filter(|objection| !self.troubled.contains(&objection.about)).collect::<Vec<_>>()
+        {
+            let about = &objection.about;
+            match keys.iter().find(|key| key.pointer == *about && is_absent(&self.revealed, key)) {
+                // One that only some configs need.
+                Some(key) => missing.push(key),
+                None => problems.push(objection.problem),
+            }
+            self.troubled.insert(objection.about);
+        }
+        let missing = (!missing.is_empty()).then(|| all_missing(&missing, keys, schema, name, config));
+        (complete, missing, problems)
+    }
 }
 
-/// Reads the secrets that a plugin's descriptor names. Blocks: they may stand in files.
-///
-/// # Errors
-///
-/// Everything that is wrong, each with the line that would mend it.
-pub(super) fn place(keys: &[SecretKey], config: &ChannelConfig, entropy: &Entropy) -> Result<Placed, Vec<String>> {
+/// The line has all that goes into `secrets`, also what stands there already: a second one would be an error.
+fn all_missing(
+    missing: &[&SecretKey],
+    keys: &[SecretKey],
+    schema: &ConfigSchema,
+    channel: &ChannelName,
+    config: &ChannelConfig,
+) -> SecretProblem {
+    let known = config.secrets.iter().filter(|(given, _)| keys.iter().any(|key| is_key(given, &key.pointer)));
+    let mut line: toml::Table = known.map(|(given, grant)| (given.clone(), grant.written())).collect();
+    line.extend(missing.iter().map(|key| (name_of(&key.pointer), toml::Value::from("env:NAME"))));
+    let missing = missing.iter().map(|key| Missing {
+        name: name_of(&key.pointer),
+        purpose: schema.description(&key.pointer).map(|words| plain(words).trim_end_matches('.').to_owned()),
+    });
+    SecretProblem::Missing { channel: channel.clone(), missing: missing.collect(), line: toml::Value::Table(line) }
+}
+
+/// Reads the secrets that a plugin's descriptor names, and tells everything that is wrong with them. Blocks: they may
+/// stand in files.
+pub(super) fn place(keys: &[SecretKey], config: &ChannelConfig, entropy: &Entropy) -> (Placed, Vec<SecretProblem>) {
     let mut problems = unknown(keys, config);
-    let mut placed = Placed { revealed: config.config.clone(), handles: Vec::new(), secrets: ChannelSecrets::none() };
+    let mut placed = Placed {
+        revealed: config.config.clone(),
+        handles: Vec::new(),
+        secrets: ChannelSecrets::none(),
+        troubled: BTreeSet::new(),
+    };
     for key in keys {
         let name = name_of(&key.pointer);
-        let Some(grant) = reference(key, config).unwrap_or_else(|problem| {
-            problems.push(problem);
-            None
-        }) else {
-            continue;
-        };
-        match SecretText::read(&grant.from) {
-            Ok(value) => {
+        let read = reference(key, config).and_then(|grant| {
+            let Some(SecretGrant { from, hosts }) = grant else { return Ok(None) };
+            let value = SecretText::read(&from);
+            let value = value.map_err(|reason| SecretProblem::Unreadable { name: name.clone(), reason })?;
+            Ok(Some((value, hosts)))
+        });
+        match read {
+            Ok(None) => {}
+            Ok(Some((value, hosts))) => {
                 set(&mut placed.revealed, &key.pointer, Value::String(value.expose().to_owned()));
-                let hosts = grant.hosts.map(Into::into);
+                let hosts = hosts.map(Into::into);
                 let handle = placed.secrets.add(Secret { name, value, places: key.places, hosts }, entropy);
                 placed.handles.push((key.pointer.clone(), handle));
             }
-            Err(error) => problems.push(format!("the secret `{name}` cannot be had: {error}")),
+            Err(problem) => {
+                placed.trouble(&key.pointer);
+                problems.push(problem);
+            }
         }
     }
-    if problems.is_empty() { Ok(placed) } else { Err(problems) }
+    (placed, problems)
 }
 
 /// What the operator wrote for a secret, in `secrets` or, as a reference, in `config`.
-fn reference(key: &SecretKey, config: &ChannelConfig) -> Result<Option<SecretGrant>, String> {
+fn reference(key: &SecretKey, config: &ChannelConfig) -> Result<Option<SecretGrant>, SecretProblem> {
     let name = name_of(&key.pointer);
     let granted = config.secrets.iter().find(|(given, _)| is_key(given, &key.pointer)).map(|(_, grant)| grant.clone());
     let written = match get(&config.config, &key.pointer) {
@@ -66,22 +188,21 @@ fn reference(key: &SecretKey, config: &ChannelConfig) -> Result<Option<SecretGra
         Some(Value::String(text)) => text.parse::<SecretRef>().ok(),
         Some(_) => None,
     };
-    let instead = format!("`secrets = {{ {name} = \"env:NAME\" }}` or `\"file:/path\"`");
     match (written, granted) {
-        (None, _) => {
-            Err(format!("`config.{name}` is a secret, and stands in the configuration itself; write {instead}"))
-        }
-        (Some(_), Some(_)) => Err(format!("the secret `{name}` is set twice, in `config` and in `secrets`; keep one")),
+        (None, _) => Err(SecretProblem::InConfig { name }),
+        (Some(_), Some(_)) => Err(SecretProblem::Twice { name }),
         (Some(from), None) => Ok(Some(SecretGrant { from, hosts: None })),
     }
 }
 
-/// Entries of `secrets` that the plugin knows nothing of.
-fn unknown(keys: &[SecretKey], config: &ChannelConfig) -> Vec<String> {
+fn unknown(keys: &[SecretKey], config: &ChannelConfig) -> Vec<SecretProblem> {
     let stray = config.secrets.keys().filter(|given| !keys.iter().any(|key| is_key(given, &key.pointer)));
-    let known: Vec<_> = keys.iter().map(|key| format!("`{}`", name_of(&key.pointer))).collect();
-    let there = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
-    stray.map(|given| format!("`secrets.{given}`: plugin `{}` has no such secret; {there}", config.plugin)).collect()
+    let known: Vec<_> = keys.iter().map(|key| name_of(&key.pointer)).collect();
+    let problem = |given: &String| {
+        let (given, plugin) = (given.clone(), config.plugin.clone());
+        SecretProblem::Unknown { given, plugin, known: known.clone() }
+    };
+    stray.map(problem).collect()
 }
 
 /// `/auth/token` is `auth.token` for people.
@@ -93,7 +214,8 @@ fn is_key(given: &str, pointer: &str) -> bool {
     given == pointer || given == name_of(pointer)
 }
 
-fn keys_of(pointer: &str) -> impl DoubleEndedIterator<Item = String> {
+/// The keys on the way to a JSON Pointer.
+pub(super) fn keys_of(pointer: &str) -> impl DoubleEndedIterator<Item = String> {
     pointer.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~")).collect::<Vec<_>>().into_iter()
 }
 
@@ -152,7 +274,9 @@ mod tests {
     fn the_plugin_gets_handles_and_the_host_the_values() {
         let (_dir, reference) = file("t0ken\n");
         let config = channel(json!({"room": 7, "auth": {"kind": "x"}}), &[("auth.token", &reference)]);
-        let placed = place(&keys(&["/auth/token"]), &config, &Entropy::fixed(3)).expect("good");
+        let placed = place(&keys(&["/auth/token"]), &config, &Entropy::fixed(3));
+        let (placed, problems) = placed;
+        assert!(problems.is_empty(), "{problems:?}");
         assert_eq!(Value::Object(placed.revealed.clone()), json!({"room": 7, "auth": {"kind": "x", "token": "t0ken"}}));
         let concealed = Value::Object(placed.concealed(placed.revealed.clone()));
         let handle = concealed["auth"]["token"].as_str().expect("a handle");
@@ -164,9 +288,10 @@ mod tests {
     fn a_reference_may_stand_in_the_config_and_a_secret_may_not() {
         let (_dir, reference) = file("t0ken");
         let good = channel(json!({"token": reference}), &[]);
-        assert!(place(&keys(&["/token"]), &good, &Entropy::fixed(3)).is_ok());
+        assert!(place(&keys(&["/token"]), &good, &Entropy::fixed(3)).1.is_empty());
         let told = |config: &ChannelConfig| {
-            place(&keys(&["/token", "/key"]), config, &Entropy::fixed(3)).err().expect("a problem").join("\n")
+            let (_, problems) = place(&keys(&["/token", "/key"]), config, &Entropy::fixed(3));
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
         insta::assert_snapshot!(told(&channel(json!({"token": "xoxb-canary"}), &[])), @r#"`config.token` is a secret, and stands in the configuration itself; write `secrets = { token = "env:NAME" }` or `"file:/path"`"#);
         insta::assert_snapshot!(told(&channel(json!({"token": reference}), &[("token", "env:A")])), @"the secret `token` is set twice, in `config` and in `secrets`; keep one");
@@ -174,5 +299,51 @@ mod tests {
         `secrets.tokne`: plugin `acme` has no such secret; it has `token`, `key`
         the secret `key` cannot be had: the environment variable `CAMPANILE_TEST_NEVER_SET` is not set; set it, or write `file:/path` instead of `env:CAMPANILE_TEST_NEVER_SET`
         ");
+    }
+
+    /// What is told of a channel `belfry` with these secrets, judged by the schema.
+    fn judged(schema: Value, pointers: &[&str], config: &ChannelConfig) -> String {
+        let schema = ConfigSchema::new(schema).expect("a schema");
+        let keys = keys(pointers);
+        let (mut placed, problems) = place(&keys, config, &Entropy::fixed(3));
+        let channel = ChannelName::new("belfry").expect("a name");
+        let (_, missing, against) = placed.judge(&schema, &keys, &channel, config);
+        let told = problems.iter().chain(&missing).map(ToString::to_string);
+        told.chain(against.iter().map(ToString::to_string)).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_missing_secret_is_told_with_the_whole_line_and_what_it_is_for() {
+        let text = |description: &str| json!({"type": "string", "minLength": 3, "description": description});
+        let schema = json!({
+            "properties": {
+                "token": text("Token of\nthe bot."), "key": {"type": "string"},
+                "auth": {"properties": {"pin": text("")}, "required": ["pin", "user"]},
+                "room": {"type": "integer"},
+            },
+            "required": ["token", "room"],
+        });
+        let of = |config: Value, secrets: &[(&str, &str)]| {
+            judged(schema.clone(), &["/token", "/key", "/auth/pin"], &channel(config, secrets))
+        };
+        insta::assert_snapshot!(of(json!({"room": 1}), &[]), @r#"the secret `token` (Token of the bot) is missing; write `secrets = { token = "env:NAME" }` (or `"file:/PATH"`) under [channels.belfry]"#);
+        let (_dir, reference) = file("t0ken");
+        let more = of(json!({"auth": {}}), &[("key", &reference)]).replace(&reference, "file:/key");
+        insta::assert_snapshot!(more, @r#"
+        the secrets `token` (Token of the bot), `auth.pin` are missing; write `secrets = { "auth.pin" = "env:NAME", key = "file:/key", token = "env:NAME" }` (or `"file:/PATH"`) under [channels.belfry]
+        `/auth`: `user` is a required property
+        ``: `room` is a required property
+        "#);
+        insta::assert_snapshot!(of(json!({"room": 1}), &[("token", "env:CAMPANILE_TEST_NEVER_SET")]), @"the secret `token` cannot be had: the environment variable `CAMPANILE_TEST_NEVER_SET` is not set; set it, or write `file:/path` instead of `env:CAMPANILE_TEST_NEVER_SET`");
+    }
+
+    #[test]
+    fn a_secret_that_only_some_configs_need_is_missing_there() {
+        let schema = json!({
+            "properties": {"mode": {"type": "string"}, "token": {"type": "string"}},
+            "if": {"properties": {"mode": {"const": "signed"}}, "required": ["mode"]}, "then": {"required": ["token"]},
+        });
+        assert_eq!(judged(schema.clone(), &["/token"], &channel(json!({"mode": "plain"}), &[])), "");
+        insta::assert_snapshot!(judged(schema, &["/token"], &channel(json!({"mode": "signed"}), &[])), @r#"the secret `token` is missing; write `secrets = { token = "env:NAME" }` (or `"file:/PATH"`) under [channels.belfry]"#);
     }
 }

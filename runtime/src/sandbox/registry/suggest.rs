@@ -61,11 +61,11 @@ fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
 }
 
 /// A plugin's words, on one line and without anything that moves a cursor.
-fn plain(words: &str) -> String {
+pub(super) fn plain(words: &str) -> String {
     words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_MAX).collect()
 }
 
-fn toml_key(key: &str) -> String {
+pub(super) fn toml_key(key: &str) -> String {
     let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     if bare { key.to_owned() } else { toml::Value::from(key).to_string() }
 }

@@ -288,13 +288,15 @@ impl Registry {
         entries
     }
 
+    /// The error is the sentence that readers get.
     async fn prepare(
         &self,
         version: &Arc<Version>,
         name: &ChannelName,
         config: &ChannelConfig,
     ) -> Result<Arc<ReadyChannel>, String> {
-        ReadyChannel::prepare(version, name, config, &self.settings, &self.clock).await
+        let prepared = ReadyChannel::prepare(version, name, config, &self.settings, &self.clock).await;
+        prepared.map_err(|problems| problems.to_string())
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use self::rig::{Rig, edition, guest, is_sent, patched, send, table, version};
 use super::*;
 use crate::call::{ChannelDirectory, ChannelUnavailable, TemplateCaller};
+use crate::config::SecretGrant;
 use crate::domain::{AttemptEnd, Interruption};
 use crate::sandbox::inspect::tests::component;
 
@@ -232,6 +233,37 @@ async fn a_channel_with_a_bad_config_says_all_that_is_wrong_with_it() {
     assert!(!text.contains("hunter2"));
     let problems = registry.channels().into_iter().filter(|channel| channel.problem.is_some()).count();
     assert_eq!(problems, 3);
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_with_a_channel_is_told_at_once_and_nothing_twice() {
+    let mut rig = Rig::new()
+        .with_channel("hook", "webhook", json!({"method": "GET", "key": "hunter2"}))
+        .with_channel("belfry", "slack", json!({"username": ""}))
+        .with_channel("far", "slack", json!({}))
+        .with_channel("judged", "webhook", json!({"url": "https://example.com/", "headers": {"a b": "c"}}));
+    let mut set = |channel: &str, secret: Option<&str>, networks: &[&str]| {
+        let config = rig.channels.get_mut(channel).expect("it is there");
+        let from = "env:CAMPANILE_TEST_NEVER_SET".parse().expect("a reference");
+        config.secrets.extend(secret.map(|key| (key.to_owned(), SecretGrant { from, hosts: None })));
+        config.allow_networks = networks.iter().map(ToString::to_string).collect();
+    };
+    set("hook", Some("previous_key"), &["10.0.0.0/64"]);
+    set("belfry", Some("ulr"), &[]);
+    set("far", Some("url"), &["here", "there"]);
+    set("judged", None, &["here"]);
+    for plugin in ["webhook", "slack"] {
+        rig.put(&rig.own(&format!("{plugin}.wasm")), &guest(plugin));
+    }
+    let registry = rig.open().await;
+    let text = ["hook", "belfry", "far", "judged"].map(|channel| why(&registry, channel)).join("\n");
+    insta::assert_snapshot!(text, @r#"
+    channel `hook` cannot be used: `config.key` is a secret, and stands in the configuration itself; write `secrets = { key = "env:NAME" }` or `"file:/path"`; the secret `previous_key` cannot be had: the environment variable `CAMPANILE_TEST_NEVER_SET` is not set; set it, or write `file:/path` instead of `env:CAMPANILE_TEST_NEVER_SET`; `config.method`: value is not one of `POST`, `PUT` or `PATCH`; `config`: `url` is a required property; `10.0.0.0/64` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
+    channel `belfry` cannot be used: `secrets.ulr`: plugin `slack` has no such secret; it has `url`; the secret `url` (URL of the incoming webhook) is missing; write `secrets = { url = "env:NAME" }` (or `"file:/PATH"`) under [channels.belfry]; `config.username`: value is shorter than 1 character
+    channel `far` cannot be used: the secret `url` cannot be had: the environment variable `CAMPANILE_TEST_NEVER_SET` is not set; set it, or write `file:/path` instead of `env:CAMPANILE_TEST_NEVER_SET`; `here` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`; `there` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
+    channel `judged` cannot be used: `here` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`; `config.headers.a b`: is no name of a header (RFC 9110 §5.1)
+    "#);
+    assert!(!text.contains("hunter2"));
 }
 
 #[tokio::test]

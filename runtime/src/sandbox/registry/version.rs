@@ -3,21 +3,23 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
+use tokio::task::JoinError;
 
 use super::RegistrySettings;
 use super::kept;
+use super::problem::{ChannelProblem, ChannelProblems, Found};
 use super::quarantine::Conduct;
 use super::schema::{ConfigSchema, SchemaError};
-use super::secrets::{self, Placed};
+use super::secrets::{self, Placed, SecretProblem};
 use super::suggest;
 use crate::call::ChannelFacts;
-use crate::capability::http::{Asked, Egress, HttpGrant};
-use crate::capability::sign::{self, SignGrant};
+use crate::capability::http::{Asked, Egress, GrantError, HttpGrant};
+use crate::capability::sign::{self, SignError, SignGrant};
 use crate::clock::{Clock, Entropy};
 use crate::config::{CallLimits, ChannelConfig};
 use crate::domain::{ChannelName, PluginName, Timestamp, VersionMark};
 use crate::sandbox::inspect::FileHash;
-use crate::sandbox::{ConfigProblem, Grants, Need, Plugin, PreparedChannel, Role, SecretKey};
+use crate::sandbox::{Grants, Need, Plugin, PreparedChannel, Role, SecretKey};
 
 /// The host interface that a channel is granted hosts for.
 const HTTP: &str = "http";
@@ -128,39 +130,44 @@ pub(super) struct ReadyChannel {
 }
 
 impl ReadyChannel {
-    /// Makes a channel: its config against the schema, what it may reach, then the plugin's own judgement. The error is
-    /// a sentence with everything that is wrong at the first of these that fails.
+    /// Makes a channel: its secrets, its config against the schema, what it may reach and keep, and the plugin's own
+    /// judgement of a config that its schema takes. The error has everything that is wrong, each thing once.
     pub(super) async fn prepare(
         version: &Arc<Version>,
         name: &ChannelName,
         config: &ChannelConfig,
         settings: &RegistrySettings,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Arc<Self>, String> {
+    ) -> Result<Arc<Self>, ChannelProblems> {
         let descriptor = version.plugin.descriptor();
         let Role::Channel(role) = &descriptor.role else {
-            return Err(format!(
-                "plugin `{}` is a template engine, not a channel; name another `plugin` in [channels.{name}]",
-                version.name()
-            ));
+            let (plugin, channel) = (version.name().clone(), name.clone());
+            return Err(ChannelProblem::NotAChannel { plugin, channel }.into());
         };
-        let placed = read_secrets(descriptor.secrets.clone(), config.clone(), Arc::clone(&settings.entropy)).await?;
-        let complete = version.schema.complete(&placed.revealed).map_err(|problems| listed(&problems))?;
-        let http = grant(&descriptor.needs, &complete, config, &settings.egress)?;
+        let mut found = Found::default();
+        let read = read_secrets(descriptor.secrets.clone(), config.clone(), Arc::clone(&settings.entropy));
+        let (mut placed, problems) = read.await.map_err(|stopped| ChannelProblem::Unread { stopped })?;
+        found.add(problems);
+        let (complete, missing, problems) = placed.judge(&version.schema, &descriptor.secrets, name, config);
+        found.add(missing);
+        found.add(problems.into_iter().map(ChannelProblem::Config));
+        let is_config_good = found.is_none();
+
+        let http = found.good(grant(&descriptor.needs, &complete, config, &placed, &settings.egress));
+        let sign = found.good(sign_grant(&descriptor.needs, &descriptor.secrets, &placed, &settings.entropy));
+        let cache = found.good(kept::cache(&descriptor.needs, name, config, clock).map_err(Some));
+        let kv = found.good(kept::kv(&descriptor.needs, name, config, &settings.kv).map_err(Some));
         let config_json = Value::Object(placed.concealed(complete)).to_string();
-        let sign = sign_grant(&descriptor.needs, &descriptor.secrets, &placed, &settings.entropy)?;
-        let grants = Grants {
-            http: Arc::new(http),
-            secrets: Arc::new(placed.secrets),
-            sign,
-            cache: kept::cache(&descriptor.needs, name, config, clock)?,
-            kv: kept::kv(&descriptor.needs, name, config, &settings.kv)?,
-        };
-        match version.plugin.configure(&config_json, &config.limits).await {
-            Ok(problems) if problems.is_empty() => {}
-            Ok(problems) => return Err(listed(&problems)),
-            Err(end) => return Err(format!("its plugin did not judge its config: {end}")),
+        if is_config_good {
+            match version.plugin.configure(&config_json, &config.limits).await {
+                Ok(problems) => found.add(problems.into_iter().map(ChannelProblem::Config)),
+                Err(end) => found.add([ChannelProblem::Unjudged { end }]),
+            }
         }
+        let (Some(http), Some(sign), Some(cache), Some(kv), true) = (http, sign, cache, kv, found.is_none()) else {
+            return Err(found.into_problems());
+        };
+        let grants = Grants { http: Arc::new(http), secrets: Arc::new(placed.secrets), sign, cache, kv };
         let facts =
             ChannelFacts { plugin: version.name().clone(), address: role.address.clone(), priority: config.priority };
         let prepared =
@@ -174,34 +181,40 @@ pub(super) fn unwritten(plugin: &PluginName, limits: CallLimits) -> ChannelConfi
     ChannelConfig::new(plugin.clone(), limits)
 }
 
-async fn read_secrets(keys: Vec<SecretKey>, config: ChannelConfig, entropy: Arc<Entropy>) -> Result<Placed, String> {
+async fn read_secrets(
+    keys: Vec<SecretKey>,
+    config: ChannelConfig,
+    entropy: Arc<Entropy>,
+) -> Result<(Placed, Vec<SecretProblem>), JoinError> {
     // A secret may stand in a file on a slow disk.
-    let read = tokio::task::spawn_blocking(move || secrets::place(&keys, &config, &entropy)).await;
-    read.map_err(|error| format!("its secrets could not be read: {error}"))?.map_err(|problems| problems.join("; "))
+    tokio::task::spawn_blocking(move || secrets::place(&keys, &config, &entropy)).await
 }
 
+/// The errors are those that nobody has told of.
 fn grant(
     needs: &[Need],
     complete: &Map<String, Value>,
     config: &ChannelConfig,
+    placed: &Placed,
     egress: &Egress,
-) -> Result<HttpGrant, String> {
+) -> Result<HttpGrant, Vec<GrantError>> {
     let asked: Vec<_> = needs
         .iter()
         .filter(|need| need.capability == HTTP)
         .map(|need| Asked { scope: &need.scope, required: need.required })
         .collect();
-    HttpGrant::check(&asked, complete, &config.allow_hosts, &config.allow_networks, egress)
-        .map_err(|error| error.to_string())
+    let granted = HttpGrant::check(&asked, complete, &config.allow_hosts, &config.allow_networks, egress);
+    let is_news = |error: &GrantError| !matches!(error, GrantError::NoUrl { pointer } if placed.is_troubled(pointer));
+    granted.map_err(|errors| errors.0.into_iter().filter(is_news).collect())
 }
 
-/// None where the plugin does not ask to sign.
+/// None where the plugin does not ask to sign. The errors are those that nobody has told of.
 fn sign_grant(
     needs: &[Need],
     keys: &[SecretKey],
     placed: &Placed,
     entropy: &Arc<Entropy>,
-) -> Result<Option<Arc<SignGrant>>, String> {
+) -> Result<Option<Arc<SignGrant>>, Vec<SignError>> {
     let asked: Vec<_> = needs
         .iter()
         .filter(|need| need.capability == SIGN)
@@ -210,19 +223,11 @@ fn sign_grant(
     if asked.is_empty() {
         return Ok(None);
     }
-    let may_sign: Vec<_> =
-        keys.iter().filter(|key| key.places.sign).map(|key| secrets::name_of(&key.pointer)).collect();
+    let signing = || keys.iter().filter(|key| key.places.sign);
+    let may_sign: Vec<_> = signing().map(|key| secrets::name_of(&key.pointer)).collect();
     let grant = SignGrant::check(&asked, &may_sign, &placed.secrets, Arc::clone(entropy));
-    grant.map(|grant| Some(Arc::new(grant))).map_err(|error| error.to_string())
-}
-
-fn listed(problems: &[ConfigProblem]) -> String {
-    let each: Vec<_> = problems
-        .iter()
-        .map(|problem| match problem.at.as_str() {
-            "" => format!("`config`: {}", problem.message),
-            at => format!("`config{}`: {}", at.replace('/', "."), problem.message),
-        })
-        .collect();
-    each.join("; ")
+    // Where there are secrets to sign with, what is denied is a key.
+    let is_told = signing().any(|key| placed.is_troubled(&key.pointer));
+    let is_news = |error: &SignError| !(is_told && matches!(error, SignError::Denied(_)));
+    grant.map(|grant| Some(Arc::new(grant))).map_err(|errors| errors.0.into_iter().filter(is_news).collect())
 }
