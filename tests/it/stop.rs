@@ -34,14 +34,32 @@ async fn those_who_wait_are_answered_when_the_server_stops() {
 #[tokio::test]
 async fn a_check_of_the_configuration_asks_the_plugins() {
     let server = Server::start(
-        "[channels.ops]\nplugin = \"slack\"\nconfig = { urll = \"x\" }\n[channels.pager]\nplugin = \"slak\"\n",
+        "[channels.ops]\nplugin = \"slack\"\nconfig = { urll = \"x\" }\n[channels.pager]\nplugin = \"slak\"\n\
+         [channels.fax]\nplugin = \"fax\"\n",
     )
     .await;
     let checked = server.cli(["config", "check"]).await;
     assert_eq!(checked.code, 2, "{checked:?}");
-    for word in ["channel `ops`", "channel `pager`", "slak"] {
+    for word in [
+        "channel `ops`: the secret `url` (URL of the incoming webhook) is missing; write `secrets = { url = \"env:NAME\" }` \
+         (or `\"file:/PATH\"`) under [channels.ops]; `config`: ",
+        "(`urll` was unexpected)",
+        "channel `pager`: there is no plugin `slak`, there is `slack`",
+        "channel `fax`: there is no plugin `fax`; put its file `fax.wasm` into the folder",
+    ] {
         assert!(checked.stdout.contains(word), "`{word}` is missing: {checked:?}");
     }
+    assert_eq!(checked.stderr, "", "what is printed is not logged as well");
     let ready = Api::of(&server).get("/readyz").await;
     assert_eq!((ready.status, &ready.body["status"]), (200, &json!("degraded")), "the other channels go on");
+    let log = std::fs::read_to_string(server.dir().join("server.log")).expect("the server's log");
+    let warned = |channel: &str, what_to_do: &str| {
+        let name = format!("channel={channel} ");
+        let lines: Vec<_> =
+            log.lines().filter(|line| line.contains("A channel cannot be used.") && line.contains(&name)).collect();
+        assert!(matches!(*lines, [line] if line.contains(" WARN ") && line.contains(what_to_do)), "{channel}: {log}");
+    };
+    warned("ops", "the secret `url` (URL of the incoming webhook) is missing; write `secrets = { url = ");
+    warned("pager", "there is no plugin `slak`, there is `slack`");
+    warned("fax", "put its file `fax.wasm` into the folder");
 }

@@ -142,6 +142,7 @@ impl RuntimeBuilder {
             kv: Arc::new(KeptIn(Arc::clone(&store))),
         };
         let registry = open_registry(sandbox, &config, &clock, &entropy, memory).await;
+        registry.log_channels();
 
         let engines: Arc<dyn TemplateCaller> = Arc::clone(&registry) as _;
         let TemplatesConfig { dir, strict } = config.templates.clone();

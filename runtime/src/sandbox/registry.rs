@@ -102,6 +102,8 @@ pub struct Registry {
     copies: Copies,
     /// What `holds` was told.
     held: SyncMutex<Held>,
+    /// Configured channels that cannot be used, as they were logged last; none while nobody has asked for that.
+    logged: SyncMutex<Option<BTreeMap<ChannelName, String>>>,
     settings: RegistrySettings,
     clock: Arc<dyn Clock>,
     changes: watch::Sender<u64>,
@@ -127,6 +129,7 @@ impl Registry {
             loader,
             copies,
             held: SyncMutex::default(),
+            logged: SyncMutex::default(),
             settings,
             clock,
             changes: watch::Sender::new(0),
@@ -163,6 +166,13 @@ impl Registry {
     #[must_use]
     pub fn channels(&self) -> Vec<ChannelStatus> {
         self.current.load().channel_statuses.clone()
+    }
+
+    /// From here on the log says which configured channels cannot be used, and what to do: those of now, and each that
+    /// becomes one. For who serves them: a mere look has them in [`channels`](Self::channels).
+    pub fn log_channels(&self) {
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+        self.log_unusable();
     }
 
     /// Counts the changes: plugins and channels may be others after each.
@@ -310,8 +320,24 @@ impl Registry {
 
     fn publish(&self, shelf: &mut Shelf) {
         self.current.store(Arc::new(shelf.snapshot(&self.settings.channels)));
+        self.log_unusable();
         self.change_holds(|held| *held = shelf.held());
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn log_unusable(&self) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(logged) = logged.as_mut() else { return };
+        let current = self.current.load();
+        // One that only waits has a version.
+        let unusable =
+            current.channel_statuses.iter().filter(|channel| channel.configured && channel.version.is_none());
+        let unusable = unusable.filter_map(|channel| Some((channel.name.clone(), channel.problem.clone()?)));
+        let unusable: BTreeMap<_, _> = unusable.collect();
+        for (channel, reason) in unusable.iter().filter(|(name, reason)| logged.get(*name) != Some(*reason)) {
+            tracing::warn!(%channel, reason, "A channel cannot be used.");
+        }
+        *logged = unusable;
     }
 
     /// Under one lock, so that the last word told is the last one meant.

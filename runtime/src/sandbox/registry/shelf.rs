@@ -273,7 +273,7 @@ impl Shelf {
         snapshot.channels =
             self.channels.iter().map(|(name, entry)| (name.clone(), self.served(name, entry, configured))).collect();
         for (name, config) in configured {
-            let missing = || Err(self.why_missing(&config.plugin));
+            let missing = || Err(self.why_missing(name, &config.plugin));
             snapshot.channels.entry(name.clone()).or_insert_with(missing);
         }
         snapshot.channel_statuses = self.channel_statuses(&snapshot.channels, configured);
@@ -317,16 +317,21 @@ impl Shelf {
         bar.map_or_else(|| "it failed too often".to_owned(), |bar| bar.reason.clone())
     }
 
-    fn why_missing(&self, plugin: &PluginName) -> String {
+    fn why_missing(&self, channel: &ChannelName, plugin: &PluginName) -> String {
         if let Some(reason) = self.refusals().get(plugin) {
             return reason.clone();
         }
         let known = self.serving.keys().map(PluginName::as_str).collect::<Vec<_>>();
         let unused = self.unused();
         let known = known.into_iter().chain(unused.iter().map(PluginName::as_str));
-        let hint = suggest::nearest(plugin.as_str(), known).map(|name| format!(", there is `{name}`"));
-        let hint = hint.unwrap_or_default();
-        format!("there is no plugin `{plugin}`{hint}; `campanile plugins list` shows all")
+        let what = match suggest::nearest(plugin.as_str(), known) {
+            Some(near) => format!(", there is `{near}`; write `plugin = \"{near}\"` under [channels.{channel}]"),
+            None => format!(
+                "; put its file `{plugin}.wasm` into the folder that `dir` in [plugins] names, or name another plugin \
+                 under [channels.{channel}]"
+            ),
+        };
+        format!("there is no plugin `{plugin}`{what}; `campanile plugins list` shows all")
     }
 
     fn unused(&self) -> BTreeSet<PluginName> {

@@ -272,9 +272,6 @@ impl Registry {
         let written = self.settings.channels.iter().filter(|(_, config)| config.plugin == *version.name());
         for (name, config) in written {
             let ready = self.prepare(version, name, config).await;
-            if let Err(reason) = &ready {
-                tracing::warn!(channel = %name, reason, "A channel cannot be used.");
-            }
             entries.insert(name.clone(), ChannelEntry { plugin: version.name().clone(), ready });
         }
         // Every plugin name is a channel name.

@@ -205,7 +205,8 @@ async fn without_its_file_a_plugin_is_gone_and_its_deliveries_wait() {
     assert!(changes.has_changed().expect("the registry is there"));
     assert_eq!(
         why(&registry, "hook"),
-        "channel `hook` cannot be used: there is no plugin `webhook`; `campanile plugins list` shows all"
+        "channel `hook` cannot be used: there is no plugin `webhook`; put its file `webhook.wasm` into the folder that \
+         `dir` in [plugins] names, or name another plugin under [channels.hook]; `campanile plugins list` shows all"
     );
     let report = send(&registry, "hook").await;
     let AttemptEnd::Interrupted { interruption, message } = report.end else { panic!("{report:?}") };
@@ -225,11 +226,11 @@ async fn a_channel_with_a_bad_config_says_all_that_is_wrong_with_it() {
     rig.put(&rig.own("webhook.wasm"), &guest("webhook"));
     let registry = rig.open().await;
     let text = ["hook", "private", "typo"].map(|channel| why(&registry, channel)).join("\n");
-    insta::assert_snapshot!(text, @r"
+    insta::assert_snapshot!(text, @r#"
     channel `hook` cannot be used: `config.method`: value is not one of `POST`, `PUT` or `PATCH`; `config`: Additional properties are not allowed (`token` was unexpected); `config`: `url` is a required property
     channel `private` cannot be used: `config.url`: value does not match `^https?://`
-    channel `typo` cannot be used: there is no plugin `webhok`, there is `webhook`; `campanile plugins list` shows all
-    ");
+    channel `typo` cannot be used: there is no plugin `webhok`, there is `webhook`; write `plugin = "webhook"` under [channels.typo]; `campanile plugins list` shows all
+    "#);
     assert!(!text.contains("hunter2"));
     let problems = registry.channels().into_iter().filter(|channel| channel.problem.is_some()).count();
     assert_eq!(problems, 3);
