@@ -12,7 +12,7 @@ use crate::call::{
     Call, PluginVersion, RenderCall, RenderFailure, Report, TemplateCheckError, TemplateProblem, TemplateVariable,
 };
 use crate::config::CallLimits;
-use crate::domain::{AttemptEnd, Interruption, Timestamp};
+use crate::domain::{AttemptEnd, ChannelName, Interruption, Timestamp};
 
 use super::Sandbox;
 use super::channel::{self, ChannelExports, ConfigProblem, Health, PreparedChannel};
@@ -301,12 +301,34 @@ impl Plugin {
     ///
     /// [`CallEnd`] where it gave no answer.
     pub async fn configure(&self, config_json: &str, limits: &CallLimits) -> Result<Vec<ConfigProblem>, CallEnd> {
+        self.configure_as(self.subject(), config_json, limits).await
+    }
+
+    /// The same for a channel that is made: where a limit ends the call, the error names the section that sets it.
+    /// `inherited` are the limits of a channel that sets none.
+    pub(super) async fn configure_channel(
+        &self,
+        channel: &ChannelName,
+        config_json: &str,
+        limits: &CallLimits,
+        inherited: &CallLimits,
+    ) -> Result<Vec<ConfigProblem>, CallEnd> {
+        let (channel, inherited) = (Some(channel.clone()), Some(Box::new(*inherited)));
+        self.configure_as(Subject { channel, inherited, ..self.subject() }, config_json, limits).await
+    }
+
+    async fn configure_as(
+        &self,
+        subject: Subject,
+        config_json: &str,
+        limits: &CallLimits,
+    ) -> Result<Vec<ConfigProblem>, CallEnd> {
         let Exports::Channel(ChannelExports { configure: Some(indices), .. }) = &self.exports else {
             return Ok(Vec::new());
         };
         let export = channel::Configure { indices, config_json };
         let allowance = Allowance::ungranted(limits);
-        self.sandbox.invoke(&self.pre, self.subject(), allowance, export).await.answer
+        self.sandbox.invoke(&self.pre, subject, allowance, export).await.answer
     }
 
     /// Makes one attempt. `supports` is asked first, in the same instance, where the descriptor says so.

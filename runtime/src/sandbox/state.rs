@@ -29,6 +29,8 @@ pub(super) struct Subject {
     pub(super) plugin: Option<Arc<PluginVersion>>,
     pub(super) channel: Option<ChannelName>,
     pub(super) delivery: Option<DeliveryId>,
+    /// While a channel is made: the limits that hold where it sets none of its own.
+    pub(super) inherited: Option<Box<CallLimits>>,
 }
 
 /// A limit of a call that the operator sets.
@@ -37,6 +39,16 @@ pub(super) enum Setting {
     CpuTime,
     Memory,
     Timeout,
+}
+
+impl Setting {
+    fn is_same(self, one: &CallLimits, other: &CallLimits) -> bool {
+        match self {
+            Self::CpuTime => (one.cpu_time, one.fuel) == (other.cpu_time, other.fuel),
+            Self::Memory => one.memory == other.memory,
+            Self::Timeout => one.timeout == other.timeout,
+        }
+    }
 }
 
 /// HTTP of one call: opened when the guest first asks.
@@ -139,6 +151,11 @@ impl CallState {
     /// The line of configuration that would raise a limit: to twice what it is, or as far as it goes.
     pub(super) fn raised(&self, setting: Setting) -> String {
         let section = match &self.subject {
+            Subject { channel: Some(_), inherited: Some(inherited), .. }
+                if setting.is_same(&self.limits, inherited) =>
+            {
+                "[plugins.defaults]".to_owned()
+            }
             Subject { channel: Some(channel), .. } => format!("[channels.{channel}]"),
             Subject { plugin: Some(_), .. } => "[plugins.defaults]".to_owned(),
             // It was asked to describe itself.

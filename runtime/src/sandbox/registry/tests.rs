@@ -6,7 +6,7 @@ use serde_json::json;
 use self::rig::{Rig, edition, guest, is_sent, patched, send, table, version};
 use super::*;
 use crate::call::{ChannelDirectory, ChannelUnavailable, TemplateCaller};
-use crate::config::SecretGrant;
+use crate::config::{CallLimits, SecretGrant};
 use crate::domain::{AttemptEnd, Interruption};
 use crate::sandbox::inspect::tests::component;
 
@@ -265,6 +265,22 @@ async fn everything_that_is_wrong_with_a_channel_is_told_at_once_and_nothing_twi
     channel `judged` cannot be used: `here` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`; `config.headers.a b`: is no name of a header (RFC 9110 §5.1)
     "#);
     assert!(!text.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_config_that_takes_too_much_to_judge_is_told_with_the_section_that_limits_it() {
+    let told = async |own: Option<u64>, of_all: Option<u64>| {
+        let mut rig = Rig::new().with_channel("tight", "unruly", json!({}));
+        rig.plugins.defaults.fuel = of_all;
+        let limits = CallLimits { fuel: own.or(of_all), ..rig.plugins.defaults };
+        rig.channels.get_mut("tight").expect("it is there").limits = limits;
+        rig.put(&rig.own("unruly.wasm"), &guest("unruly"));
+        why(&*rig.open().await, "tight")
+    };
+    insta::assert_snapshot!([told(Some(1_000), None).await, told(None, Some(2_000)).await].join("\n"), @r"
+    channel `tight` cannot be used: its plugin did not judge its config: the plugin used up its CPU budget of 1000 fuel; add `fuel = 2000` to [channels.tight] to allow more
+    channel `tight` cannot be used: its plugin did not judge its config: the plugin used up its CPU budget of 2000 fuel; add `fuel = 4000` to [plugins.defaults] to allow more
+    ");
 }
 
 #[tokio::test]

@@ -159,7 +159,8 @@ impl ReadyChannel {
         let kv = found.good(kept::kv(&descriptor.needs, name, config, &settings.kv).map_err(Some));
         let config_json = Value::Object(placed.concealed(complete)).to_string();
         if is_config_good {
-            match version.plugin.configure(&config_json, &config.limits).await {
+            let (plugin, inherited) = (&version.plugin, &settings.plugins.defaults);
+            match plugin.configure_channel(name, &config_json, &config.limits, inherited).await {
                 Ok(problems) => found.add(problems.into_iter().map(ChannelProblem::Config)),
                 Err(end) => found.add([ChannelProblem::Unjudged { end }]),
             }

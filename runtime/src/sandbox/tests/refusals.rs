@@ -36,6 +36,11 @@ fn belfry() -> Subject {
     Subject { channel: Some(ChannelName::new("belfry").expect("it is a name")), ..Subject::default() }
 }
 
+/// The same channel while its config is judged, where it inherits what it does not set.
+fn made() -> Subject {
+    Subject { inherited: Some(Box::default()), ..belfry() }
+}
+
 #[test]
 fn every_refusal_of_a_call_names_its_limit_and_what_changes_it() {
     let refusals = chain(|refusal| {
@@ -91,6 +96,8 @@ fn the_line_that_raises_a_limit_is_one_that_the_configuration_takes() {
         ("at the most, with fuel", most_fuel, belfry()),
         ("a plugin", CallLimits::default(), of_plugin),
         ("a newcomer", CallLimits::default(), Subject::default()),
+        ("a channel that is made", CallLimits { memory: 1 << 20, ..CallLimits::default() }, made()),
+        ("a channel that is made, with fuel", CallLimits { fuel: Some(1_000), ..CallLimits::default() }, made()),
     ];
     let mut told = String::new();
     for (who, limits, subject) in cases {
@@ -121,6 +128,12 @@ fn the_line_that_raises_a_limit_is_one_that_the_configuration_takes() {
     a newcomer: the limit for every plugin that describes itself, which no setting changes
     a newcomer: the limit for every plugin that describes itself, which no setting changes
     a newcomer: the limit for every plugin that describes itself, which no setting changes
+    a channel that is made: add `cpu_time = "400ms"` to [plugins.defaults] to allow more
+    a channel that is made: add `memory = "2MiB"` to [channels.belfry] to allow more
+    a channel that is made: add `timeout = "20s"` to [plugins.defaults] to allow more
+    a channel that is made, with fuel: add `fuel = 2000` to [channels.belfry] to allow more
+    a channel that is made, with fuel: add `memory = "128MiB"` to [plugins.defaults] to allow more
+    a channel that is made, with fuel: add `timeout = "20s"` to [plugins.defaults] to allow more
     "#);
 }
 
