@@ -25,9 +25,10 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
-use crate::domain::{ChannelName, NotificationId, PluginName, Priority};
+use crate::domain::{ChannelName, DeliveryId, DeliveryState, NotificationId, PluginName, Priority};
 use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
 use crate::queue::QueueHandle;
+use crate::render::Renderer;
 use crate::sandbox::{Registry, Watch};
 use crate::store::{Cancelled, Store};
 use crate::telemetry::Metrics;
@@ -79,6 +80,7 @@ struct Parts {
     registry: Arc<Registry>,
     watch: Mutex<Option<Watch>>,
     intake: Intake,
+    renderer: Arc<Renderer>,
     outcomes: Arc<Outcomes>,
     queue: QueueHandle,
     dispatcher: Dispatcher,
@@ -232,6 +234,44 @@ impl Runtime {
             _ => None,
         });
         held.flat_map(|(channels, why)| channels.into_iter().map(move |channel| (channel, why.clone()))).collect()
+    }
+
+    /// Template engines that are quarantined, so that what they have to render waits.
+    fn held_engines(&self) -> BTreeMap<PluginName, String> {
+        let plugins = self.plugins();
+        // A file that is quarantined holds nobody up where another version serves.
+        let serves = |name: &PluginName| {
+            let mut versions = plugins.iter().filter(|other| other.name.as_ref() == Some(name));
+            versions.any(|other| matches!(other.state, PluginState::Serving))
+        };
+        let engines = plugins.iter().filter(|plugin| plugin.kind == Some(PluginKind::TemplateEngine));
+        let held = engines.filter_map(|plugin| match (&plugin.state, &plugin.name) {
+            (PluginState::Quarantined { reason }, Some(name)) if !serves(name) => {
+                Some((name.clone(), format!("template engine `{name}` is quarantined: {reason}")))
+            }
+            _ => None,
+        });
+        held.collect()
+    }
+
+    /// The deliveries of a notification that wait because a plugin is quarantined, that of their channel or the template
+    /// engine that has yet to render them, each with the reason and what ends it.
+    pub async fn held_deliveries(&self, record: &NotificationRecord) -> BTreeMap<DeliveryId, String> {
+        let (channels, engines) = (self.held_channels(), self.held_engines());
+        let mut held = BTreeMap::new();
+        if channels.is_empty() && engines.is_empty() {
+            return held;
+        }
+        let waiting = record.deliveries.iter().filter(|delivery| matches!(delivery.state, DeliveryState::Waiting(_)));
+        for delivery in waiting {
+            let mut why = channels.get(&delivery.channel);
+            if why.is_none() && !engines.is_empty() {
+                let engine = self.parts.renderer.engine_needed(&record.notification, &delivery.recipient).await;
+                why = engine.and_then(|engine| engines.get(&engine));
+            }
+            held.extend(why.map(|why| (delivery.id, why.clone())));
+        }
+        held
     }
 
     /// Whether each part works. The runtime is ready for work where those that are essential do.

@@ -204,6 +204,43 @@ async fn a_delivery_that_is_held_says_why() {
     assert!(goes_on.is_object() && goes_on.get("held").is_none(), "{goes_on}");
 }
 
+/// The same for a template engine. What is rendered already, and what needs no rendering, is not held.
+#[tokio::test]
+async fn a_delivery_that_waits_for_a_template_engine_says_why() {
+    let server = Server::start("").await;
+    let api = Api::of(&server);
+    fs::create_dir_all(server.dir().join("templates")).expect("the folder can be written");
+    fs::write(server.dir().join("templates/greeting.txt"), "hello").expect("a template can be written");
+    fs::copy(plugin("parrot"), server.dir().join("half")).expect("a plugin can be copied");
+    fs::rename(server.dir().join("half"), server.dir().join("plugins-enabled/parrot.wasm")).expect("it can be moved");
+    until_listed(&api, "parrot", |entry| entry["state"] == "serving").await;
+    let send = async |name: &str| {
+        let data = format!("name={name}");
+        let sent = server.cli(["--json", "send", "-c", "null", "--template", "greeting", "-d", &data]).await;
+        assert_eq!(sent.code, 0, "{sent:?}");
+        sent.json()["id"].as_str().expect("an id").to_owned()
+    };
+    for _ in 0..5 {
+        send("fall off").await;
+    }
+    until_listed(&api, "parrot", |entry| entry["state"] == "quarantined").await;
+    let id = send("Ada").await;
+    let path = format!("/v1/notifications/{id}");
+    let waits = api.get(&path).await.body["deliveries"][0].clone();
+    assert_eq!(waits["status"], "pending", "{waits}");
+    let why = waits["held"].as_str().expect("it says why").to_owned();
+    assert!(why.starts_with("template engine `parrot` is quarantined: "), "{why}");
+    assert_eq!(why.matches("`campanile plugins release parrot`").count(), 1, "{why}");
+    let shown = server.cli(["status", &id]).await;
+    assert!(shown.stdout.contains(&format!("pending, held: {why}\n")), "{shown:?}");
+    let plain = server.cli(["--json", "send", "-c", "null", "-b", "ding", "--wait"]).await;
+    assert_eq!((plain.code, &plain.json()["status"]), (0, &"sent".into()), "{plain:?}");
+
+    assert_eq!(server.cli(["plugins", "release", "parrot"]).await.code, 0);
+    let sent = api.until_final(&id).await;
+    assert!(sent["status"] == "sent" && sent["deliveries"][0].get("held").is_none(), "{sent}");
+}
+
 /// A version that asks for more waits for its operator; one that fails gives way; both are put right by one command.
 #[tokio::test]
 async fn an_operator_approves_and_releases_what_was_held_and_rolled_back() {

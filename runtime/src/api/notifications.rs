@@ -49,7 +49,7 @@ pub(super) async fn submit(
     if let Some(wait) = wait {
         // It is accepted, so nothing that goes wrong from here on may look as if it were not.
         if let Ok(Some(record)) = api.runtime.wait(acceptance.id, wait).await {
-            return Ok(record_answer(&api, &record));
+            return Ok(record_answer(&api, &record).await);
         }
     }
     let mut answer = json(StatusCode::ACCEPTED, JSON, &Accepted::from(&acceptance));
@@ -145,12 +145,12 @@ pub(super) async fn show(
         None => api.runtime.notification(id).await,
     };
     let record = record.map_err(|error| unreadable(&error))?.ok_or(UNKNOWN)?;
-    Ok(json(StatusCode::OK, JSON, &view(&api, &record)))
+    Ok(json(StatusCode::OK, JSON, &view(&api, &record).await))
 }
 
-/// How it stands, with what the registry says of its channels at this moment.
-fn view(api: &Api, record: &NotificationRecord) -> NotificationView {
-    NotificationView::of(record, &api.runtime.held_channels())
+/// How it stands, with what the registry says of its plugins at this moment.
+async fn view(api: &Api, record: &NotificationRecord) -> NotificationView {
+    NotificationView::of(record, &api.runtime.held_deliveries(record).await)
 }
 
 fn unreadable(error: &StoreError) -> Failure {
@@ -159,9 +159,9 @@ fn unreadable(error: &StoreError) -> Failure {
 }
 
 /// 200 where it has ended, 202 where time was up first.
-fn record_answer(api: &Api, record: &NotificationRecord) -> Response {
+async fn record_answer(api: &Api, record: &NotificationRecord) -> Response {
     let status = if record.counts.open == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
-    json(status, JSON, &view(api, record))
+    json(status, JSON, &view(api, record).await)
 }
 
 /// One notification that could be read, or all of its problems: those of reading it and, as far as it could be read,

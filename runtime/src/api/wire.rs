@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::{Attempt, ChannelName, DeliveryState, DeliveryStatus, FailReason};
+use crate::domain::{Attempt, DeliveryId, DeliveryState, DeliveryStatus, FailReason};
 use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery, Problem};
 use crate::runtime::{DeliveryRecord, NotificationRecord, PluginStatus};
 
@@ -150,7 +150,8 @@ pub(super) struct DeliveryView {
     /// Not called before this; RFC 3339. Where it is not final.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) due: Option<String>,
-    /// While it waits because the plugin of its channel is quarantined: why, and what ends it.
+    /// While it waits because the plugin of its channel, or the template engine that has to render it, is quarantined:
+    /// why, and what ends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) held: Option<String>,
     /// The first one first.
@@ -292,8 +293,8 @@ impl From<&Problem> for ProblemItem {
 }
 
 impl NotificationView {
-    /// A notification, and why deliveries of some channels wait.
-    pub(super) fn of(record: &NotificationRecord, held: &BTreeMap<ChannelName, String>) -> Self {
+    /// A notification, and why some of its deliveries are held.
+    pub(super) fn of(record: &NotificationRecord, held: &BTreeMap<DeliveryId, String>) -> Self {
         let notification = &record.notification;
         Self {
             id: notification.id.to_string(),
@@ -311,12 +312,12 @@ impl NotificationView {
 }
 
 impl DeliveryView {
-    fn of(record: &DeliveryRecord, held_channels: &BTreeMap<ChannelName, String>) -> Self {
+    fn of(record: &DeliveryRecord, held_deliveries: &BTreeMap<DeliveryId, String>) -> Self {
         let (mut detail, mut reason, mut due, mut held) = (None, None, None, None);
         match &record.state {
             DeliveryState::Waiting(waiting) => {
                 due = Some(waiting.due.to_string());
-                held = held_channels.get(&record.channel).cloned();
+                held = held_deliveries.get(&record.id).cloned();
             }
             DeliveryState::Sent { unconfirmed: true, .. } => detail = Some("accepted".to_owned()),
             DeliveryState::Sent { unconfirmed: false, .. } | DeliveryState::Cancelled { .. } => {}

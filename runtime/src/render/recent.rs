@@ -42,6 +42,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         value
     }
 
+    /// What is kept under `key`, without counting that as a use.
+    pub(super) fn peek(&self, key: &K) -> Option<V> {
+        self.young.get(key).or_else(|| self.old.get(key)).map(|entry| entry.value.clone())
+    }
+
     /// Says how many bytes the value under `key` takes.
     pub(super) fn weigh(&mut self, key: &K, bytes: usize) {
         if let Some(entry) = self.young.get_mut(key) {

@@ -43,6 +43,12 @@ struct Key {
     time_zone: Option<String>,
 }
 
+impl Key {
+    fn of(notification: &Notification, recipient: &Recipient) -> Self {
+        Self { notification: notification.id, locale: recipient.locale.clone(), time_zone: recipient.time_zone.clone() }
+    }
+}
+
 /// Filled by the first delivery that comes, while the others wait. A problem of the template stays one; a failure of the
 /// engine does not fill it.
 type Slot = OnceCell<Result<Arc<Content>, TemplateProblem>>;
@@ -69,17 +75,24 @@ impl Renderer {
         }
     }
 
+    /// The template engine that has to be called before this recipient can be told. None where nothing is left to
+    /// render, and where the source of the template cannot be read.
+    pub async fn engine_needed(&self, notification: &Notification, recipient: &Recipient) -> Option<PluginName> {
+        let template = notification.template.as_ref()?;
+        let slot = lock(&self.rendered).peek(&Key::of(notification, recipient));
+        if slot.is_some_and(|slot| slot.initialized()) {
+            return None;
+        }
+        self.source(template).await.ok().map(|source| source.engine)
+    }
+
     async fn of_template(
         &self,
         notification: &Notification,
         template: &TemplateUse,
         recipient: &Recipient,
     ) -> Result<Arc<Content>, RenderFailure> {
-        let key = Key {
-            notification: notification.id,
-            locale: recipient.locale.clone(),
-            time_zone: recipient.time_zone.clone(),
-        };
+        let key = Key::of(notification, recipient);
         let slot = lock(&self.rendered).get_or_insert_with(&key, Arc::default);
         let mut fresh = None;
         let result = slot

@@ -157,12 +157,12 @@ impl RuntimeBuilder {
             metrics: Arc::clone(&metrics),
             dedupe_window: config.store.dedupe_window,
         };
-        let renderer = Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), strict);
+        let renderer = Arc::new(Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), strict));
         let neighbours = Neighbours {
             store: Arc::clone(&store),
             queue: queue.clone(),
             caller: Arc::clone(&registry) as _,
-            content: Arc::new(renderer),
+            content: Arc::clone(&renderer) as _,
             clock: Arc::clone(&clock),
             entropy,
             policies: policies(&config),
@@ -178,6 +178,7 @@ impl RuntimeBuilder {
             registry,
             watch: Mutex::new(watch),
             intake,
+            renderer,
             outcomes,
             queue,
             dispatcher,
