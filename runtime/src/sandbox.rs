@@ -98,7 +98,10 @@ impl std::fmt::Debug for SandboxSettings {
 #[non_exhaustive]
 pub enum SandboxError {
     /// The engine does not run on this machine.
-    #[error("the WebAssembly engine does not start: {reason}")]
+    #[error(
+        "the WebAssembly engine does not start: {reason}; no setting changes that: it takes a 64-bit processor that it \
+         compiles for, such as x86-64 or arm64, and address space (`ulimit -v unlimited`)"
+    )]
     Engine {
         /// What the engine says.
         reason: String,

@@ -107,13 +107,12 @@ async fn taken(from: Option<impl tokio::io::AsyncRead + Unpin>, limit: u64) -> V
 #[derive(Debug, thiserror::Error)]
 pub enum CompileApartError {
     /// A pipe, or a limit that the system does not let be set.
-    #[error("cannot {what}")]
+    #[error("the compiler cannot {what}: {error}; the file is not to blame: have it loaded again")]
     Io {
-        /// What was tried.
-        what: &'static str,
-        /// What the system says.
-        #[source]
-        source: io::Error,
+        /// What was tried, with the limit where it is one.
+        what: String,
+        /// What the system says. A part of the message, which is one line to the parent.
+        error: io::Error,
     },
     /// The compiler says no.
     #[error("{reason}")]
@@ -129,9 +128,12 @@ pub enum CompileApartError {
 ///
 /// [`CompileApartError`]; the parent gets it as text.
 pub fn compile_for_parent(input: impl Read, mut output: impl Write) -> Result<(), CompileApartError> {
-    let io = |what| move |source: io::Error| CompileApartError::Io { what, source };
-    bound(Resource::As, MEMORY_MAX).map_err(io("bound its own memory"))?;
-    bound(Resource::Cpu, CPU_SECONDS_MAX).map_err(io("bound its own CPU time"))?;
+    let io = |what: &str| {
+        let what = what.to_owned();
+        move |error| CompileApartError::Io { what, error }
+    };
+    bound(Resource::As, MEMORY_MAX).map_err(io(&format!("bound its memory to {} GiB", MEMORY_MAX >> 30)))?;
+    bound(Resource::Cpu, CPU_SECONDS_MAX).map_err(io(&format!("bound its CPU time to {CPU_SECONDS_MAX} s")))?;
     // Politeness: where it is not to be had, the limits stand.
     let _ = nice(NICENESS);
     let mut wasm = Vec::new();

@@ -49,7 +49,7 @@ pub struct Installed {
 /// longer than 10 s.
 pub fn install(dir: &Path, incoming: &Incoming<'_>) -> Result<Installed, LockError> {
     let Incoming { bytes, signature, name, version, source, digest, added_at } = *incoming;
-    fs::create_dir_all(dir)?;
+    fs::create_dir_all(dir).map_err(LockError::of(dir))?;
     let _turn = Turn::take(dir, TURN_WAIT_MAX)?;
     let mut lock = Lock::read(dir)?;
     let file = dir.join(format!("{name}.wasm"));
@@ -73,12 +73,12 @@ pub fn install(dir: &Path, incoming: &Incoming<'_>) -> Result<Installed, LockErr
         added_at: added_at.to_owned(),
     };
     match signature {
-        Some(text) => write_whole(&beside, text.as_bytes(), 0o644)?,
+        Some(text) => write_whole(&beside, text.as_bytes(), 0o644).map_err(LockError::of(&beside))?,
         None => drop(gone(&beside)?),
     }
     lock.put(entry.clone());
     lock.write(dir)?;
-    write_whole(&file, bytes, 0o644)?;
+    write_whole(&file, bytes, 0o644).map_err(LockError::of(&file))?;
     Ok(Installed { file, entry, already: false })
 }
 
@@ -104,11 +104,11 @@ pub fn remove(dir: &Path, name: &PluginName) -> Result<bool, LockError> {
 }
 
 /// Removes a file; says whether it was there.
-fn gone(path: &Path) -> io::Result<bool> {
+fn gone(path: &Path) -> Result<bool, LockError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+        Err(error) => Err(LockError::of(path)(error)),
     }
 }
 

@@ -37,8 +37,16 @@ const TURN_LOOK_EVERY: Duration = Duration::from_millis(20);
 #[non_exhaustive]
 pub enum LockError {
     /// The operating system says no.
-    #[error("`{LOCK_FILE}` cannot be read or written")]
-    Io(#[from] io::Error),
+    #[error(
+        "`{}` cannot be read or written: {error}; see that this user may do both in its folder, and that there is room",
+        .path.display()
+    )]
+    Io {
+        /// The lock, or another file of its folder.
+        path: PathBuf,
+        /// What the system says. A part of the message: who warns of a lock has a sentence for it, and no causes.
+        error: io::Error,
+    },
     /// Another process changes the folder.
     #[error(
         "another `campanile plugins add` or `remove` has held `{file}` for {} s; wait until it has ended, then try \
@@ -57,6 +65,13 @@ pub enum LockError {
         /// What is wrong, and where.
         reason: String,
     },
+}
+
+impl LockError {
+    /// What the system says of a file.
+    pub(super) fn of(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io { path: path.to_owned(), error }
+    }
 }
 
 /// One plugin that was taken in.
@@ -92,12 +107,13 @@ impl Turn {
     /// Waits for it, up to `patience`. Blocks.
     pub(super) fn take(dir: &Path, patience: Duration) -> Result<Self, LockError> {
         let path = dir.join(TURN_FILE);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = opened.map_err(LockError::of(&path))?;
         let began = Instant::now();
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),
-                Err(TryLockError::Error(error)) => return Err(error.into()),
+                Err(TryLockError::Error(error)) => return Err(LockError::Io { path, error }),
                 Err(TryLockError::WouldBlock) if began.elapsed() >= patience => {
                     return Err(LockError::Busy { file: path, waited: patience });
                 }
@@ -128,18 +144,22 @@ impl Lock {
     ///
     /// [`LockError`] where it is there and cannot be understood.
     pub fn read(dir: &Path) -> Result<Self, LockError> {
-        let file = match File::open(dir.join(LOCK_FILE)) {
+        let path = dir.join(LOCK_FILE);
+        let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(LockError::Io { path, error }),
         };
         let mut text = String::new();
-        file.take(LOCK_BYTES_MAX + 1).read_to_string(&mut text)?;
+        file.take(LOCK_BYTES_MAX + 1).read_to_string(&mut text).map_err(LockError::of(&path))?;
         let unreadable = |reason: String| LockError::Unreadable { reason };
         if text.len() as u64 > LOCK_BYTES_MAX {
             return Err(unreadable(format!("it has more than {LOCK_BYTES_MAX} bytes, the limit")));
         }
-        let wire: Wire = toml::from_str(&text).map_err(|error| unreadable(error.message().to_owned()))?;
+        let wire: Wire = toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            unreadable(format!("line {}: {}", before.split('\n').count(), error.message()))
+        })?;
         if wire.format != FORMAT {
             return Err(unreadable(format!("its format is {}, this program knows {FORMAT}", wire.format)));
         }
@@ -154,7 +174,8 @@ impl Lock {
     pub fn write(&self, dir: &Path) -> Result<(), LockError> {
         let wire = Wire { format: FORMAT, plugin: self.entries.values().cloned().collect() };
         let text = toml::to_string(&wire).map_err(|error| LockError::Unreadable { reason: error.to_string() })?;
-        Ok(write_whole(&dir.join(LOCK_FILE), format!("{HEADER}{text}").as_bytes(), 0o644)?)
+        let path = dir.join(LOCK_FILE);
+        write_whole(&path, format!("{HEADER}{text}").as_bytes(), 0o644).map_err(LockError::of(&path))
     }
 
     /// The entry of a plugin.
@@ -256,12 +277,34 @@ mod tests {
     fn no_lock_is_an_empty_one_and_a_broken_one_is_said() {
         let dir = tempfile::tempdir().expect("a folder");
         assert_eq!(Lock::read(dir.path()).expect("none"), Lock::default());
-        for (text, part) in [("format = 2", "its format is 2"), ("plugin = 7", "cannot be understood"), ("x", "cannot")]
-        {
+        let long = "#".repeat(usize::try_from(LOCK_BYTES_MAX).expect("it fits") + 1);
+        let mut told = Vec::new();
+        for text in ["format = 2", "plugin = 7", "format = 1\nx", "format = 1\n[[plugin]]\nname = \"acme\"", &long] {
             std::fs::write(dir.path().join(LOCK_FILE), text).expect("writes");
-            let told = Lock::read(dir.path()).expect_err(text).to_string();
-            assert!(told.contains(part), "{told}");
+            told.push(Lock::read(dir.path()).expect_err("it is none").to_string());
         }
+        assert_snapshot!(told.join("\n"), @"TODO");
+    }
+
+    /// A new one has to be written down here: this does not compile without it.
+    #[test]
+    fn every_reason_why_there_is_no_lock_says_which_file_and_what_to_do() {
+        let mut errors = Vec::new();
+        loop {
+            errors.push(match errors.last() {
+                None => LockError::of(Path::new("plugins-enabled/plugins.lock"))(io::ErrorKind::PermissionDenied.into()),
+                Some(LockError::Io { .. }) => LockError::Busy {
+                    file: Path::new("plugins-enabled").join(TURN_FILE),
+                    waited: TURN_WAIT_MAX,
+                },
+                Some(LockError::Busy { .. }) => {
+                    LockError::Unreadable { reason: "its format is 2, this program knows 1".to_owned() }
+                }
+                Some(LockError::Unreadable { .. }) => break,
+            });
+        }
+        let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert_snapshot!(told.join("\n"), @"TODO");
     }
 
     #[test]

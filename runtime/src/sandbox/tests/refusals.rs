@@ -15,7 +15,9 @@ use crate::sandbox::apart::ApartError;
 use crate::sandbox::limits::Refusal;
 use crate::sandbox::loader::sentence;
 use crate::sandbox::state::{CallState, Setting, Subject};
-use crate::sandbox::{CallEnd, Excess, InspectError, LoadError, Mismatch, PrepareError};
+use crate::sandbox::{
+    CallEnd, CompileApartError, Excess, InspectError, LoadError, Mismatch, OperatorError, PrepareError, SandboxError,
+};
 use crate::supply::TrustError;
 use crate::telemetry::Metrics;
 
@@ -204,4 +206,53 @@ fn every_reason_why_a_component_is_no_plugin_names_what_changes_it() {
     it describes itself differently each time: `describe` has to answer with constants
     its descriptor has 1 problem(s): its rate is 0; no setting changes that: its author mends what `describe` answers
     ");
+}
+
+#[test]
+fn every_refusal_of_what_an_operator_asks_says_what_to_do() {
+    let acme = || PluginName::new("acme").expect("it is a name");
+    let errors = chain(|error| {
+        Some(match error {
+            None => OperatorError::Unknown { name: acme(), nearest: None },
+            Some(OperatorError::Unknown { nearest: None, .. }) => {
+                OperatorError::Unknown { name: acme(), nearest: Some("acne".to_owned()) }
+            }
+            Some(OperatorError::Unknown { nearest: Some(_), .. }) => {
+                OperatorError::NothingToDo { name: acme(), asked: "release", state: "serving and held".to_owned() }
+            }
+            Some(OperatorError::NothingToDo { .. }) => OperatorError::Refused {
+                name: acme(),
+                file: "acme.wasm".to_owned(),
+                reason: "it has 101 modules, the limit is 100; no setting changes that: build it smaller".to_owned(),
+            },
+            Some(OperatorError::Refused { .. }) => return None,
+        })
+    });
+    let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(told.join("\n"), @"TODO");
+}
+
+#[test]
+fn every_reason_why_there_is_no_sandbox_or_no_code_says_what_to_do() {
+    let sandbox = chain(|error| {
+        Some(match error {
+            None => SandboxError::Engine { reason: "the engine's words".to_owned() },
+            Some(SandboxError::Engine { .. }) => return None,
+        })
+    });
+    let apart = chain(|error| {
+        Some(match error {
+            None => CompileApartError::Io {
+                what: "bound its memory to 4 GiB".to_owned(),
+                error: io::ErrorKind::PermissionDenied.into(),
+            },
+            Some(CompileApartError::Io { .. }) => {
+                CompileApartError::Refused { reason: "the compiler's words; build it otherwise".to_owned() }
+            }
+            Some(CompileApartError::Refused { .. }) => return None,
+        })
+    });
+    let told: Vec<_> =
+        sandbox.iter().map(|error| sentence(error)).chain(apart.iter().map(|error| sentence(error))).collect();
+    insta::assert_snapshot!(told.join("\n"), @"TODO");
 }

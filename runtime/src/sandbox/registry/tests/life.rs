@@ -346,8 +346,8 @@ async fn there_is_nothing_to_release_or_approve_of_a_plugin_that_serves() {
         told(registry.release(&unknown).await.expect_err("there is none")),
     ];
     insta::assert_snapshot!(text.join("\n"), @r"
-    plugin `fickle` is serving: there is nothing to release
-    plugin `fickle` is serving: there is nothing to approve
+    plugin `fickle` is serving: there is nothing to release; `campanile plugins list` shows each of its files
+    plugin `fickle` is serving: there is nothing to approve; `campanile plugins list` shows each of its files
     there is no plugin `fickel`, there is `fickle`; `campanile plugins list` shows all
     ");
     fs::remove_file(rig.own("fickle.wasm")).expect("removed");
