@@ -10,6 +10,8 @@ mod keygen;
 mod list;
 mod new;
 mod operate;
+#[cfg(test)]
+mod refusals;
 mod remove;
 mod sign;
 mod test;

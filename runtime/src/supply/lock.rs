@@ -283,7 +283,13 @@ mod tests {
             std::fs::write(dir.path().join(LOCK_FILE), text).expect("writes");
             told.push(Lock::read(dir.path()).expect_err("it is none").to_string());
         }
-        assert_snapshot!(told.join("\n"), @"TODO");
+        assert_snapshot!(told.join("\n"), @r"
+        `plugins.lock` cannot be understood: its format is 2, this program knows 1; remove it and add the plugins again, or restore it
+        `plugins.lock` cannot be understood: line 1: invalid type: integer `7`, expected a sequence; remove it and add the plugins again, or restore it
+        `plugins.lock` cannot be understood: line 2: key with no value, expected `=`; remove it and add the plugins again, or restore it
+        `plugins.lock` cannot be understood: line 2: missing field `version`; remove it and add the plugins again, or restore it
+        `plugins.lock` cannot be understood: it has more than 1048576 bytes, the limit; remove it and add the plugins again, or restore it
+        ");
     }
 
     /// A new one has to be written down here: this does not compile without it.
@@ -292,11 +298,12 @@ mod tests {
         let mut errors = Vec::new();
         loop {
             errors.push(match errors.last() {
-                None => LockError::of(Path::new("plugins-enabled/plugins.lock"))(io::ErrorKind::PermissionDenied.into()),
-                Some(LockError::Io { .. }) => LockError::Busy {
-                    file: Path::new("plugins-enabled").join(TURN_FILE),
-                    waited: TURN_WAIT_MAX,
-                },
+                None => {
+                    LockError::of(Path::new("plugins-enabled/plugins.lock"))(io::ErrorKind::PermissionDenied.into())
+                }
+                Some(LockError::Io { .. }) => {
+                    LockError::Busy { file: Path::new("plugins-enabled").join(TURN_FILE), waited: TURN_WAIT_MAX }
+                }
                 Some(LockError::Busy { .. }) => {
                     LockError::Unreadable { reason: "its format is 2, this program knows 1".to_owned() }
                 }
@@ -304,7 +311,11 @@ mod tests {
             });
         }
         let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        assert_snapshot!(told.join("\n"), @"TODO");
+        assert_snapshot!(told.join("\n"), @r"
+        `plugins-enabled/plugins.lock` cannot be read or written: permission denied; see that this user may do both in its folder, and that there is room
+        another `campanile plugins add` or `remove` has held `plugins-enabled/.plugins.lock.turn` for 10 s; wait until it has ended, then try again
+        `plugins.lock` cannot be understood: its format is 2, this program knows 1; remove it and add the plugins again, or restore it
+        ");
     }
 
     #[test]

@@ -27,11 +27,13 @@ pub(in crate::cli) struct Args {
 
 pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure> {
     let Args { source, sha256 } = args;
-    if sha256.as_ref().is_some_and(|text| text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-        return Err(Failure::usage("`--sha256` takes 64 hex digits"));
+    let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(text) = sha256.as_ref().filter(|text| !is_hash(text)) {
+        return Err(Failure::usage(format!("`--sha256` takes 64 hex digits, and `{text}` is none of that"))
+            .hint("`sha256sum FILE` prints them, and so does `campanile plugins inspect FILE`"));
     }
     let plugins = globals.load()?.config.plugins;
-    let login = if source.starts_with("oci://") { login()? } else { None };
+    let login = if source.starts_with("oci://") { login(|name| std::env::var(name).ok())? } else { None };
     let request = AddRequest { source, sha256: sha256.map(|text| text.to_lowercase()), login };
     let added = Box::pin(add_plugin(&plugins, &request)).await.map_err(|error| {
         let error = anyhow::Error::new(error).context(format!("`{}` was not added", request.source));
@@ -40,17 +42,22 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
     Ok(Answer::ok(if globals.json { to_json(&added) } else { show(&added, plugins.trust) }))
 }
 
-fn login() -> Result<Option<RegistryLogin>, Failure> {
-    let Ok(user) = std::env::var(USER) else { return Ok(None) };
-    let password = match (std::env::var(PASSWORD), std::env::var(PASSWORD_FILE)) {
-        (Ok(password), _) => password,
-        (_, Ok(path)) => {
+/// Who asks a registry, as the variables of the process say it.
+pub(super) fn login(variable: impl Fn(&str) -> Option<String>) -> Result<Option<RegistryLogin>, Failure> {
+    let Some(user) = variable(USER) else { return Ok(None) };
+    let password = match (variable(PASSWORD), variable(PASSWORD_FILE)) {
+        (Some(password), _) => password,
+        (None, Some(path)) => {
             let text = std::fs::read_to_string(&path).map_err(|error| {
                 Failure::usage(format!("`{PASSWORD_FILE}` names `{path}`, which cannot be read: {error}"))
+                    .hint(format!("let this user read it, or set `{PASSWORD}`"))
             })?;
             text.trim_end_matches(['\r', '\n']).to_owned()
         }
-        _ => return Err(Failure::usage(format!("`{USER}` is set, and neither `{PASSWORD}` nor `{PASSWORD_FILE}` is"))),
+        (None, None) => {
+            return Err(Failure::usage(format!("`{USER}` is set, and neither `{PASSWORD}` nor `{PASSWORD_FILE}` is"))
+                .hint(format!("set one of them, or unset `{USER}` to ask the registry without a login")));
+        }
     };
     Ok(Some(RegistryLogin { user, password: Redacted::new(password) }))
 }

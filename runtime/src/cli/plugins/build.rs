@@ -4,9 +4,9 @@ mod manifest;
 mod toolchain;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use serde_json::json;
 
 use super::new::Language;
@@ -22,9 +22,11 @@ pub(in crate::cli) struct Args {
     dir: PathBuf,
 }
 
+const HINT: &str = "name the folder of a project, or make one with `campanile plugins new NAME --lang rust|js|python`";
+
 pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     let dir = fs::canonicalize(&args.dir)
-        .map_err(|_| Failure::usage(format!("there is no folder `{}`", args.dir.display())))?;
+        .map_err(|_| Failure::usage(format!("there is no folder `{}`", args.dir.display())).hint(HINT))?;
     let language = language_of(&dir)?;
     let made = match language {
         Language::Rust => toolchain::rust(&dir)?,
@@ -60,18 +62,30 @@ fn language_of(dir: &Path) -> Result<Language, Failure> {
             "`{}` is no project of a plugin: it has neither Cargo.toml nor package.json nor requirements.txt",
             dir.display()
         );
-        Failure::usage(message).hint("make one with `campanile plugins new NAME --lang rust|js|python`")
+        Failure::usage(message).hint(HINT)
     })
 }
 
 /// Puts the component into `dist/`, under the name it gives itself: that is the name its file is to have.
-fn put(dir: &Path, made: &Path, inspected: &Inspection) -> anyhow::Result<PathBuf> {
-    let dist = dir.join("dist");
-    fs::create_dir_all(&dist).with_context(|| format!("folder `{}` cannot be made", dist.display()))?;
+fn put(dir: &Path, made: &Path, inspected: &Inspection) -> Result<PathBuf, Failure> {
+    let dist = dist_in(dir)?;
     let file = dist.join(format!("{}.wasm", inspected.descriptor.version.name));
     if made.parent() == Some(&dist) { fs::rename(made, &file) } else { fs::copy(made, &file).map(|_| ()) }
-        .with_context(|| format!("`{}` cannot be written", file.display()))?;
+        .map_err(|error| unwritable(&file, error))?;
     Ok(file)
+}
+
+/// The folder that components are put into; made where it is not there.
+fn dist_in(dir: &Path) -> Result<PathBuf, Failure> {
+    let dist = dir.join("dist");
+    fs::create_dir_all(&dist).map_err(|error| unwritable(&dist, error))?;
+    Ok(dist)
+}
+
+/// The place is why nothing is built, and not this program.
+fn unwritable(path: &Path, error: io::Error) -> Failure {
+    Failure::new(Exit::No, anyhow::Error::new(error).context(format!("`{}` cannot be written", path.display())))
+        .hint("see that this user may write in the project's folder, and that nothing else has that name")
 }
 
 fn json_of(file: &Path, language: Language, inspected: &Inspection) -> String {

@@ -6,11 +6,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::{Answer, Globals};
 use crate::domain::PluginName;
 
@@ -72,8 +71,7 @@ impl Kind {
 
 pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     let name = PluginName::new(&args.name).map_err(|error| {
-        Failure::new(crate::cli::failure::Exit::Usage, error)
-            .hint("name it after what it speaks to, such as `pager` or `chat-ops`")
+        Failure::new(Exit::Usage, error).hint("name it after what it speaks to, such as `pager` or `chat-ops`")
     })?;
     if TAKEN.contains(&name.as_str()) {
         let message =
@@ -94,9 +92,9 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     for (place, text) in &files {
         let path = dir.join(place);
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("folder `{}` cannot be made", folder.display()))?;
+            fs::create_dir_all(folder).map_err(|error| unwritable(folder, error))?;
         }
-        fs::write(&path, text).with_context(|| format!("`{}` cannot be written", path.display()))?;
+        fs::write(&path, text).map_err(|error| unwritable(&path, error))?;
     }
     Ok(Answer::ok(if globals.json {
         let places: Vec<_> = files.iter().map(|(place, _)| place).collect();
@@ -114,7 +112,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
 /// Makes the folder, which must not be there: what somebody wrote is not written over.
 fn make(dir: &Path) -> Result<(), Failure> {
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::create_dir_all(parent).with_context(|| format!("folder `{}` cannot be made", parent.display()))?;
+        fs::create_dir_all(parent).map_err(|error| unwritable(parent, error))?;
     }
     match fs::create_dir(dir) {
         Ok(()) => Ok(()),
@@ -122,8 +120,14 @@ fn make(dir: &Path) -> Result<(), Failure> {
             Err(Failure::usage(format!("`{}` is there already, and is left as it is", dir.display()))
                 .hint("choose another name, or another folder with `--dir`"))
         }
-        Err(error) => Err(anyhow::Error::new(error).context(format!("`{}` cannot be made", dir.display())).into()),
+        Err(error) => Err(unwritable(dir, error)),
     }
+}
+
+/// The place is why there is no project, and not this program.
+fn unwritable(path: &Path, error: io::Error) -> Failure {
+    Failure::new(Exit::No, anyhow::Error::new(error).context(format!("`{}` cannot be written", path.display())))
+        .hint("name a folder that this user may make, with `--dir`")
 }
 
 /// Every file of a project, by place in it.

@@ -24,7 +24,8 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     })?;
     if !removed {
         let message = format!("there is no plugin `{name}` in `{}`", plugins.dir.display());
-        return Err(Failure::new(Exit::Nothing, anyhow::Error::msg(message)));
+        return Err(Failure::new(Exit::Nothing, anyhow::Error::msg(message))
+            .hint("name it as its file is called, without `.wasm`; `--config FILE` names another configuration"));
     }
     let users = config.channels.iter().filter(|(_, channel)| channel.plugin == *name);
     let users: Vec<_> = users.map(|(channel, _)| channel.as_str()).collect();

@@ -19,7 +19,7 @@ use crate::cli::{Answer, Globals};
 use crate::config::CallLimits;
 use crate::runtime::{Role, Workpiece};
 
-pub(super) use case::{call, letter, read_object};
+pub(super) use case::{call, letter, paths, read_object};
 pub(super) use meaning::{meaning, word};
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
     let workpiece = open(&file).await?;
     let limits = limits_of(globals)?;
     let paths = match &folder {
-        Some(folder) => case::paths(folder)?,
+        Some(folder) => paths(folder)?,
         None => Vec::new(),
     };
     let verdicts = match workpiece.inspection().descriptor.role {
@@ -113,7 +113,7 @@ fn name_of(path: &Path) -> String {
 /// The component, and the folder of its cases if there is one.
 fn places(args: &Args) -> Result<(PathBuf, Option<PathBuf>), Failure> {
     if let Some(cases) = args.cases.as_ref().filter(|cases| !cases.is_dir()) {
-        return Err(Failure::usage(format!("there is no folder `{}`", cases.display())));
+        return Err(Failure::usage(format!("there is no folder `{}`", cases.display())).hint(case::FOLDER_HINT));
     }
     if !args.place.is_dir() {
         return Ok((super::there(&args.place)?.to_owned(), args.cases.clone()));
@@ -201,6 +201,6 @@ fn json_of(workpiece: &Workpiece, verdicts: &Verdicts) -> String {
 fn object(value: Value) -> Result<Map<String, Value>, String> {
     match value {
         Value::Object(object) => Ok(object),
-        _ => Err("is not a JSON object".to_owned()),
+        _ => Err("is not a JSON object: write `{ \"KEY\": VALUE }`".to_owned()),
     }
 }

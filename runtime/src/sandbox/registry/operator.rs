@@ -24,7 +24,9 @@ pub enum OperatorError {
         nearest: Option<String>,
     },
     /// Its state is another.
-    #[error("plugin `{name}` is {state}: there is nothing to {asked}; `campanile plugins list` shows each of its files")]
+    #[error(
+        "plugin `{name}` is {state}: there is nothing to {asked}; `campanile plugins list` shows each of its files"
+    )]
     NothingToDo {
         /// Which.
         name: PluginName,

@@ -229,7 +229,12 @@ fn every_refusal_of_what_an_operator_asks_says_what_to_do() {
         })
     });
     let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(told.join("\n"), @"TODO");
+    insta::assert_snapshot!(told.join("\n"), @r"
+    there is no plugin `acme`; `campanile plugins list` shows all
+    there is no plugin `acme`, there is `acne`; `campanile plugins list` shows all
+    plugin `acme` is serving and held: there is nothing to release; `campanile plugins list` shows each of its files
+    what was asked of plugin `acme` is done, but `acme.wasm` is refused: it has 101 modules, the limit is 100; no setting changes that: build it smaller
+    ");
 }
 
 #[test]
@@ -254,5 +259,9 @@ fn every_reason_why_there_is_no_sandbox_or_no_code_says_what_to_do() {
     });
     let told: Vec<_> =
         sandbox.iter().map(|error| sentence(error)).chain(apart.iter().map(|error| sentence(error))).collect();
-    insta::assert_snapshot!(told.join("\n"), @"TODO");
+    insta::assert_snapshot!(told.join("\n"), @r"
+    the WebAssembly engine does not start: the engine's words; no setting changes that: it takes a 64-bit processor that it compiles for, such as x86-64 or arm64, and address space (`ulimit -v unlimited`)
+    the compiler cannot bound its memory to 4 GiB: permission denied; the file is not to blame: have it loaded again
+    the compiler's words; build it otherwise
+    ");
 }

@@ -17,11 +17,12 @@ const HINT: &str = "name the folder of a plugin, or make one with `campanile plu
 pub(super) fn check(dir: &Path) -> Result<(), Failure> {
     let file = dir.join("Cargo.toml");
     let shown = file.display();
-    let text =
-        fs::read_to_string(&file).map_err(|error| Failure::usage(format!("`{shown}` cannot be read: {error}")))?;
-    let manifest: Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| Failure::usage(format!("`{shown}` cannot be read: {}", error.message())))?;
+    let text = fs::read_to_string(&file)
+        .map_err(|error| Failure::usage(format!("`{shown}` cannot be read: {error}")).hint(HINT))?;
+    let manifest: Table = text.parse().map_err(|error: toml::de::Error| {
+        Failure::usage(format!("`{shown}` cannot be read: {}", error.message()))
+            .hint("mend it: `cargo metadata` shows the place")
+    })?;
     let refused = |why: &str| Failure::usage(format!("`{shown}` is not that of a plugin: {why}"));
     if !manifest.contains_key("package") {
         return Err(refused("it is a workspace, or holds no `[package]`").hint(HINT));

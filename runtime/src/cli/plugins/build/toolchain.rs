@@ -50,10 +50,12 @@ pub(super) fn rust(dir: &Path) -> Result<PathBuf, Failure> {
     if !status.success() {
         return Err(failed("cargo build", status));
     }
-    made.ok_or_else(|| {
-        Failure::new(Exit::No, anyhow::anyhow!("cargo built `{}`, and no component came of it", manifest.display()))
-            .hint("Cargo.toml needs:\n[lib]\ncrate-type = [\"cdylib\", \"rlib\"]")
-    })
+    made.ok_or_else(|| no_component(&manifest))
+}
+
+fn no_component(manifest: &Path) -> Failure {
+    Failure::new(Exit::No, anyhow::anyhow!("cargo built `{}`, and no component came of it", manifest.display()))
+        .hint("Cargo.toml needs:\n[lib]\ncrate-type = [\"cdylib\", \"rlib\"]")
 }
 
 const RUST_HINT: &str = "install Rust: https://rustup.rs";
@@ -66,8 +68,11 @@ fn check_target(dir: &Path) -> Result<(), Failure> {
     if asked.status.success() && Path::new(libraries.trim()).is_dir() {
         return Ok(());
     }
-    Err(Failure::usage(format!("the Rust target {TARGET} is not installed"))
-        .hint(format!("rustup target add {TARGET}")))
+    Err(no_target())
+}
+
+fn no_target() -> Failure {
+    Failure::usage(format!("the Rust target {TARGET} is not installed")).hint(format!("rustup target add {TARGET}"))
 }
 
 /// The component that a message of cargo's tells of, if it is this project's.
@@ -115,14 +120,12 @@ pub(super) fn python(dir: &Path) -> Result<PathBuf, Failure> {
     Ok(out)
 }
 
-fn unnamed(dir: &Path) -> anyhow::Result<PathBuf> {
-    let dist = dir.join("dist");
-    fs::create_dir_all(&dist).with_context(|| format!("folder `{}` cannot be made", dist.display()))?;
-    Ok(dist.join(UNNAMED))
+fn unnamed(dir: &Path) -> Result<PathBuf, Failure> {
+    Ok(super::dist_in(dir)?.join(UNNAMED))
 }
 
 /// Puts the contract where the tools look for it, if it is not there.
-fn complete_contract(dir: &Path) -> anyhow::Result<()> {
+fn complete_contract(dir: &Path) -> Result<(), Failure> {
     if dir.join("wit/deps/campanile-plugin").exists() {
         return Ok(());
     }
@@ -130,24 +133,31 @@ fn complete_contract(dir: &Path) -> anyhow::Result<()> {
         let path = dir.join(place);
         fs::create_dir_all(path.parent().unwrap_or(dir))
             .and_then(|()| fs::write(&path, text))
-            .with_context(|| format!("`{}` cannot be written", path.display()))?;
+            .map_err(|error| super::unwritable(&path, error))?;
     }
     Ok(())
 }
 
 /// The world that the project's own WIT has.
 fn world_of(dir: &Path) -> Result<String, Failure> {
-    let text = fs::read_to_string(dir.join("wit/world.wit"))
-        .map_err(|_| Failure::usage("`wit/world.wit` cannot be read: it says what the plugin is and uses"))?;
+    const HINT: &str = "`campanile plugins new NAME --lang python` makes a project that has one";
+    let text = fs::read_to_string(dir.join("wit/world.wit")).map_err(|_| {
+        Failure::usage("`wit/world.wit` cannot be read: it says what the plugin is and uses").hint(HINT)
+    })?;
     let world = text.lines().find_map(|line| line.trim().strip_prefix("world ")?.split([' ', '{']).next());
-    world.map(str::to_owned).ok_or_else(|| Failure::usage("`wit/world.wit` has no line `world NAME {`"))
+    world.map(str::to_owned).ok_or_else(|| Failure::usage("`wit/world.wit` has no line `world NAME {`").hint(HINT))
 }
 
 /// The module that holds the plugin.
 fn module_of(dir: &Path) -> Result<String, Failure> {
     let names = ["app", "channel", "plugin"];
     let found = names.into_iter().find(|name| dir.join("src").join(name).with_extension("py").is_file());
-    found.map(str::to_owned).ok_or_else(|| Failure::usage("there is no `src/app.py`: it holds the class `Channel`"))
+    found.map(str::to_owned).ok_or_else(|| {
+        Failure::usage(
+            "there is no `src/app.py`, `src/channel.py` or `src/plugin.py`: one of them holds the class `Channel`",
+        )
+        .hint("`campanile plugins new NAME --lang python` makes a project that has one")
+    })
 }
 
 /// One command, its output on standard error: standard output is for what this program has to say.
@@ -167,6 +177,7 @@ fn missing(tool: &str, error: &io::Error, hint: &str) -> Failure {
 
 fn failed(tool: &str, status: std::process::ExitStatus) -> Failure {
     Failure::new(Exit::No, anyhow::anyhow!("`{tool}` failed ({status}); what it said stands above"))
+        .hint("mend what it names, then build again")
 }
 
 #[cfg(test)]
@@ -192,5 +203,45 @@ mod tests {
         fs::write(dir.path().join("wit/world.wit"), "package a:b;\n\n/// world of\nworld pager {\n}\n")
             .expect("a file");
         assert_eq!(world_of(dir.path()).expect("a world"), "pager");
+    }
+
+    #[test]
+    fn a_tool_that_is_missing_cannot_be_run_or_fails_says_what_to_do() {
+        use std::os::unix::process::ExitStatusExt as _;
+
+        use crate::cli::terminal::Paint;
+
+        let told = [
+            missing("cargo", &io::ErrorKind::NotFound.into(), RUST_HINT),
+            missing("cargo", &io::ErrorKind::PermissionDenied.into(), RUST_HINT),
+            failed("cargo build", std::process::ExitStatus::from_raw(101 << 8)),
+            no_target(),
+            no_component(Path::new("/here/Cargo.toml")),
+        ];
+        let told: Vec<_> = told.iter().map(|failure| failure.render(Paint::Off)).collect();
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        error: `cargo` is not installed
+
+        hint: install Rust: https://rustup.rs
+
+        error: `cargo` cannot be run: permission denied
+
+        hint: install Rust: https://rustup.rs
+
+        error: `cargo build` failed (exit status: 101); what it said stands above
+
+        hint: mend what it names, then build again
+
+        error: the Rust target wasm32-wasip2 is not installed
+
+        hint: rustup target add wasm32-wasip2
+
+        error: cargo built `/here/Cargo.toml`, and no component came of it
+
+        hint:
+        Cargo.toml needs:
+        [lib]
+        crate-type = ["cdylib", "rlib"]
+        "#);
     }
 }

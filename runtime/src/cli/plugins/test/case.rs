@@ -139,17 +139,30 @@ struct WrittenReply {
     text: Option<String>,
 }
 
+pub(super) const FOLDER_HINT: &str =
+    "name a folder of cases with `--cases DIR`; a project of `campanile plugins new NAME` has some in `cases/`";
+
 /// The cases of a folder, in the order of their names.
-pub(super) fn paths(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let entries = fs::read_dir(folder)
-        .map_err(|error| Failure::usage(format!("folder `{}` cannot be read: {error}", folder.display())))?;
+pub(in super::super) fn paths(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = fs::read_dir(folder).map_err(|error| {
+        Failure::usage(format!("folder `{}` cannot be read: {error}", folder.display())).hint(FOLDER_HINT)
+    })?;
     let mut paths: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     paths.retain(|path| path.extension().is_some_and(|it| it == "json") && !path.ends_with(MATRIX));
     paths.sort();
     if paths.is_empty() {
-        return Err(Failure::usage(format!("folder `{}` holds no case (`*.json`)", folder.display())));
+        return Err(Failure::usage(format!("folder `{}` holds no case (`*.json`)", folder.display())).hint(FOLDER_HINT));
     }
     Ok(paths)
+}
+
+/// Why a file is no case, and where to look.
+pub(super) fn unread(error: std::io::Error) -> String {
+    format!("cannot be read: {error}; let this user read it")
+}
+
+pub(super) fn no_case(error: serde_json::Error) -> String {
+    format!("is no case: {error}; `README.md` in the `cases/` of a new project says how one is written")
 }
 
 /// One case.
@@ -160,12 +173,12 @@ pub(super) struct Case {
 
 impl Case {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+        let text = fs::read_to_string(path).map_err(unread)?;
         Self::parse(&text)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut written: Written = serde_json::from_str(text).map_err(|error| format!("is no case: {error}"))?;
+        let mut written: Written = serde_json::from_str(text).map_err(no_case)?;
         let notification = notification(std::mem::take(&mut written.notification))?;
         let recipient = recipient(std::mem::take(&mut written.recipient));
         let mut call = call(notification, recipient);
@@ -324,7 +337,10 @@ impl PlayedProvider for Script {
                 HttpError::Unreachable(why)
             })),
             (None, None) | (Some(_), Some(_)) => {
-                problem("an exchange has `reply` or `error`, one of the two".to_owned());
+                problem(
+                    "an exchange has `reply` or `error`, and this one has both or none: write one of the two"
+                        .to_owned(),
+                );
                 Err(HttpError::Unreachable("the case is not a whole one".to_owned()))
             }
         }
@@ -366,8 +382,12 @@ impl WrittenReply {
     }
 }
 
+const KINDS: &str = "`denied`, `invalid`, `exhausted`, `unreachable`, `interrupted` or `timeout`";
+
 fn read_error(error: BTreeMap<String, String>) -> Result<HttpError, String> {
-    let Some((name, why)) = error.into_iter().next() else { return Err("`error` names one kind".to_owned()) };
+    let Some((name, why)) = error.into_iter().next() else {
+        return Err(format!("`error` is empty: it names one kind, {KINDS}"));
+    };
     Ok(match name.as_str() {
         "denied" => HttpError::Denied(why),
         "invalid" => HttpError::Invalid(why),
@@ -375,15 +395,15 @@ fn read_error(error: BTreeMap<String, String>) -> Result<HttpError, String> {
         "unreachable" => HttpError::Unreachable(why),
         "interrupted" => HttpError::Interrupted(why),
         "timeout" => HttpError::Timeout(why),
-        other => return Err(format!("`{other}` is no kind of error")),
+        other => return Err(format!("`{other}` is no kind of error: there are {KINDS}")),
     })
 }
 
 /// A JSON object in a file.
 pub(in super::super) fn read_object(path: &Path) -> Result<Map<String, Value>, String> {
     let at = |problem: String| format!("`{}`: {problem}", path.display());
-    let text = fs::read_to_string(path).map_err(|error| at(format!("cannot be read: {error}")))?;
-    object(serde_json::from_str(&text).map_err(|error| at(format!("is not JSON: {error}")))?).map_err(at)
+    let text = fs::read_to_string(path).map_err(|error| at(unread(error)))?;
+    object(serde_json::from_str(&text).map_err(|error| at(format!("is not JSON: {error}; mend it there")))?).map_err(at)
 }
 
 #[cfg(test)]

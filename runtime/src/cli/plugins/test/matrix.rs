@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::case::{MATRIX, call, letter};
+use super::case::{MATRIX, call, letter, unread};
 use super::{meaning, word};
 use crate::cli::plugins::example;
 use crate::config::CallLimits;
@@ -35,8 +35,10 @@ impl Plan {
             return Ok(Self::default());
         };
         let at = |problem: String| format!("`{}` {problem}", path.display());
-        let text = std::fs::read_to_string(&path).map_err(|error| at(format!("cannot be read: {error}")))?;
-        let plan: Self = serde_json::from_str(&text).map_err(|error| at(format!("is no matrix: {error}")))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| at(unread(error)))?;
+        let plan: Self = serde_json::from_str(&text).map_err(|error| {
+            at(format!("is no matrix: {error}; `README.md` in the `cases/` of a new project says how one is written"))
+        })?;
         match plan.outcomes.keys().find(|name| answers().iter().all(|(known, ..)| known != name)) {
             Some(unknown) => {
                 let known: Vec<_> = answers().iter().map(|(name, ..)| format!("`{name}`")).collect();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::case::NOW_MS;
+use super::case::{NOW_MS, no_case, unread};
 use super::word;
 use crate::config::CallLimits;
 use crate::domain::Timestamp;
@@ -76,8 +76,8 @@ fn texts<T: FromIterator<(String, String)>>(lines: &BTreeMap<String, Lines>) -> 
 
 impl Case {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-        serde_json::from_str(&text).map_err(|error| format!("is no case: {error}"))
+        let text = fs::read_to_string(path).map_err(unread)?;
+        serde_json::from_str(&text).map_err(no_case)
     }
 
     /// What is wrong with it; none: nothing.
@@ -109,7 +109,9 @@ impl Case {
             (Some(variables), None) => same("the check", &Ok(variables), &got.as_ref()),
             (None, Some(problems)) => same("the check", &Err(problems), &got.as_ref()),
             (None, None) => Ok(()),
-            (Some(_), Some(_)) => Err("a case has `variables` or `problems`, not both".to_owned()),
+            (Some(_), Some(_)) => {
+                Err("a case has `variables` or `problems`, and this one has both: leave one out".to_owned())
+            }
         }
     }
 
@@ -118,7 +120,9 @@ impl Case {
             (Some(rendered), None) => Ok(texts(rendered)),
             (None, Some(problem)) => Err(problem),
             (None, None) => return Ok(()),
-            (Some(_), Some(_)) => return Err("a case has `rendered` or `problem`, not both".to_owned()),
+            (Some(_), Some(_)) => {
+                return Err("a case has `rendered` or `problem`, and this one has both: leave one out".to_owned());
+            }
         };
         let got: Result<BTreeMap<_, _>, _> = match workpiece.render_template(call, limits).await {
             Ok(parts) => Ok(parts.into_iter().collect()),
