@@ -1,9 +1,10 @@
 //! Deliveries and callers while something is used up: the compiler, the disk.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
-use campanile_tests::{Receiver, Reply, Server};
+use campanile_tests::{Receiver, Reply, Server, program};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -114,6 +115,26 @@ async fn deliveries_go_on_while_a_compile_bomb_is_compiled_and_refused() {
     assert!(during >= DURING_MIN, "{during} deliveries while it was compiled: {reason}");
     deliver().await;
     assert_eq!(receiver.has_received(during + 2).await.len(), during + 2, "each arrived, and once");
+}
+
+/// Who looks at such a file before it serves gets the same answer, and the machine keeps its memory.
+#[test]
+fn a_compile_bomb_that_is_checked_is_refused_with_the_limit() {
+    let place = tempfile::tempdir().expect("a folder");
+    fs::write(place.path().join("bomb.wasm"), bomb()).expect("a file");
+    let checked = Command::new(program())
+        .args(["plugins", "check", "bomb.wasm", "--json"])
+        .current_dir(place.path())
+        .output()
+        .expect("the program can be run");
+    let told: Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    assert_eq!((checked.status.code(), &told["passed"]), (Some(1), &json!(false)), "{told:#}");
+    let load = &told["checks"][0];
+    assert_eq!((&load["name"], &load["verdict"]), (&json!("load"), &json!("fail")), "{told:#}");
+    let says = load["says"].as_str().expect("what was found");
+    assert!(says.contains("no setting changes that: build"), "{says}");
+    assert!(says.contains("4 GiB of memory") || says.contains("longer than 120 s"), "{says}");
+    assert!(load["mend"].as_str().is_some_and(|mend| mend.contains("smaller functions")), "{told:#}");
 }
 
 /// Where the disk is full a caller is told to come again, with the time, and what was accepted before is there.

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::failure::{Exit, Failure};
+use super::plugins::program;
 use super::terminal::{Paint, escaped};
 use super::{Answer, Globals};
 use crate::bench::pipeline::PipelineParams;
@@ -214,7 +215,7 @@ fn unwritable(error: impl Into<anyhow::Error>) -> Failure {
 
 /// The plugin's file, if a plugin is in it.
 async fn inspected(file: &Path) -> Result<Inspection, Failure> {
-    Box::pin(inspect_plugin(file)).await.map_err(|error| {
+    Box::pin(inspect_plugin(file, program().as_deref())).await.map_err(|error| {
         let error = anyhow::Error::new(error).context(format!("`{}` is no plugin to load", file.display()));
         Failure::new(Exit::No, error)
     })

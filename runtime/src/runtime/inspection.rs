@@ -55,32 +55,43 @@ impl ConsoleSink for Unheard {
     fn line(&self, _: Option<&ChannelName>, _: &str) {}
 }
 
-/// Looks at a plugin file and asks it, in a sandbox with nothing granted, to describe itself.
+/// Looks at a plugin file and asks it, in a sandbox with nothing granted, to describe itself. `compiler` is as in
+/// [`RuntimeBuilder::compiler`](super::RuntimeBuilder::compiler): without one, the file is compiled in a thread, which
+/// nothing bounds.
 ///
 /// # Errors
 ///
 /// [`InspectionError`] says why it is no plugin for this program.
-pub async fn inspect_plugin(path: &Path) -> Result<Inspection, InspectionError> {
+pub async fn inspect_plugin(path: &Path, compiler: Option<&Path>) -> Result<Inspection, InspectionError> {
     let owned = path.to_owned();
     // Reads up to 64 MiB and validates every byte.
     let looked = tokio::task::spawn_blocking(move || inspect_file(&owned)).await;
-    describe(looked.map_err(|stopped| InspectError::Unreadable(std::io::Error::other(stopped)))??).await
+    describe(looked.map_err(|stopped| InspectError::Unreadable(std::io::Error::other(stopped)))??, compiler).await
 }
 
 /// The same, of a file's content.
-pub(super) async fn inspect_content(bytes: Vec<u8>) -> Result<Inspection, InspectionError> {
+pub(super) async fn inspect_content(bytes: Vec<u8>, compiler: Option<&Path>) -> Result<Inspection, InspectionError> {
     let looked = tokio::task::spawn_blocking(move || inspect(bytes)).await;
-    describe(looked.map_err(|stopped| InspectError::Unreadable(std::io::Error::other(stopped)))??).await
+    describe(looked.map_err(|stopped| InspectError::Unreadable(std::io::Error::other(stopped)))??, compiler).await
 }
 
-async fn describe(file: Inspected) -> Result<Inspection, InspectionError> {
+async fn describe(file: Inspected, compiler: Option<&Path>) -> Result<Inspection, InspectionError> {
     let settings = SandboxSettings {
         in_flight: 1,
         memory_max: CallLimits::default().memory,
         console: Arc::new(Unheard),
         metrics: Metrics::off(),
     };
-    Ok(describe_in(&Sandbox::new(settings)?, file).await?.0)
+    Ok(describe_in(&sandbox_with(settings, compiler)?, file).await?.0)
+}
+
+/// A sandbox that has files compiled by `compiler`, where there is one.
+pub(super) fn sandbox_with(settings: SandboxSettings, compiler: Option<&Path>) -> Result<Arc<Sandbox>, SandboxError> {
+    let sandbox = Sandbox::new(settings)?;
+    if let Some(program) = compiler {
+        sandbox.compile_with(program.to_owned());
+    }
+    Ok(sandbox)
 }
 
 /// The same in a sandbox that is there, with the plugin ready to be called.

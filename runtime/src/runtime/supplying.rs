@@ -20,6 +20,9 @@ pub struct AddRequest {
     pub sha256: Option<String>,
     /// For registries that ask who one is.
     pub login: Option<RegistryLogin>,
+    /// As in [`RuntimeBuilder::compiler`](super::RuntimeBuilder::compiler): without one, the plugin is compiled in a
+    /// thread, which nothing bounds.
+    pub compiler: Option<PathBuf>,
 }
 
 /// What was taken in.
@@ -69,7 +72,7 @@ pub async fn add_plugin(plugins: &PluginsConfig, request: &AddRequest) -> Result
     {
         return Err(SupplyError::WrongHash { expected: expected.clone(), found: sha256.to_string() }.into());
     }
-    let inspection = inspect_content(fetched.bytes.clone()).await?;
+    let inspection = inspect_content(fetched.bytes.clone(), request.compiler.as_deref()).await?;
     let described = &inspection.descriptor.version;
     let signature = fetched.signature.as_deref();
     let vetted = supply::vet_text(plugins, &format!("{}.wasm", described.name), signature, sha256)?;

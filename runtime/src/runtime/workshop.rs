@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use keep::Keeping;
 pub use keep::{KeepError, Kept};
 
-use super::inspection::{Inspection, InspectionError, inspect_in};
+use super::inspection::{Inspection, InspectionError, inspect_in, sandbox_with};
 use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, TemplateVariable};
 use crate::capability::http::{
     Asked, Egress, GrantErrors, HttpError, HttpGrant, HttpReply, PlayedProvider, PlayedRequest,
@@ -24,8 +24,7 @@ use crate::clock::Entropy;
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, ChannelName, Timestamp};
 use crate::sandbox::{
-    CallEnd, ConfigProblem, ConfigSchema, ConsoleSink, Grants, Plugin, PreparedChannel, Sandbox, SandboxSettings,
-    SchemaError,
+    CallEnd, ConfigProblem, ConfigSchema, ConsoleSink, Grants, Plugin, PreparedChannel, SandboxSettings, SchemaError,
 };
 use crate::telemetry::Metrics;
 
@@ -139,19 +138,22 @@ impl PlayedProvider for Recorder {
 }
 
 impl Workpiece {
-    /// Looks at a plugin file, compiles it and asks it to describe itself.
+    /// Looks at a plugin file, compiles it and asks it to describe itself. `compiler` is as in
+    /// [`RuntimeBuilder::compiler`](super::RuntimeBuilder::compiler): without one, the file is compiled in a thread, which
+    /// nothing bounds.
     ///
     /// # Errors
     ///
     /// [`InspectionError`] says why it is no plugin for this program.
-    pub async fn open(path: &Path) -> Result<Self, InspectionError> {
+    pub async fn open(path: &Path, compiler: Option<&Path>) -> Result<Self, InspectionError> {
         let printed = Arc::new(Printed::default());
-        let sandbox = Sandbox::new(SandboxSettings {
+        let settings = SandboxSettings {
             in_flight: 1,
             memory_max: TRIAL_MEMORY_MAX,
             console: Arc::clone(&printed) as _,
             metrics: Metrics::off(),
-        })?;
+        };
+        let sandbox = sandbox_with(settings, compiler)?;
         let fuel_per_ms = sandbox.fuel_per_ms();
         let (inspection, plugin) = inspect_in(&sandbox, path).await?;
         let schema = ConfigSchema::new(inspection.descriptor.config_schema.clone());

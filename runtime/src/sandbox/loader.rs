@@ -38,20 +38,7 @@ pub enum LoadError {
     /// Nobody trusted answers for it.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The compiler refuses it.
-    #[error("it cannot be compiled: {reason}")]
-    Compile {
-        /// What the compiler says.
-        reason: String,
-    },
-    /// The compiler takes too long. In a process of its own it has been stopped; in a thread it goes on and is waited for
-    /// before the next file is compiled.
-    #[error("compiling it takes longer than {} s, the limit; no setting changes that: build it smaller", .limit.as_secs())]
-    TooSlow {
-        /// What it may take.
-        limit: Duration,
-    },
-    /// It does not link, or does not describe itself.
+    /// It does not compile or link, or does not describe itself.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     /// Our own code panicked.
@@ -172,28 +159,12 @@ impl Loader {
         if let Some(component) = found {
             return Ok(component);
         }
-        let compiled = match apart::compile(program, &inspected.bytes, COMPILE_TIME_MAX).await {
-            Ok(compiled) => compiled,
-            Err(ApartError::TooSlow(limit)) => return Err(LoadError::TooSlow { limit }),
-            Err(error) => return Err(LoadError::Compile { reason: sentence(&error) }),
-        };
-        let (engine, cache) = (self.sandbox.engine().clone(), self.cache.clone());
-        let take = move || {
-            let component = of_child(&engine, &compiled)?;
-            if let Some(kept) = cache {
-                kept.keep(sha256, &compiled);
-            }
-            wasmtime::Result::Ok(component)
-        };
-        let component = tokio::task::spawn_blocking(take).await.map_err(|_| LoadError::Host)?;
-        // The child has no pool, so what the pool has no place for is found out here.
-        component.map_err(|error| LoadError::Compile {
-            reason: format!(
-                "{}; restart this program if `{}` is of another version by now",
-                refused_by_compiler(&error),
-                program.display()
-            ),
-        })
+        let (component, compiled) = self.sandbox.compile_apart(program, &inspected.bytes).await?;
+        if let Some(kept) = self.cache.clone() {
+            let keep = move || kept.keep(sha256, &compiled);
+            tokio::task::spawn_blocking(keep).await.map_err(|_| LoadError::Host)?;
+        }
+        Ok(component)
     }
 
     async fn compile_here(&self, inspected: Inspected, permit: OwnedSemaphorePermit) -> Result<Component, LoadError> {
@@ -207,10 +178,39 @@ impl Loader {
         });
         match tokio::time::timeout(COMPILE_TIME_MAX, work).await {
             Ok(Ok(Ok(component))) => Ok(component),
-            Ok(Ok(Err(error))) => Err(LoadError::Compile { reason: refused_by_compiler(&error) }),
+            Ok(Ok(Err(error))) => Err(PrepareError::Compile { reason: refused_by_compiler(&error) }.into()),
             Ok(Err(_panic)) => Err(LoadError::Host),
-            Err(_elapsed) => Err(LoadError::TooSlow { limit: COMPILE_TIME_MAX }),
+            Err(_elapsed) => Err(PrepareError::TooSlow { limit: COMPILE_TIME_MAX }.into()),
         }
+    }
+}
+
+impl Sandbox {
+    /// Has `program` compile a component, in a process of its own and in [`COMPILE_TIME_MAX`] at most. Answers the code
+    /// beside it, for whoever keeps it.
+    pub(super) async fn compile_apart(
+        &self,
+        program: &Path,
+        wasm: &[u8],
+    ) -> Result<(Component, Vec<u8>), PrepareError> {
+        let compiled = match apart::compile(program, wasm, COMPILE_TIME_MAX).await {
+            Ok(compiled) => compiled,
+            Err(ApartError::TooSlow(limit)) => return Err(PrepareError::TooSlow { limit }),
+            Err(error) => return Err(PrepareError::Compile { reason: sentence(&error) }),
+        };
+        let engine = self.engine().clone();
+        let take = move || of_child(&engine, &compiled).map(|component| (component, compiled));
+        let reason = match tokio::task::spawn_blocking(take).await {
+            Ok(Ok(taken)) => return Ok(taken),
+            // The child has no pool, so what the pool has no place for is found out here.
+            Ok(Err(error)) => format!(
+                "{}; restart this program if `{}` is of another version by now",
+                refused_by_compiler(&error),
+                program.display()
+            ),
+            Err(stopped) => stopped.to_string(),
+        };
+        Err(PrepareError::Compile { reason })
     }
 }
 

@@ -53,6 +53,13 @@ pub enum PrepareError {
         /// What the compiler says.
         reason: String,
     },
+    /// The compiler takes too long. In a process of its own it has been stopped; in a thread it goes on, and is waited
+    /// for before the next file of a folder is compiled.
+    #[error("compiling it takes longer than {} s, the limit; no setting changes that: build it smaller", .limit.as_secs())]
+    TooSlow {
+        /// What it may take.
+        limit: Duration,
+    },
     /// It implements another world.
     #[error(
         "it exports neither `{CHANNEL}` nor `{TEMPLATE_ENGINE}`, {}; build it against a world of `campanile:plugin`",
@@ -142,17 +149,25 @@ pub struct Plugin {
 }
 
 impl Sandbox {
-    /// Compiles a component and prepares it, without a cache and without a limit on the compiler: for benches, tests
-    /// and files that are trusted. Compiling runs on a blocking thread.
+    /// Compiles a component and prepares it, without a cache. Where the sandbox knows of a compiler, that is a process of
+    /// its own with limits. Otherwise it is a blocking thread without any: for benches, tests and files that are trusted.
     ///
     /// # Errors
     ///
     /// [`PrepareError`] says why it is no plugin.
     pub async fn compile(self: &Arc<Self>, wasm: Vec<u8>, sha256: [u8; 32]) -> Result<Plugin, PrepareError> {
+        let component = match self.compiler() {
+            Some(program) => self.compile_apart(program, &wasm).await?.0,
+            None => self.compile_here(wasm).await?,
+        };
+        self.prepare(&component, sha256).await
+    }
+
+    async fn compile_here(&self, wasm: Vec<u8>) -> Result<Component, PrepareError> {
         let engine = self.engine().clone();
         let compiled = tokio::task::spawn_blocking(move || Component::new(&engine, wasm)).await;
         let reason = match compiled {
-            Ok(Ok(component)) => return self.prepare(&component, sha256).await,
+            Ok(Ok(component)) => return Ok(component),
             Ok(Err(error)) => refused_by_compiler(&error),
             Err(stopped) => stopped.to_string(),
         };

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use super::program;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::terminal::escaped;
 use crate::cli::{Answer, Globals};
@@ -34,7 +35,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
     }
     let plugins = globals.load()?.config.plugins;
     let login = if source.starts_with("oci://") { login(|name| std::env::var(name).ok())? } else { None };
-    let request = AddRequest { source, sha256: sha256.map(|text| text.to_lowercase()), login };
+    let request = AddRequest { source, sha256: sha256.map(|text| text.to_lowercase()), login, compiler: program() };
     let added = Box::pin(add_plugin(&plugins, &request)).await.map_err(|error| {
         let error = anyhow::Error::new(error).context(format!("`{}` was not added", request.source));
         Failure::new(Exit::No, error)

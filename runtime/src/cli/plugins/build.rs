@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::new::Language;
+use super::program;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::{Answer, Globals};
 use crate::config::format_size;
@@ -33,7 +34,7 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
         Language::Js => toolchain::js(&dir)?,
         Language::Python => toolchain::python(&dir)?,
     };
-    let inspected = Box::pin(inspect_plugin(&made)).await.map_err(|error| {
+    let inspected = Box::pin(inspect_plugin(&made, program().as_deref())).await.map_err(|error| {
         let error = anyhow::Error::new(error).context(format!("what was built, `{}`, is no plugin", made.display()));
         Failure::new(Exit::No, error)
     })?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::there;
+use super::{program, there};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::table::{Cell, Table};
 use crate::cli::terminal::{Paint, escaped};
@@ -21,7 +21,7 @@ pub(in crate::cli) struct Args {
 
 pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     let file = there(&args.file)?;
-    let inspected = Box::pin(inspect_plugin(file)).await.map_err(|error| {
+    let inspected = Box::pin(inspect_plugin(file, program().as_deref())).await.map_err(|error| {
         let error = anyhow::Error::new(error).context(format!("`{}` is no plugin to load", file.display()));
         Failure::new(Exit::No, error)
     })?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::build::built_in;
-use super::example;
+use super::{example, program};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::table::{Cell, Table};
 use crate::cli::terminal::{Paint, escaped};
@@ -127,7 +127,7 @@ fn places(args: &Args) -> Result<(PathBuf, Option<PathBuf>), Failure> {
 }
 
 pub(super) async fn open(file: &Path) -> Result<Workpiece, Failure> {
-    Box::pin(Workpiece::open(file)).await.map_err(|error| {
+    Box::pin(Workpiece::open(file, program().as_deref())).await.map_err(|error| {
         Failure::new(Exit::No, anyhow::Error::new(error).context(format!("`{}` is no plugin to load", file.display())))
     })
 }

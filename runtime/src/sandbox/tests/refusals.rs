@@ -146,9 +146,7 @@ fn every_refusal_of_a_file_that_is_loaded_names_what_changes_it() {
         Some(match error {
             None => LoadError::Inspect(InspectError::TooMuch(Excess { what: "modules", found: 101, limit: 100 })),
             Some(LoadError::Inspect(_)) => LoadError::Trust(TrustError::Malformed),
-            Some(LoadError::Trust(_)) => LoadError::Compile { reason: "the compiler's words".to_owned() },
-            Some(LoadError::Compile { .. }) => LoadError::TooSlow { limit: Duration::from_secs(120) },
-            Some(LoadError::TooSlow { .. }) => LoadError::Prepare(PrepareError::Fickle),
+            Some(LoadError::Trust(_)) => LoadError::Prepare(PrepareError::Fickle),
             Some(LoadError::Prepare(_)) => LoadError::Host,
             Some(LoadError::Host) => return None,
         })
@@ -167,8 +165,6 @@ fn every_refusal_of_a_file_that_is_loaded_names_what_changes_it() {
     insta::assert_snapshot!(told.join("\n"), @r"
     it has 101 modules, the limit is 100; no setting changes that: build it smaller
     its signature is none: expected one line `campanile-sig-v1 ed25519:KEY SIGNATURE`; have it signed again
-    it cannot be compiled: the compiler's words
-    compiling it takes longer than 120 s, the limit; no setting changes that: build it smaller
     it describes itself differently each time: `describe` has to answer with constants
     the host failed while it looked at the file: this is a defect, please report it
     the compiler cannot be started; it is this program itself, and has to be where it was: entity not found
@@ -183,7 +179,8 @@ fn every_reason_why_a_component_is_no_plugin_names_what_changes_it() {
     let errors = chain(|error| {
         Some(match error {
             None => PrepareError::Compile { reason: "the compiler's words".to_owned() },
-            Some(PrepareError::Compile { .. }) => PrepareError::WrongWorld { found: vec!["greet".to_owned()] },
+            Some(PrepareError::Compile { .. }) => PrepareError::TooSlow { limit: Duration::from_secs(120) },
+            Some(PrepareError::TooSlow { .. }) => PrepareError::WrongWorld { found: vec!["greet".to_owned()] },
             Some(PrepareError::WrongWorld { .. }) => PrepareError::BothWorlds,
             Some(PrepareError::BothWorlds) => PrepareError::Import { reason: "`fax`".to_owned() },
             Some(PrepareError::Import { .. }) => {
@@ -198,6 +195,7 @@ fn every_reason_why_a_component_is_no_plugin_names_what_changes_it() {
     let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(told.join("\n"), @r"
     it cannot be compiled: the compiler's words
+    compiling it takes longer than 120 s, the limit; no setting changes that: build it smaller
     it exports neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`, it exports `greet`; build it against a world of `campanile:plugin`
     it exports both `campanile:plugin/channel@0.1.0` and `campanile:plugin/template-engine@0.1.0`: make two plugins of it
     it imports what this version does not have: `fax`; build it against contract 0.1.0

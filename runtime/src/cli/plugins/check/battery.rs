@@ -11,8 +11,8 @@ use super::hostile::{self, Letter};
 use super::pace::Pace;
 use super::profile::{self, Line};
 use super::{Check, looks};
-use crate::cli::plugins::example;
 use crate::cli::plugins::test::{call, letter, meaning, word};
+use crate::cli::plugins::{example, program};
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, Content, Recipient};
 use crate::runtime::{
@@ -28,6 +28,9 @@ const GENEROUS_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// What to do about a call that gives no outcome.
 pub(super) const ANSWER: &str = "answer an outcome whatever comes: what is wrong with one message is `rejected`";
+
+/// What to do about a file that was made for something else.
+const FOR_THIS: &str = "build it for the contract of this program: campanile plugins build";
 
 /// Problems that are named of one check; more would help nobody.
 const NAMED_MAX: usize = 5;
@@ -63,7 +66,7 @@ impl Battery {
         limits: CallLimits,
     ) -> Self {
         let mut battery = Self { name: None, version: None, sha256: None, checks: Vec::new(), profile: Vec::new() };
-        let workpiece = match Box::pin(Workpiece::open(file)).await {
+        let workpiece = match Box::pin(Workpiece::open(file, program().as_deref())).await {
             Ok(workpiece) => workpiece,
             Err(error) => {
                 battery.checks.push(not_loaded(&error));
@@ -143,12 +146,26 @@ fn mend_of(error: &InspectionError) -> &'static str {
             }
             InspectError::Precompiled => "name the .wasm that it was made from",
             InspectError::CoreModule => "build it as a component: campanile plugins build",
-            _ => "build it for the contract of this program: campanile plugins build",
+            InspectError::Invalid { .. }
+            | InspectError::OtherWorld { .. }
+            | InspectError::TwoKinds
+            | InspectError::SeveralContracts { .. }
+            | InspectError::NewerContract { .. }
+            | InspectError::OlderContract { .. }
+            | InspectError::UnknownImports { .. } => FOR_THIS,
         },
         InspectionError::Plugin(PrepareError::Describe(_) | PrepareError::Descriptor { .. } | PrepareError::Fickle) => {
             "mend `describe`: it answers with constants, without a call of the host"
         }
-        InspectionError::Plugin(_) => "build it for the contract of this program: campanile plugins build",
+        InspectionError::Plugin(PrepareError::Compile { .. } | PrepareError::TooSlow { .. }) => {
+            "build it with less in it: without what it does not use, and in smaller functions"
+        }
+        InspectionError::Plugin(
+            PrepareError::WrongWorld { .. }
+            | PrepareError::BothWorlds
+            | PrepareError::Import { .. }
+            | PrepareError::Mismatch(_),
+        ) => FOR_THIS,
     }
 }
 
