@@ -10,6 +10,7 @@
 mod adapters;
 mod builder;
 mod draft;
+mod finding;
 mod handle;
 mod inspection;
 mod outcomes;
@@ -30,7 +31,7 @@ use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
 use crate::queue::QueueHandle;
 use crate::render::Renderer;
 use crate::sandbox::{Registry, Watch};
-use crate::store::{Cancelled, Store};
+use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, TemplateProblem, TemplateVariable};
@@ -40,10 +41,14 @@ pub use crate::sandbox::{
     CONTRACT_VERSION, ChannelStatus, ConsoleSink, Descriptor, InspectError, Need, OperatorError, PluginKind,
     PluginSource, PluginState, PluginStatus, PrepareError, Role, SecretKey,
 };
-pub use crate::store::{DeliveryRecord, NotificationRecord, StoreError};
+pub use crate::store::{
+    Cancelled, DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage,
+    NotificationRecord, StoreError,
+};
 pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustError};
 pub use builder::{BuildError, RuntimeBuilder};
 pub use draft::Notification;
+pub use finding::{NotReplayed, NotificationQuery, ParseRateError, ReplayRate, ReplayReport};
 pub use handle::{Handle, OutcomeError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
 pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};

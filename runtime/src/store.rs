@@ -9,6 +9,7 @@
 //!
 //! *Not here:* what a state means (`domain`), when something is due next (`domain::settle`).
 
+mod find;
 pub mod sqlite;
 
 #[cfg(test)]
@@ -27,6 +28,9 @@ use crate::domain::{
 };
 
 pub use crate::config::Durability;
+pub use find::{
+    DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
+};
 
 /// A notification that passed every check, with the deliveries that `route` made of it.
 #[derive(Clone, Debug)]
@@ -335,6 +339,31 @@ pub trait Store: Send + Sync + 'static {
 
     /// Cancels what has not left.
     async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError>;
+
+    /// Starts a new run of deliveries that failed: each waits for its due time, with its attempts behind it and all of its
+    /// retries before it. One answer for each, in order. What is being cancelled counts as not failed.
+    async fn replay(&self, replays: Vec<Replay>, at: Timestamp) -> Result<Vec<Replayed>, StoreError>;
+
+    /// Puts dead letters away and answers how many there were. Their deliveries stay failed.
+    async fn purge(&self, ids: Vec<DeliveryId>) -> Result<u64, StoreError>;
+
+    /// Up to `limit` notifications that match, older than `before`, the newest first. A page that has looked at
+    /// [`SCAN_MAX`] rows ends there, perhaps with less.
+    async fn query(
+        &self,
+        filter: NotificationFilter,
+        before: Option<NotificationId>,
+        limit: usize,
+    ) -> Result<NotificationPage, StoreError>;
+
+    /// Up to `limit` dead letters that match, behind `after`, those of the oldest notifications first. A page that has
+    /// looked at [`SCAN_MAX`] rows ends there, perhaps with less.
+    async fn dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<DeadLetterPage, StoreError>;
 
     /// Up to `limit` deliveries of a lane that are not final, in order, behind `after`.
     async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError>;

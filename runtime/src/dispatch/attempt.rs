@@ -153,7 +153,7 @@ impl Finished {
             return Settlement { claim: *number, delivery: *delivery, attempt: None, state, at: now };
         };
         let lifetime = Lifetime {
-            began: notification.scheduled_at.map_or(notification.created_at, |at| at.max(notification.created_at)),
+            began: progress.run_began.unwrap_or_else(|| notification.due_from()),
             expires_at: notification.expires_at,
         };
         let moment = Moment { now, roll: with.entropy.roll() };

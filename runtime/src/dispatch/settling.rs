@@ -139,7 +139,6 @@ fn settled(shared: &Shared, finished: &[Finished], answers: &[Settled]) {
 
 /// How long ago the delivery could first be tried.
 fn age(finished: &Finished, now: Timestamp) -> std::time::Duration {
-    let notification = &finished.held.claim.notification;
-    let began = notification.scheduled_at.map_or(notification.created_at, |at| at.max(notification.created_at));
-    now.since(began)
+    let claim = &finished.held.claim;
+    now.since(claim.progress.run_began.unwrap_or_else(|| claim.notification.due_from()))
 }

@@ -17,6 +17,8 @@ pub struct Waiting {
     pub faults: u32,
     /// How many of them were interrupted: by a defect, a full pool, a shutdown.
     pub interrupted: u32,
+    /// Of a delivery that was replayed: when that run began. Its age counts from here, its retries from none.
+    pub run_began: Option<Timestamp>,
 }
 
 impl Waiting {

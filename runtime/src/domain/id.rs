@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+use super::Timestamp;
+
 /// Identifies one notification. A UUIDv7 that only grows within a process, so ids sort by acceptance.
 ///
 /// Text: `ntf_` and 32 hex digits. Stored: 16 bytes.
@@ -23,10 +25,30 @@ pub struct NotificationId(Uuid);
 impl NotificationId {
     const PREFIX: &'static str = "ntf_";
 
+    /// Sorts before every other.
+    pub const FIRST: Self = Self(Uuid::nil());
+
+    /// Sorts behind every other.
+    pub const LAST: Self = Self(Uuid::max());
+
     /// The id with these 16 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
+    }
+
+    /// What sorts before every id that was given at `at` or later, and behind every earlier one.
+    #[must_use]
+    pub fn first_at(at: Timestamp) -> Self {
+        // RFC 9562: 48 bits of milliseconds stand in front. Later than 10,889 is as late as can be.
+        let millis = at.as_millis().min((1 << 48) - 1);
+        Self(Uuid::from_u128(u128::from(millis) << 80))
+    }
+
+    /// When it was given: at acceptance, and never earlier than any id before it.
+    #[must_use]
+    pub fn created_at(self) -> Timestamp {
+        Timestamp::from_millis((self.0.as_u128() >> 80) as u64)
     }
 
     /// Its 16 bytes, in the order they sort.

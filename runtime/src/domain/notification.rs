@@ -164,6 +164,14 @@ pub struct Notification {
     pub expires_at: Option<Timestamp>,
 }
 
+impl Notification {
+    /// From when on its deliveries could be made: when it was accepted, or later where it was scheduled.
+    #[must_use]
+    pub fn due_from(&self) -> Timestamp {
+        self.scheduled_at.map_or(self.created_at, |at| at.max(self.created_at))
+    }
+}
+
 /// The one word for where a notification stands, derived from its deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotificationStatus {

@@ -16,6 +16,7 @@ use crate::domain::{
 
 pub(crate) mod cancelling;
 pub(crate) mod claiming;
+pub(crate) mod finding;
 pub(crate) mod keeping;
 pub(crate) mod kv;
 pub(crate) mod modelled;
@@ -49,6 +50,13 @@ macro_rules! conformance {
             keeping: a_template_is_kept_once_under_its_version,
             keeping: a_plugin_is_remembered_by_its_newest_book,
             keeping: a_closed_store_has_committed_what_it_took_and_refuses_the_rest,
+            finding: notifications_are_found_by_what_they_are,
+            finding: notifications_are_found_by_how_they_stand,
+            finding: pages_of_notifications_join_without_gap_or_repeat,
+            finding: what_failed_is_a_dead_letter_with_all_that_is_known_of_it,
+            finding: a_replay_starts_a_new_run_and_keeps_the_attempts,
+            finding: what_has_not_failed_is_not_replayed,
+            finding: what_is_purged_is_no_dead_letter_and_stays_failed,
             once: a_key_is_used_once_and_its_second_use_is_told_the_first,
             once: a_key_holds_through_a_restart_and_no_longer_than_it_says,
             once: a_key_used_twice_in_one_call_is_used_once,
@@ -249,7 +257,14 @@ pub(crate) fn failed(attempts: u32) -> DeliveryState {
 }
 
 pub(crate) fn waiting(due: Timestamp, attempts: u32) -> DeliveryState {
-    DeliveryState::Waiting(Waiting { due, attempts, retries_used: attempts, faults: 0, interrupted: 0 })
+    DeliveryState::Waiting(Waiting {
+        due,
+        attempts,
+        retries_used: attempts,
+        faults: 0,
+        interrupted: 0,
+        run_began: None,
+    })
 }
 
 pub(crate) fn settlement(claim: &Claim, state: DeliveryState) -> Settlement {

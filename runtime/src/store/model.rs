@@ -1,6 +1,6 @@
 //! The store in as few lines as say what it means: no disk, no batches, no cache. Engines are compared with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::domain::{EventBody, KvChange, KvUsage, PluginName, settle_cancelled};
@@ -18,6 +18,7 @@ pub(crate) struct Model {
     kv_removed: BTreeMap<ChannelName, u64>,
     keys: BTreeMap<[u8; 16], (Timestamp, FirstUse)>,
     dedupe: BTreeMap<[u8; 16], (Timestamp, DeliveryId)>,
+    pub(crate) dead: BTreeSet<DeliveryId>,
 }
 
 #[derive(Debug)]
@@ -132,6 +133,22 @@ impl Model {
         }
     }
 
+    pub(crate) fn replay(&mut self, Replay { delivery, due }: Replay, now: Timestamp) -> Replayed {
+        let Some(kept) = self.deliveries.get_mut(&delivery) else { return Replayed::Unknown };
+        let DeliveryState::Failed { attempts, .. } = kept.state else { return Replayed::NotFailed };
+        if self.cancelling.contains_key(&delivery.notification()) {
+            return Replayed::NotFailed;
+        }
+        kept.state = DeliveryState::Waiting(Waiting { attempts, run_began: Some(due), ..Waiting::fresh(due) });
+        self.events.push(Event { at: now, body: EventBody::of_state(delivery, &kept.state) });
+        self.dead.remove(&delivery);
+        Replayed::Waits
+    }
+
+    pub(crate) fn purge(&mut self, id: DeliveryId) -> u64 {
+        u64::from(self.dead.remove(&id))
+    }
+
     pub(crate) fn keep_plugins(&mut self, books: &[PluginBook], events: &[Event]) {
         self.plugins.extend(books.iter().map(|book| (book.plugin.clone(), book.clone())));
         self.events.extend_from_slice(events);
@@ -194,6 +211,9 @@ impl Model {
 
     fn change(&mut self, id: DeliveryId, state: DeliveryState, at: Timestamp) {
         self.events.push(Event { at, body: EventBody::of_state(id, &state) });
+        if let DeliveryState::Failed { .. } = state {
+            self.dead.insert(id);
+        }
         self.deliveries.get_mut(&id).expect("what changes was accepted").state = state;
         let notification = id.notification();
         if self.open_of(notification).is_empty() {

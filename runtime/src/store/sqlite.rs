@@ -15,7 +15,9 @@ mod failure;
 mod kv;
 mod live;
 mod lock;
+mod lookup;
 mod once;
+mod query;
 mod read;
 mod readers;
 mod row;
@@ -40,9 +42,9 @@ use self::readers::Readers;
 use self::transaction::{Accepting, Answer, LaneNumbers, Operation};
 use self::writer::{Command, Writer, read_job};
 use super::{
-    Accepted, Cancelled, Claim, CommitListener, Durability, EventNumber, FirstUse, LaneDepth, NotificationRecord,
-    NumberedEvent, OnceKey, Planned, Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats,
-    TemplateSource,
+    Accepted, Cancelled, Claim, CommitListener, DeadLetterFilter, DeadLetterPage, Durability, EventNumber, FirstUse,
+    LaneDepth, NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned, Replay,
+    Replayed, SCAN_MAX, Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
 };
 use crate::domain::{
     ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued,
@@ -218,7 +220,7 @@ impl Store for SqliteStore {
         let accepting = planned.into_iter().map(Accepting::from).collect();
         match self.write(Operation::Accept(accepting)).await? {
             Answer::Accepted(accepted) => Ok(accepted),
-            Answer::Done | Answer::Settled(_) | Answer::Cancelled(_) | Answer::Kv(_) => Err(mixed_up()),
+            _ => Err(mixed_up()),
         }
     }
 
@@ -257,15 +259,47 @@ impl Store for SqliteStore {
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         match self.write(Operation::Settle(settlements)).await? {
             Answer::Settled(settled) => Ok(settled),
-            Answer::Done | Answer::Accepted(_) | Answer::Cancelled(_) | Answer::Kv(_) => Err(mixed_up()),
+            _ => Err(mixed_up()),
         }
     }
 
     async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError> {
         match self.write(Operation::Cancel(id, at)).await? {
             Answer::Cancelled(cancelled) => Ok(cancelled),
-            Answer::Done | Answer::Accepted(_) | Answer::Settled(_) | Answer::Kv(_) => Err(mixed_up()),
+            _ => Err(mixed_up()),
         }
+    }
+
+    async fn replay(&self, replays: Vec<Replay>, at: Timestamp) -> Result<Vec<Replayed>, StoreError> {
+        match self.write(Operation::Replay(replays, at)).await? {
+            Answer::Replayed(replayed) => Ok(replayed),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    async fn purge(&self, ids: Vec<DeliveryId>) -> Result<u64, StoreError> {
+        match self.write(Operation::Purge(ids)).await? {
+            Answer::Purged(count) => Ok(count),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    async fn query(
+        &self,
+        filter: NotificationFilter,
+        before: Option<NotificationId>,
+        limit: usize,
+    ) -> Result<NotificationPage, StoreError> {
+        self.read(move |db| query::notifications(db, &filter, before, limit, SCAN_MAX)).await
+    }
+
+    async fn dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<DeadLetterPage, StoreError> {
+        self.read(move |db| query::dead_letters(db, &filter, after, limit, SCAN_MAX)).await
     }
 
     async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError> {
@@ -313,7 +347,7 @@ impl Store for SqliteStore {
     async fn kv_write(&self, write: KvWrite) -> Result<KvWritten, StoreError> {
         match self.write(Operation::Kv(write)).await? {
             Answer::Kv(written) => Ok(written),
-            Answer::Done | Answer::Accepted(_) | Answer::Settled(_) | Answer::Cancelled(_) => Err(mixed_up()),
+            _ => Err(mixed_up()),
         }
     }
 

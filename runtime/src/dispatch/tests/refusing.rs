@@ -10,8 +10,9 @@ use crate::domain::{
     Timestamp,
 };
 use crate::store::{
-    Accepted, Cancelled, Claim, EventNumber, FirstUse, LaneDepth, NotificationRecord, NumberedEvent, OnceKey, Planned,
-    Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
+    Accepted, Cancelled, Claim, DeadLetterFilter, DeadLetterPage, EventNumber, FirstUse, LaneDepth, NotificationFilter,
+    NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed, Settled, Settlement,
+    StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
 };
 
 pub(super) struct Refusing {
@@ -65,6 +66,32 @@ impl Store for Refusing {
 
     async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError> {
         self.store.cancel(id, at).await
+    }
+
+    async fn replay(&self, replays: Vec<Replay>, at: Timestamp) -> Result<Vec<Replayed>, StoreError> {
+        self.store.replay(replays, at).await
+    }
+
+    async fn purge(&self, ids: Vec<DeliveryId>) -> Result<u64, StoreError> {
+        self.store.purge(ids).await
+    }
+
+    async fn query(
+        &self,
+        filter: NotificationFilter,
+        before: Option<NotificationId>,
+        limit: usize,
+    ) -> Result<NotificationPage, StoreError> {
+        self.store.query(filter, before, limit).await
+    }
+
+    async fn dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<DeadLetterPage, StoreError> {
+        self.store.dead_letters(filter, after, limit).await
     }
 
     async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError> {

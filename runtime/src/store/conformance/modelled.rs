@@ -1,5 +1,7 @@
 //! Any sequence of steps leaves an engine where it leaves the model.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -30,6 +32,11 @@ enum Step {
         end: usize,
     },
     Cancel(usize),
+    Replay {
+        pick: usize,
+        due: u64,
+    },
+    Purge(usize),
     KeepPlugin {
         pick: usize,
         number: u8,
@@ -56,6 +63,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => pick.clone().prop_map(Step::Release),
         6 => (picks, 0_usize..5).prop_map(|(picks, end)| Step::Settle { picks, end }),
         2 => pick.clone().prop_map(Step::Cancel),
+        2 => (pick.clone(), 0_u64..3).prop_map(|(pick, due)| Step::Replay { pick, due }),
+        1 => pick.clone().prop_map(Step::Purge),
         1 => (pick, 0_u8..9).prop_map(|(pick, number)| Step::KeepPlugin { pick, number }),
         4 => (0..CHANNELS.len(), "[ab]{1,2}", proptest::option::weighted(0.8, 0_usize..40), proptest::option::of(0_u64..6))
             .prop_map(|(channel, key, value, expected)| Step::Keep { channel, key, value, expected }),
@@ -139,6 +148,16 @@ impl Pair {
                 let cancelled = self.store.cancel(id, at(7)).await.unwrap();
                 assert_eq!(cancelled, self.model.cancel(id, at(7)));
             }
+            Step::Replay { pick, due } => {
+                let delivery = self.pick(pick);
+                let replay = Replay { delivery, due: at(due) };
+                let replayed = self.store.replay(vec![replay], at(8)).await.unwrap();
+                assert_eq!(replayed, [self.model.replay(replay, at(8))]);
+            }
+            Step::Purge(pick) => {
+                let id = self.pick(pick);
+                assert_eq!(self.store.purge(vec![id]).await.unwrap(), self.model.purge(id));
+            }
             Step::KeepPlugin { pick, number } => {
                 let name = CHANNELS[pick % CHANNELS.len()];
                 let change = PluginChange::ALL[pick % PluginChange::ALL.len()];
@@ -155,6 +174,12 @@ impl Pair {
             }
             Step::Reopen => {}
         }
+    }
+
+    /// One of the deliveries there are, or one that is not there.
+    fn pick(&self, pick: usize) -> DeliveryId {
+        let known = &self.model.deliveries;
+        known.keys().nth(pick % (known.len() + 1)).copied().unwrap_or(NotificationId::LAST.delivery(0))
     }
 
     async fn claim(&mut self, picks: &[usize], now: Timestamp) {
@@ -210,6 +235,10 @@ impl Pair {
         assert!(outbox.iter().zip(1..).all(|(event, number)| event.number == number));
         let events: Vec<_> = outbox.into_iter().map(|numbered| numbered.event).collect();
         assert_eq!(events, model.events);
+
+        let dead = store.dead_letters(DeadLetterFilter::default(), None, 1_000).await.unwrap();
+        let dead: BTreeSet<_> = dead.dead_letters.iter().map(|dead| dead.delivery.id).collect();
+        assert_eq!(dead, model.dead);
 
         let mut keys = 0;
         for name in CHANNELS.map(channel) {

@@ -97,7 +97,10 @@ pub(super) fn claimable<'i>(
     Ok(found)
 }
 
-fn notification_row(db: &Connection, id: NotificationId) -> Result<Option<(Arc<Notification>, u32)>, Failure> {
+pub(super) fn notification_row(
+    db: &Connection,
+    id: NotificationId,
+) -> Result<Option<(Arc<Notification>, u32)>, Failure> {
     let mut statement = db.prepare_cached("SELECT payload, deliveries FROM notifications WHERE id = ?1")?;
     let mut rows = statement.query([id.as_bytes()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -168,6 +171,30 @@ pub(super) fn notification(db: &Connection, id: NotificationId) -> Result<Option
         });
     }
     Ok(Some(NotificationRecord { notification, counts, deliveries }))
+}
+
+/// Every attempt of one delivery.
+pub(super) fn attempts_of(db: &Connection, id: DeliveryId) -> Result<Vec<Attempt>, Failure> {
+    let mut statement =
+        db.prepare_cached("SELECT number, attempt FROM attempts WHERE notification = ?1 AND idx = ?2 ORDER BY number")?;
+    let mut rows = statement.query(params![id.notification().as_bytes(), id.index()])?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next()? {
+        attempts.push(row::attempt(row.get(0)?, blob(row, 1)?)?);
+    }
+    Ok(attempts)
+}
+
+/// Lane, number of the lane and state of one delivery.
+pub(super) fn delivery_state(db: &Connection, id: DeliveryId) -> Result<Option<(Lane, i64, DeliveryState)>, Failure> {
+    let mut statement = db.prepare_cached(
+        "SELECT priority, channel, lane, state FROM deliveries JOIN lanes ON lanes.id = lane
+         WHERE notification = ?1 AND idx = ?2",
+    )?;
+    let mut rows = statement.query(params![id.notification().as_bytes(), id.index()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let lane = Lane { priority: row::priority_of(row.get(0)?)?, channel: channel(row, 1)? };
+    Ok(Some((lane, row.get(2)?, row::state(blob(row, 3)?)?)))
 }
 
 fn attempts(db: &Connection, id: NotificationId) -> Result<HashMap<u32, Vec<Attempt>>, Failure> {
@@ -250,11 +277,11 @@ pub(super) fn plugins(db: &Connection) -> Result<Vec<PluginBook>, Failure> {
     Ok(books)
 }
 
-fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], Failure> {
+pub(super) fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], Failure> {
     row.get_ref(column)?.as_blob().map_err(|_| Damaged("row").into())
 }
 
-fn notification_id(row: &Row<'_>, column: usize) -> Result<NotificationId, Failure> {
+pub(super) fn notification_id(row: &Row<'_>, column: usize) -> Result<NotificationId, Failure> {
     let bytes = blob(row, column)?.try_into().map_err(|_| Damaged("id"))?;
     Ok(NotificationId::from_bytes(bytes))
 }
@@ -267,7 +294,7 @@ fn timestamp(row: &Row<'_>, column: usize) -> Result<Timestamp, Failure> {
     unsigned(row, column).map(Timestamp::from_millis)
 }
 
-fn channel(row: &Row<'_>, column: usize) -> Result<ChannelName, Failure> {
+pub(super) fn channel(row: &Row<'_>, column: usize) -> Result<ChannelName, Failure> {
     let text = row.get_ref(column)?.as_str().map_err(|_| Damaged("channel"))?;
     ChannelName::new(text).map_err(|_| Damaged("channel").into())
 }

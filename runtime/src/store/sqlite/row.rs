@@ -65,6 +65,17 @@ pub(super) const fn status_number(status: DeliveryStatus) -> u8 {
     }
 }
 
+/// A status with this number; of an open delivery one that is open.
+pub(super) fn status_of(number: u8) -> Result<DeliveryStatus, Damaged> {
+    match number {
+        STATUS_OPEN => Ok(DeliveryStatus::Pending),
+        1 => Ok(DeliveryStatus::Sent),
+        2 => Ok(DeliveryStatus::Failed),
+        3 => Ok(DeliveryStatus::Cancelled),
+        _ => Err(Damaged("status")),
+    }
+}
+
 /// What `deliveries.status` says of a delivery that is not final.
 pub(super) const STATUS_OPEN: u8 = 0;
 
@@ -200,8 +211,14 @@ pub(super) fn recipient(bytes: &[u8]) -> Result<Recipient, Damaged> {
 pub(super) fn put_state(out: &mut Vec<u8>, state: &DeliveryState) {
     out.push(FORMAT);
     match state {
-        DeliveryState::Waiting(Waiting { due, attempts, retries_used, faults, interrupted }) => {
-            out.push(0);
+        DeliveryState::Waiting(Waiting { due, attempts, retries_used, faults, interrupted, run_began }) => {
+            match run_began {
+                None => out.push(0),
+                Some(began) => {
+                    out.push(4);
+                    put_timestamp(out, *began);
+                }
+            }
             put_timestamp(out, *due);
             for count in [attempts, retries_used, faults, interrupted] {
                 put_u64(out, u64::from(*count));
@@ -233,13 +250,11 @@ pub(super) fn state(bytes: &[u8]) -> Result<DeliveryState, Damaged> {
     let mut reader = open("delivery", bytes)?;
     let row = &mut reader;
     let state = match row.u8()? {
-        0 => DeliveryState::Waiting(Waiting {
-            due: timestamp(row)?,
-            attempts: row.u32()?,
-            retries_used: row.u32()?,
-            faults: row.u32()?,
-            interrupted: row.u32()?,
-        }),
+        0 => DeliveryState::Waiting(waiting(row, None)?),
+        4 => {
+            let began = timestamp(row)?;
+            DeliveryState::Waiting(waiting(row, Some(began))?)
+        }
         1 => DeliveryState::Sent {
             at: timestamp(row)?,
             attempts: row.u32()?,
@@ -251,6 +266,17 @@ pub(super) fn state(bytes: &[u8]) -> Result<DeliveryState, Damaged> {
         _ => return Err(row.damaged()),
     };
     reader.end(state)
+}
+
+fn waiting(row: &mut Reader<'_>, run_began: Option<Timestamp>) -> Result<Waiting, Damaged> {
+    Ok(Waiting {
+        due: timestamp(row)?,
+        attempts: row.u32()?,
+        retries_used: row.u32()?,
+        faults: row.u32()?,
+        interrupted: row.u32()?,
+        run_began,
+    })
 }
 
 fn put_fail_reason(out: &mut Vec<u8>, reason: &FailReason) {

@@ -7,15 +7,20 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::Failure;
+use super::lookup;
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_plugins.sql"),
     include_str!("schema/0003_kv.sql"),
     include_str!("schema/0004_once.sql"),
+    FIND,
 ];
+
+/// The step whose table is filled from what is there, which takes more than SQL.
+const FIND: &str = include_str!("schema/0005_find.sql");
 
 /// "CAMP": tells our files from those of other programs.
 const APPLICATION_ID: i32 = 0x4341_4d50;
@@ -108,6 +113,9 @@ fn migrate(connection: &mut Connection) -> Result<(), Failure> {
     for (step, sql) in steps.iter().enumerate() {
         let transaction = connection.transaction()?;
         transaction.execute_batch(sql)?;
+        if *sql == FIND {
+            lookup::fill(&transaction)?;
+        }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", version + 1 + step as i64)?;
         transaction.commit()?;

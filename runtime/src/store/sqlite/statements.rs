@@ -3,6 +3,7 @@
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::failure::Failure;
+use super::lookup::{self, Key};
 use crate::domain::{DeliveryId, NotificationId, Timestamp};
 
 /// See the methods.
@@ -13,6 +14,7 @@ pub(super) struct Statements<'c> {
     insert_live: CachedStatement<'c>,
     delete_live: CachedStatement<'c>,
     insert_attempt: CachedStatement<'c>,
+    insert_lookup: CachedStatement<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -32,6 +34,7 @@ impl<'c> Statements<'c> {
                 .prepare_cached("DELETE FROM live WHERE lane = ?1 AND due = ?2 AND notification = ?3 AND idx = ?4")?,
             insert_attempt: db
                 .prepare_cached("INSERT INTO attempts (notification, idx, number, attempt) VALUES (?1, ?2, ?3, ?4)")?,
+            insert_lookup: db.prepare_cached(lookup::INSERT)?,
         })
     }
 
@@ -74,6 +77,10 @@ impl<'c> Statements<'c> {
     pub(super) fn delete_live(&mut self, lane: i64, due: Timestamp, id: DeliveryId) -> Result<usize, Failure> {
         let key = id.notification();
         Ok(self.delete_live.execute(params![lane, due.as_millis() as i64, key.as_bytes(), id.index()])?)
+    }
+
+    pub(super) fn insert_lookup(&mut self, key: Key<'_>, id: NotificationId) -> Result<(), Failure> {
+        lookup::insert(&mut self.insert_lookup, key, id)
     }
 
     pub(super) fn insert_attempt(&mut self, id: DeliveryId, number: u32, attempt: &[u8]) -> Result<(), Failure> {

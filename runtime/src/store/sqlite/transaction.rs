@@ -8,6 +8,8 @@
 //!
 //! *Not here:* deciding. The one judgement needed, an attempt that ends after a cancel, is `domain::settle_cancelled`.
 
+mod replay;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use rusqlite::{Connection, params};
 
 use super::failure::Failure;
 use super::live::{Change, Claimed, Live, OpenDelivery, notification_bytes};
+use super::lookup::Key;
 use super::statements::Statements;
 use super::{kv, once, read, row};
 use crate::domain::{
@@ -23,8 +26,8 @@ use crate::domain::{
     settle_cancelled,
 };
 use crate::store::{
-    Accepted, Cancelled, Deduplicated, IdempotencyKey, OnceKey, Planned, PlannedDelivery, Settled, Settlement,
-    TemplateSource,
+    Accepted, Cancelled, Deduplicated, IdempotencyKey, OnceKey, Planned, PlannedDelivery, Replay, Replayed, Settled,
+    Settlement, TemplateSource,
 };
 
 /// One thing to write.
@@ -36,6 +39,8 @@ pub(super) enum Operation {
     Cancel(NotificationId, Timestamp),
     /// At open: what was cancelled in flight and never settled.
     FinishCancel(NotificationId, Timestamp),
+    Replay(Vec<Replay>, Timestamp),
+    Purge(Vec<DeliveryId>),
     KeepTemplate(TemplateSource),
     KeepPlugins(Vec<PluginBook>, Vec<Event>),
     Kv(KvWrite),
@@ -48,6 +53,8 @@ pub(super) enum Answer {
     Accepted(Vec<Accepted>),
     Settled(Vec<Settled>),
     Cancelled(Cancelled),
+    Replayed(Vec<Replayed>),
+    Purged(u64),
     Kv(KvWritten),
 }
 
@@ -99,6 +106,8 @@ impl Operation {
                 })
                 .sum(),
             Self::Settle(settlements) => settlements.len() * 256,
+            Self::Replay(replays, _) => replays.len() * 256,
+            Self::Purge(ids) => ids.len() * 64,
             Self::Release(_) | Self::Cancel(..) | Self::FinishCancel(..) => 256,
             Self::KeepPlugins(books, events) => books.len() * 2_048 + events.len() * 256,
             Self::Kv(write) => {
@@ -172,6 +181,10 @@ impl<'w> Transaction<'w> {
                 self.withdraw(*id, *at)?;
                 Answer::Done
             }
+            Operation::Replay(replays, at) => {
+                Answer::Replayed(replays.iter().map(|replay| self.replay(*replay, *at)).collect::<Result<_, _>>()?)
+            }
+            Operation::Purge(ids) => Answer::Purged(self.purge(ids)?),
             Operation::KeepPlugins(books, events) => {
                 self.keep_plugins(books, events)?;
                 Answer::Done
@@ -195,6 +208,9 @@ impl<'w> Transaction<'w> {
         let deduplicated = self.duplicates(id, deliveries)?;
         let count = (deliveries.len() - deduplicated.len()) as u32;
         self.statements.insert_notification(id, count, payload)?;
+        if let Some(text) = &notification.correlation_id {
+            self.statements.insert_lookup(Key::Correlation(text), id)?;
+        }
         let is_made = |index: &u32| deduplicated.iter().all(|duplicate| duplicate.index != *index);
         for (index, delivery) in (0..).zip(deliveries).filter(|(index, _)| is_made(index)) {
             self.accept_delivery(notification, id.delivery(index), count, delivery)?;
@@ -254,6 +270,9 @@ impl<'w> Transaction<'w> {
         row::put_state(&mut self.scratch, &DeliveryState::Waiting(progress));
         self.statements.insert_delivery(id, number, row::STATUS_OPEN, &self.scratch, recipient_row)?;
         self.statements.insert_live(number, *due, id)?;
+        if !recipient.address.is_empty() {
+            self.statements.insert_lookup(Key::Address(&recipient.address), id.notification())?;
+        }
         if let Some(key) = dedupe {
             once::remember_delivery(self.db, key, notification.created_at, id)?;
         }
@@ -397,6 +416,9 @@ impl<'w> Transaction<'w> {
                 self.effects.changes.push(Change::Waiting { delivery: id, progress: *progress, at });
             }
             DeliveryState::Sent { .. } | DeliveryState::Failed { .. } | DeliveryState::Cancelled { .. } => {
+                if status == DeliveryStatus::Failed {
+                    self.bury(id)?;
+                }
                 self.effects.changes.push(Change::Final(id));
                 self.count_final(id.notification(), before.siblings, status, at)?;
             }

@@ -43,13 +43,17 @@ fn states() -> Vec<DeliveryState> {
         states.push(DeliveryState::Sent { at, attempts: 1, receipt: Receipt::default(), unconfirmed });
     }
     states.push(DeliveryState::Cancelled { at, attempts: u32::MAX });
-    states.push(DeliveryState::Waiting(Waiting {
-        due: at,
-        attempts: 5,
-        retries_used: 4,
-        faults: 3,
-        interrupted: u32::MAX,
-    }));
+    for run_began in [None, Some(at)] {
+        let (attempts, retries_used, faults, interrupted) = (5, 4, 3, u32::MAX);
+        states.push(DeliveryState::Waiting(Waiting {
+            due: at,
+            attempts,
+            retries_used,
+            faults,
+            interrupted,
+            run_began,
+        }));
+    }
     states
 }
 

@@ -1,0 +1,323 @@
+//! What was accepted and what became of it, by filter; and what is done with what failed.
+
+use std::time::Duration;
+
+use super::Runtime;
+use crate::domain::{ChannelName, DeliveryId, NotificationId, NotificationStatus, Priority, Timestamp};
+use crate::store::{
+    DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, StoreError,
+};
+
+/// Dead letters that are looked at, and replayed or purged, in one transaction.
+const SLICE: usize = 1_000;
+
+/// Entries of a page where nothing is said.
+const PAGE: usize = 100;
+
+/// How fast dead letters are tried again.
+///
+/// ```
+/// use campanile::runtime::ReplayRate;
+/// use std::time::Duration;
+///
+/// let rate: ReplayRate = "50/s".parse()?;
+/// assert_eq!(rate.wait(100), Duration::from_secs(2));
+/// assert_eq!("30/m".parse::<ReplayRate>()?.wait(1), Duration::from_secs(2));
+/// # Ok::<(), campanile::runtime::ParseRateError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayRate {
+    count: u32,
+    per: Duration,
+}
+
+impl ReplayRate {
+    /// The most in a second, a minute or an hour.
+    pub const COUNT_MAX: u32 = 100_000;
+
+    /// How long after the first the one with this place (from 0) is due.
+    #[must_use]
+    pub fn wait(self, place: u64) -> Duration {
+        let per_ms = u64::try_from(self.per.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(place.saturating_mul(per_ms) / u64::from(self.count))
+    }
+}
+
+/// A text is no rate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no rate: write a number from 1 to 100000 per `s`, `m` or `h`, such as `50/s`")]
+pub struct ParseRateError(String);
+
+impl std::str::FromStr for ReplayRate {
+    type Err = ParseRateError;
+
+    fn from_str(text: &str) -> Result<Self, ParseRateError> {
+        let wrong = || ParseRateError(text.chars().take(64).collect());
+        let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
+        let per = match unit.trim() {
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return Err(wrong()),
+        };
+        let count = count.trim().parse().map_err(|_| wrong())?;
+        if (1..=Self::COUNT_MAX).contains(&count) { Ok(Self { count, per }) } else { Err(wrong()) }
+    }
+}
+
+/// What came of replaying dead letters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// They wait again.
+    pub replayed: u64,
+    /// They stay dead letters: their `expires_at` passes before their turn comes.
+    pub expired: u64,
+    /// When the last of them is due, counted from now.
+    pub takes: Duration,
+}
+
+/// Why one delivery was not replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotReplayed {
+    /// It has not failed.
+    NotFailed,
+    /// Its `expires_at` has passed.
+    Expired,
+    /// There is no such delivery.
+    Unknown,
+}
+
+/// A question for notifications, to be filled in by its methods. Every condition has to hold.
+///
+/// ```no_run
+/// # async fn example(runtime: &campanile::Runtime) -> Result<(), Box<dyn std::error::Error>> {
+/// use campanile::domain::NotificationStatus;
+///
+/// let failed = runtime.notifications().status(NotificationStatus::Failed).correlation_id("order-7").page().await?;
+/// for record in failed.notifications {
+///     println!("{}", record.notification.id);
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a question is asked with `page`"]
+pub struct NotificationQuery {
+    runtime: Runtime,
+    filter: NotificationFilter,
+    before: Option<NotificationId>,
+    limit: usize,
+}
+
+impl NotificationQuery {
+    /// Where it stands.
+    pub fn status(mut self, status: NotificationStatus) -> Self {
+        self.filter.status = Some(status);
+        self
+    }
+
+    /// How urgent.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.filter.priority = Some(priority);
+        self
+    }
+
+    /// `info`, `warning`, ….
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.filter.kind = Some(kind.into());
+        self
+    }
+
+    /// As its caller gave it.
+    pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
+        self.filter.correlation_id = Some(id.into());
+        self
+    }
+
+    /// One of its deliveries goes through this channel.
+    pub fn channel(mut self, channel: ChannelName) -> Self {
+        self.filter.channel = Some(channel);
+        self
+    }
+
+    /// One of its deliveries goes to this address.
+    pub fn recipient(mut self, address: impl Into<String>) -> Self {
+        self.filter.recipient = Some(address.into());
+        self
+    }
+
+    /// Accepted at or after this.
+    pub fn since(mut self, at: Timestamp) -> Self {
+        self.filter.since = Some(at);
+        self
+    }
+
+    /// Accepted before this.
+    pub fn until(mut self, at: Timestamp) -> Self {
+        self.filter.until = Some(at);
+        self
+    }
+
+    /// One of its deliveries waits for a time in this range.
+    pub fn due(mut self, since: Timestamp, until: Timestamp) -> Self {
+        (self.filter.due_since, self.filter.due_until) = (Some(since), Some(until));
+        self
+    }
+
+    /// Older than this: [`NotificationPage::next`] of the page before.
+    pub fn before(mut self, id: NotificationId) -> Self {
+        self.before = Some(id);
+        self
+    }
+
+    /// At most so many, 1 to 1,000. Default: 100.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit.clamp(1, SLICE);
+        self
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn page(self) -> Result<NotificationPage, StoreError> {
+        self.runtime.parts.store.query(self.filter, self.before, self.limit).await
+    }
+}
+
+impl Runtime {
+    /// Asks for notifications, the newest first.
+    pub fn notifications(&self) -> NotificationQuery {
+        self.find(NotificationFilter::default())
+    }
+
+    /// The same, with conditions that are there already.
+    pub fn find(&self, filter: NotificationFilter) -> NotificationQuery {
+        NotificationQuery { runtime: self.clone(), filter, before: None, limit: PAGE }
+    }
+
+    /// Up to `limit` dead letters (at most 1,000) behind `after`, those of the oldest notifications first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<DeadLetterPage, StoreError> {
+        self.parts.store.dead_letters(filter, after, limit.clamp(1, SLICE)).await
+    }
+
+    /// Starts a new run of a delivery that failed: all of its retries are before it again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read or changed.
+    pub async fn replay(&self, delivery: DeliveryId) -> Result<Result<(), NotReplayed>, StoreError> {
+        let now = self.parts.clock.now();
+        let record = self.notification(delivery.notification()).await?;
+        if record.and_then(|record| record.notification.expires_at).is_some_and(|expires_at| expires_at <= now) {
+            return Ok(Err(NotReplayed::Expired));
+        }
+        let replayed = self.parts.store.replay(vec![Replay { delivery, due: now }], now).await?;
+        Ok(match replayed.first() {
+            Some(Replayed::Waits) => Ok(()),
+            Some(Replayed::NotFailed) => Err(NotReplayed::NotFailed),
+            Some(Replayed::Unknown) | None => Err(NotReplayed::Unknown),
+        })
+    }
+
+    /// Starts a new run of every dead letter that matches, at this rate; at once where there is none. Those whose
+    /// notification is accepted after this call began are left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read or changed: what was replayed before stays so.
+    pub async fn replay_dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        rate: Option<ReplayRate>,
+    ) -> Result<ReplayReport, StoreError> {
+        let now = self.parts.clock.now();
+        let mut report = ReplayReport::default();
+        self.each_slice(filter, async |dead_letters| {
+            let mut replays = Vec::with_capacity(dead_letters.len());
+            for dead in dead_letters {
+                let takes = rate.map_or(Duration::ZERO, |rate| rate.wait(report.replayed + replays.len() as u64));
+                let due = now.after(takes);
+                if dead.expires_at.is_some_and(|expires_at| expires_at <= due) {
+                    report.expired += 1;
+                } else {
+                    report.takes = takes;
+                    replays.push(Replay { delivery: dead.delivery.id, due });
+                }
+            }
+            let replayed = self.parts.store.replay(replays, now).await?;
+            report.replayed += replayed.iter().filter(|one| **one == Replayed::Waits).count() as u64;
+            Ok(())
+        })
+        .await?;
+        Ok(report)
+    }
+
+    /// Puts away every dead letter that matches, and answers how many. Their deliveries stay failed, and in the records
+    /// of their notifications.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read or changed: what was put away before stays so.
+    pub async fn purge_dead_letters(&self, filter: DeadLetterFilter) -> Result<u64, StoreError> {
+        let mut purged = 0;
+        self.each_slice(filter, async |dead_letters| {
+            let ids = dead_letters.iter().map(|dead| dead.delivery.id).collect();
+            purged += self.parts.store.purge(ids).await?;
+            Ok(())
+        })
+        .await?;
+        Ok(purged)
+    }
+
+    /// Hands over every dead letter that matches and was accepted before now, slice by slice.
+    async fn each_slice(
+        &self,
+        filter: DeadLetterFilter,
+        mut act: impl AsyncFnMut(&[DeadLetter]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        // What fails while this goes on must not make it endless.
+        let now = self.parts.clock.now().after(Duration::from_millis(1));
+        let filter = DeadLetterFilter { until: Some(filter.until.map_or(now, |until| until.min(now))), ..filter };
+        let mut after = None;
+        loop {
+            let page = self.parts.store.dead_letters(filter.clone(), after, SLICE).await?;
+            act(&page.dead_letters).await?;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_spreads_from_the_first_on() {
+        let rate: ReplayRate = "3/s".parse().expect("a rate");
+        let waits: Vec<_> = (0..5).map(|place| rate.wait(place).as_millis()).collect();
+        assert_eq!(waits, [0, 333, 666, 1_000, 1_333]);
+        assert_eq!("2 / h".parse::<ReplayRate>().expect("a rate").wait(1), Duration::from_mins(30));
+    }
+
+    #[test]
+    fn what_is_no_rate_is_told() {
+        for text in ["", "50", "0/s", "100001/s", "-1/s", "1/d", "1.5/s", "/s"] {
+            let expected =
+                format!("`{text}` is no rate: write a number from 1 to 100000 per `s`, `m` or `h`, such as `50/s`");
+            assert_eq!(text.parse::<ReplayRate>().map_err(|error| error.to_string()), Err(expected));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Dead letters: kept where a delivery fails, taken up again, put away.
+
+use rusqlite::params;
+
+use super::Transaction;
+use crate::domain::{
+    DeliveryId, DeliveryState, DeliveryStatus, EventBody, Lane, Position, Queued, StatusCounts, Timestamp, Waiting,
+};
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::{read, row};
+use crate::store::{Replay, Replayed};
+
+impl Transaction<'_> {
+    /// Remembers that `id` failed.
+    pub(super) fn bury(&self, id: DeliveryId) -> Result<(), Failure> {
+        self.db
+            .prepare_cached("INSERT OR IGNORE INTO dead_letters (notification, idx) VALUES (?1, ?2)")?
+            .execute(params![id.notification().as_bytes(), id.index()])?;
+        Ok(())
+    }
+
+    /// Whether it was there.
+    fn dig_up(&self, id: DeliveryId) -> Result<bool, Failure> {
+        let deleted = self
+            .db
+            .prepare_cached("DELETE FROM dead_letters WHERE notification = ?1 AND idx = ?2")?
+            .execute(params![id.notification().as_bytes(), id.index()])?;
+        Ok(deleted > 0)
+    }
+
+    /// Puts dead letters away and says how many there were. The deliveries stay failed.
+    pub(super) fn purge(&self, ids: &[DeliveryId]) -> Result<u64, Failure> {
+        ids.iter().try_fold(0, |count, id| Ok(count + u64::from(self.dig_up(*id)?)))
+    }
+
+    pub(super) fn replay(&mut self, replay: Replay, at: Timestamp) -> Result<Replayed, Failure> {
+        let Replay { delivery: id, due } = replay;
+        let Some((lane, lane_number, state)) = read::delivery_state(self.db, id)? else { return Ok(Replayed::Unknown) };
+        let DeliveryState::Failed { attempts, .. } = state else { return Ok(Replayed::NotFailed) };
+        if self.cancelled_at(id.notification()).is_some() {
+            return Ok(Replayed::NotFailed);
+        }
+        let state = DeliveryState::Waiting(Waiting { attempts, run_began: Some(due), ..Waiting::fresh(due) });
+        self.scratch.clear();
+        row::put_state(&mut self.scratch, &state);
+        self.statements.update_delivery(id, row::STATUS_OPEN, &self.scratch)?;
+        self.statements.insert_live(lane_number, due, id)?;
+        self.dig_up(id)?;
+        self.reopen_tally(id)?;
+        self.event(at, EventBody::of_state(id, &state));
+        self.wake(lane, Position { due, delivery: id });
+        Ok(Replayed::Waits)
+    }
+
+    fn reopen_tally(&mut self, id: DeliveryId) -> Result<(), Failure> {
+        let notification = id.notification();
+        // A notification with one delivery has no tally.
+        if read::siblings(self.db, notification)? == Some(1) {
+            return Ok(());
+        }
+        let mut counts: StatusCounts = match self.tallies.get(&notification) {
+            Some(counts) => *counts,
+            None => read::tally(self.db, notification)?,
+        };
+        counts.remove(DeliveryStatus::Failed);
+        counts.add(DeliveryStatus::Pending);
+        self.tallies.insert(notification, counts);
+        Ok(())
+    }
+
+    fn wake(&mut self, lane: Lane, position: Position) {
+        self.effects.accepted.push(Queued { lane, position });
+    }
+}
