@@ -121,22 +121,23 @@ fn every_refusal_of_new_says_what_to_do() {
     ");
 }
 
+const BUILDS: [&str; 10] = [
+    "build DIR/none",
+    "build DIR/empty",
+    "build DIR/torn",
+    "build DIR/workspace",
+    "build DIR/program",
+    "build DIR/library",
+    "build DIR/worldless",
+    "build DIR/nameless",
+    "build DIR/codeless",
+    "build DIR/blocked",
+];
+
 #[test]
 fn every_refusal_of_build_says_what_to_do() {
     let place = place();
-    let lines = [
-        "build DIR/none",
-        "build DIR/empty",
-        "build DIR/torn",
-        "build DIR/workspace",
-        "build DIR/program",
-        "build DIR/library",
-        "build DIR/worldless",
-        "build DIR/nameless",
-        "build DIR/codeless",
-        "build DIR/blocked",
-    ];
-    insta::assert_snapshot!(told(place.path(), &lines), @r#"
+    insta::assert_snapshot!(told(place.path(), &BUILDS), @r#"
     $ build DIR/none
     Usage, error: there is no folder `DIR/none`
 
@@ -197,22 +198,23 @@ fn every_refusal_of_build_says_what_to_do() {
     "#);
 }
 
+const LOOKS: [&str; 10] = [
+    "inspect DIR/none.wasm",
+    "inspect DIR/text.wasm",
+    "check DIR/none.wasm",
+    "check DIR/text.wasm --with DIR/none.json",
+    "check DIR/text.wasm --with DIR/torn.json",
+    "check DIR/text.wasm --with DIR/list.json",
+    "test DIR/empty",
+    "test DIR/none.wasm",
+    "test DIR/text.wasm",
+    "test DIR/text.wasm --cases DIR/none",
+];
+
 #[test]
 fn every_refusal_of_inspect_check_and_test_says_what_to_do() {
     let place = place();
-    let lines = [
-        "inspect DIR/none.wasm",
-        "inspect DIR/text.wasm",
-        "check DIR/none.wasm",
-        "check DIR/text.wasm --with DIR/none.json",
-        "check DIR/text.wasm --with DIR/torn.json",
-        "check DIR/text.wasm --with DIR/list.json",
-        "test DIR/empty",
-        "test DIR/none.wasm",
-        "test DIR/text.wasm",
-        "test DIR/text.wasm --cases DIR/none",
-    ];
-    let mut told = told(place.path(), &lines);
+    let mut told = told(place.path(), &LOOKS);
     // Of a folder of cases nobody asks before there is a plugin.
     for folder in ["none", "empty"] {
         let failure = test::paths(&place.path().join(folder)).expect_err("it has no case");

@@ -157,11 +157,11 @@ pub(in super::super) fn paths(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Why a file is no case, and where to look.
-pub(super) fn unread(error: std::io::Error) -> String {
+pub(super) fn unread(error: &std::io::Error) -> String {
     format!("cannot be read: {error}; let this user read it")
 }
 
-pub(super) fn no_case(error: serde_json::Error) -> String {
+pub(super) fn no_case(error: &serde_json::Error) -> String {
     format!("is no case: {error}; `README.md` in the `cases/` of a new project says how one is written")
 }
 
@@ -173,12 +173,12 @@ pub(super) struct Case {
 
 impl Case {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let text = fs::read_to_string(path).map_err(unread)?;
+        let text = fs::read_to_string(path).map_err(|error| unread(&error))?;
         Self::parse(&text)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut written: Written = serde_json::from_str(text).map_err(no_case)?;
+        let mut written: Written = serde_json::from_str(text).map_err(|error| no_case(&error))?;
         let notification = notification(std::mem::take(&mut written.notification))?;
         let recipient = recipient(std::mem::take(&mut written.recipient));
         let mut call = call(notification, recipient);
@@ -402,7 +402,7 @@ fn read_error(error: BTreeMap<String, String>) -> Result<HttpError, String> {
 /// A JSON object in a file.
 pub(in super::super) fn read_object(path: &Path) -> Result<Map<String, Value>, String> {
     let at = |problem: String| format!("`{}`: {problem}", path.display());
-    let text = fs::read_to_string(path).map_err(|error| at(unread(error)))?;
+    let text = fs::read_to_string(path).map_err(|error| at(unread(&error)))?;
     object(serde_json::from_str(&text).map_err(|error| at(format!("is not JSON: {error}; mend it there")))?).map_err(at)
 }
 

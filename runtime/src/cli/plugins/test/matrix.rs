@@ -35,7 +35,7 @@ impl Plan {
             return Ok(Self::default());
         };
         let at = |problem: String| format!("`{}` {problem}", path.display());
-        let text = std::fs::read_to_string(&path).map_err(|error| at(unread(error)))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| at(unread(&error)))?;
         let plan: Self = serde_json::from_str(&text).map_err(|error| {
             at(format!("is no matrix: {error}; `README.md` in the `cases/` of a new project says how one is written"))
         })?;

@@ -76,8 +76,8 @@ fn texts<T: FromIterator<(String, String)>>(lines: &BTreeMap<String, Lines>) -> 
 
 impl Case {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let text = fs::read_to_string(path).map_err(unread)?;
-        serde_json::from_str(&text).map_err(no_case)
+        let text = fs::read_to_string(path).map_err(|error| unread(&error))?;
+        serde_json::from_str(&text).map_err(|error| no_case(&error))
     }
 
     /// What is wrong with it; none: nothing.
