@@ -125,6 +125,12 @@ impl Receiver {
         self.script.replies.lock().unwrap_or_else(PoisonError::into_inner).push_front(reply);
     }
 
+    /// How many requests have arrived so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.script.received.borrow().len()
+    }
+
     /// What has arrived so far.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {

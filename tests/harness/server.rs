@@ -115,7 +115,25 @@ impl Server {
     ///
     /// Where it cannot be killed or does not start again.
     pub async fn crash_and_restart(&mut self) {
+        self.kill().await;
+        self.restart().await;
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be killed.
+    pub async fn kill(&mut self) {
         self.child.kill().await.expect("a child can be killed");
+    }
+
+    /// Starts it again on the same folder, after a [`kill`](Self::kill).
+    ///
+    /// # Panics
+    ///
+    /// Where it does not start.
+    pub async fn restart(&mut self) {
         let (child, url) = spawn(self.dir.path(), &self.args).await;
         self.child = child;
         self.url = url;

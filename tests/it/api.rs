@@ -48,6 +48,12 @@ impl Api {
         Self::answer(request.header("content-type", "application/json").body(body)).await
     }
 
+    /// None where the connection breaks.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let response = self.client.post(format!("{}{path}", self.url)).json(body).send().await.ok()?;
+        Self::read(response).await
+    }
+
     pub(crate) async fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
         let request = self.client.post(format!("{}{path}", self.url)).json(body);
         Self::answer(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
@@ -55,12 +61,16 @@ impl Api {
 
     async fn answer(request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.expect("the server answers");
+        Self::read(response).await.expect("the answer has a body")
+    }
+
+    async fn read(response: reqwest::Response) -> Option<Answer> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let header = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         let content_type = header.unwrap_or_default().to_owned();
-        let text = response.text().await.expect("the answer has a body");
-        Answer { status, content_type, body: serde_json::from_str(&text).unwrap_or(Value::String(text)), headers }
+        let text = response.text().await.ok()?;
+        Some(Answer { status, content_type, body: serde_json::from_str(&text).unwrap_or(Value::String(text)), headers })
     }
 
     /// The record of a notification, once none of its deliveries is open.

@@ -9,6 +9,7 @@ mod guests;
 mod http;
 mod intake;
 mod keeping;
+mod kills;
 mod languages;
 mod life;
 mod limits;
