@@ -23,10 +23,10 @@ use async_trait::async_trait;
 use crate::call::{ChannelDirectory, ChannelUnavailable};
 use crate::clock::{Clock, Entropy};
 use crate::domain::{ChannelName, Content, Notification, TemplateName, TemplateUse, Timestamp};
-use crate::route::{NamedChannel, RouteProblem, route};
+use crate::route::{NamedChannel, RouteProblem, Routed, route};
 use crate::store::{Planned, Store, StoreError};
 use crate::telemetry::Metrics;
-use acceptance::{Outline, problems_of, unanswered};
+use acceptance::{Outline, Plan, problems_of, unanswered};
 
 pub use crate::route::{Contact, To};
 pub use acceptance::{Acceptance, AcceptedDelivery, DeduplicatedDelivery};
@@ -163,9 +163,9 @@ impl Intake {
         if let Some(known) = self.replayed(&submission, key.as_ref()).await? {
             return Ok(known);
         }
-        let planned = self.plan(submission, now).await?;
-        let outline = Outline::of(&planned);
-        match self.store.accept(vec![planned]).await?.pop() {
+        let plan = self.plan(submission, now).await?;
+        let outline = Outline::of(&plan);
+        match self.store.accept(vec![plan.planned]).await?.pop() {
             Some(accepted) => self.told(outline, accepted).await,
             None => Err(unanswered()),
         }
@@ -193,13 +193,13 @@ impl Intake {
             let answer = match known {
                 Ok(Some(known)) => Some(Ok(known)),
                 Ok(None) => match self.plan(submission, now).await {
-                    Ok(planned) if deliveries + planned.deliveries.len() > limits::BATCH_DELIVERIES_MAX => {
+                    Ok(plan) if deliveries + plan.at_once() > limits::BATCH_DELIVERIES_MAX => {
                         Some(Err(batch_is_full()))
                     }
-                    Ok(planned) => {
-                        deliveries += planned.deliveries.len();
-                        planning.push((answers.len(), Outline::of(&planned)));
-                        accepted.push(planned);
+                    Ok(plan) => {
+                        deliveries += plan.at_once();
+                        planning.push((answers.len(), Outline::of(&plan)));
+                        accepted.push(plan.planned);
                         None
                     }
                     Err(error) => Some(Err(problems_of(error)?)),
@@ -228,21 +228,21 @@ impl Intake {
         }
     }
 
-    async fn plan(&self, submission: Submission, now: Timestamp) -> Result<Planned, SubmitError> {
+    async fn plan(&self, submission: Submission, now: Timestamp) -> Result<Plan, SubmitError> {
         let mut problems = Problems::default();
         check::check(&submission, now, &mut problems);
         let scheduled_at = submission.scheduled_at.filter(|at| *at > now);
         let channels = self.look_up(&submission.channels, &mut problems).await;
         let template = self.pin(&submission, &mut problems).await?;
         let idempotency = once::idempotency(&submission, now);
-        let mut deliveries = match &channels {
+        let Routed { mut deliveries, skipped } = match &channels {
             Some(channels) if !problems.any_under("/to") => {
                 route(&submission.to, channels, scheduled_at.unwrap_or(now)).unwrap_or_else(|found| {
                     found.into_iter().for_each(|problem| add_route_problem(&problem, &mut problems));
-                    Vec::new()
+                    Routed::default()
                 })
             }
-            Some(_) | None => Vec::new(),
+            Some(_) | None => Routed::default(),
         };
         if !problems.is_empty() {
             return Err(SubmitError::Invalid(problems));
@@ -275,7 +275,7 @@ impl Intake {
             scheduled_at,
             expires_at: submission.expires_at,
         };
-        Ok(Planned { notification: Arc::new(notification), deliveries, idempotency })
+        Ok(Plan { planned: Planned { notification: Arc::new(notification), deliveries, idempotency }, skipped })
     }
 
     /// The named channels; none where one of them cannot be used, since routing without it would find problems that

@@ -13,11 +13,20 @@ use std::sync::Arc;
 
 use crate::call::{AddressNeed, ChannelFacts};
 use crate::domain::{ChannelName, Recipient, Timestamp};
-use crate::store::PlannedDelivery;
+use crate::store::{DELIVERIES_MAX, PlannedDelivery};
 
-/// Deliveries that one notification may have: they are written in the transaction that accepts it and listed in its
-/// answer.
-pub const DELIVERIES_MAX: usize = 1_000;
+/// Recipients whom no channel reaches make a submission of up to so many recipients bad; of a larger one they are
+/// skipped, and named.
+pub const STRICT_RECIPIENTS_MAX: usize = 100;
+
+/// Who gets what.
+#[derive(Clone, Debug, Default)]
+pub struct Routed {
+    /// One for each channel and address.
+    pub deliveries: Vec<PlannedDelivery>,
+    /// Places in `to` of those whom no channel reaches, or whose address is none.
+    pub skipped: Vec<usize>,
+}
 
 /// One entry of `to`: who is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,15 +116,11 @@ pub type NamedChannel = (ChannelName, Arc<ChannelFacts>);
 /// let console = ChannelFacts { plugin: PluginName::new("console")?, address: None, priority: None };
 /// let channels = [(ChannelName::new("console")?, console.into())];
 /// let recipients = [To::from("ada"), To::from("bob")];
-/// let deliveries = route(&recipients, &channels, Timestamp::from_millis(0)).expect("the console reaches everybody");
-/// assert_eq!(deliveries.len(), 1);
+/// let routed = route(&recipients, &channels, Timestamp::from_millis(0)).expect("the console reaches everybody");
+/// assert_eq!(routed.deliveries.len(), 1);
 /// # Ok::<(), campanile::domain::NameError>(())
 /// ```
-pub fn route(
-    recipients: &[To],
-    channels: &[NamedChannel],
-    due: Timestamp,
-) -> Result<Vec<PlannedDelivery>, Vec<RouteProblem>> {
+pub fn route(recipients: &[To], channels: &[NamedChannel], due: Timestamp) -> Result<Routed, Vec<RouteProblem>> {
     if channels.is_empty() {
         return Err(vec![RouteProblem::NoChannels]);
     }
@@ -131,7 +136,7 @@ pub fn route(
         }
     }
     planning.find_unreached(channels, &reached);
-    planning.finish()
+    planning.finish(recipients.len() > STRICT_RECIPIENTS_MAX)
 }
 
 struct Planning<'a> {
@@ -182,11 +187,24 @@ impl<'a> Planning<'a> {
             .extend(unreached.map(|(recipient, _)| RouteProblem::Unreachable { recipient, needs: needs.clone() }));
     }
 
-    fn finish(mut self) -> Result<Vec<PlannedDelivery>, Vec<RouteProblem>> {
+    /// With `may_skip`, those who cannot be told do not keep the others from it.
+    fn finish(mut self, may_skip: bool) -> Result<Routed, Vec<RouteProblem>> {
         if self.deliveries.len() > DELIVERIES_MAX {
             self.problems.push(RouteProblem::TooMany { deliveries: self.deliveries.len() });
         }
-        if self.problems.is_empty() { Ok(self.deliveries) } else { Err(self.problems) }
+        let mut skipped = Vec::new();
+        if may_skip && !self.deliveries.is_empty() {
+            self.problems.retain(|problem| match problem {
+                RouteProblem::Unreachable { recipient, .. } | RouteProblem::BadAddress { recipient, .. } => {
+                    skipped.push(*recipient);
+                    false
+                }
+                RouteProblem::NoChannels | RouteProblem::NoRecipients { .. } | RouteProblem::TooMany { .. } => true,
+            });
+            skipped.sort_unstable();
+            skipped.dedup();
+        }
+        if self.problems.is_empty() { Ok(Routed { deliveries: self.deliveries, skipped }) } else { Err(self.problems) }
     }
 }
 

@@ -10,6 +10,7 @@
 mod adapters;
 mod builder;
 mod draft;
+mod expander;
 mod finding;
 mod handle;
 mod inspection;
@@ -56,6 +57,7 @@ pub use workshop::{KeepError, Kept, TRIAL_MEMORY_MAX, Trial, TrialError, Tried, 
 
 #[cfg(test)]
 pub(crate) use adapters::KeptIn;
+use expander::Expander;
 use outcomes::Outcomes;
 
 /// A running Campanile. Clones share it.
@@ -89,6 +91,8 @@ struct Parts {
     outcomes: Arc<Outcomes>,
     queue: QueueHandle,
     dispatcher: Dispatcher,
+    /// Ends with the store, or with this.
+    _expander: Expander,
 }
 
 impl std::fmt::Debug for Runtime {

@@ -32,12 +32,20 @@ pub use find::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
 };
 
+/// Deliveries that one transaction makes of a notification. What has more is accepted with its targets, and its
+/// deliveries are made a slice at a time.
+pub const DELIVERIES_SLICE: usize = 1_000;
+
+/// Deliveries that one notification may have.
+pub const DELIVERIES_MAX: usize = 1_000_000;
+
 /// A notification that passed every check, with the deliveries that `route` made of it.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The notification.
     pub notification: Arc<Notification>,
-    /// Its deliveries; the place in this list is the index in the id. 1 to 1,000.
+    /// Its deliveries; the place in this list is the index in the id. 1 to [`DELIVERIES_MAX`]. Over
+    /// [`DELIVERIES_SLICE`] they are made later, by [`Store::expand`].
     pub deliveries: Vec<PlannedDelivery>,
     /// The caller's key: with it, this is accepted once.
     pub idempotency: Option<IdempotencyKey>,
@@ -202,7 +210,7 @@ pub struct NotificationRecord {
     pub notification: Arc<Notification>,
     /// Its deliveries per status.
     pub counts: StatusCounts,
-    /// Its deliveries, by index.
+    /// Its first [`DELIVERIES_SLICE`] deliveries that are made, by index.
     pub deliveries: Vec<DeliveryRecord>,
 }
 
@@ -324,6 +332,15 @@ impl StoreError {
 pub trait Store: Send + Sync + 'static {
     /// Keeps notifications with their deliveries and events: all or nothing. One answer for each, in order.
     async fn accept(&self, planned: Vec<Planned>) -> Result<Vec<Accepted>, StoreError>;
+
+    /// The first notification behind `after` that has deliveries to be made.
+    async fn expanding(&self, after: NotificationId) -> Result<Option<NotificationId>, StoreError>;
+
+    /// Makes the next [`DELIVERIES_SLICE`] deliveries of a notification. Answers whether there are more to be made.
+    async fn expand(&self, id: NotificationId, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Up to `limit` deliveries of a notification that are made, from index `from` on.
+    async fn deliveries(&self, id: NotificationId, from: u32, limit: usize) -> Result<Vec<DeliveryRecord>, StoreError>;
 
     /// What an idempotency key was first used for, if it was.
     async fn first_use(&self, key: OnceKey) -> Result<Option<FirstUse>, StoreError>;

@@ -14,8 +14,16 @@ use crate::runtime::{DeliveryRecord, NotificationRecord, PluginStatus};
 pub(super) struct Accepted {
     /// `ntf_…`
     pub(super) id: String,
-    /// By index.
+    /// How many there are.
+    pub(super) delivery_count: u32,
+    /// By index; empty where there are more than 1,000, which are made later.
     pub(super) deliveries: Vec<AcceptedItem>,
+    /// Where those are found, page by page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deliveries_url: Option<String>,
+    /// Places in `to` of those whom no channel reaches, of more than 100 recipients.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) skipped: Vec<usize>,
     /// Deliveries that were not made, since others with the same dedupe key were.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) deduplicated: Vec<DeduplicatedItem>,
@@ -256,6 +264,10 @@ impl From<&Acceptance> for Accepted {
     fn from(acceptance: &Acceptance) -> Self {
         Self {
             id: acceptance.id.to_string(),
+            delivery_count: acceptance.delivery_count,
+            deliveries_url: (acceptance.delivery_count > 0 && acceptance.deliveries.is_empty())
+                .then(|| format!("/v1/notifications/{}/deliveries", acceptance.id)),
+            skipped: acceptance.skipped.clone(),
             deliveries: acceptance.deliveries.iter().map(Into::into).collect(),
             deduplicated: acceptance.deduplicated.iter().map(Into::into).collect(),
             replayed: acceptance.replayed,

@@ -1,7 +1,9 @@
 //! What a caller is told of what was accepted, now or with the same key before.
 
-use crate::domain::{ChannelName, DeliveryId, NotificationId, Priority};
-use crate::store::{Accepted, Deduplicated, FirstUse, IdempotencyKey, NotificationRecord, Planned, StoreError};
+use crate::domain::{ChannelName, DeliveryId, NotificationId, Priority, StatusCounts};
+use crate::store::{
+    Accepted, DELIVERIES_SLICE, Deduplicated, FirstUse, IdempotencyKey, NotificationRecord, Planned, StoreError,
+};
 
 use super::submission::Submission;
 use super::{Intake, ProblemCode, Problems, SubmitError, once};
@@ -11,8 +13,13 @@ use super::{Intake, ProblemCode, Problems, SubmitError, once};
 pub struct Acceptance {
     /// The notification.
     pub id: NotificationId,
-    /// Its deliveries, by index.
+    /// How many deliveries it has.
+    pub delivery_count: u32,
+    /// Its deliveries, by index; empty where there are more than [`DELIVERIES_SLICE`], which are made later.
     pub deliveries: Vec<AcceptedDelivery>,
+    /// Places in `to` of recipients whom no channel reaches: of more than
+    /// [`STRICT_RECIPIENTS_MAX`](crate::route::STRICT_RECIPIENTS_MAX) recipients they do not keep the others out.
+    pub skipped: Vec<usize>,
     /// Deliveries that were not made, since others with the same dedupe key were.
     pub deduplicated: Vec<DeduplicatedDelivery>,
     /// Its idempotency key was used before: this is what was accepted then, and nothing was accepted now.
@@ -41,19 +48,37 @@ pub struct AcceptedDelivery {
     pub address: String,
 }
 
+/// A submission that passed every check.
+pub(super) struct Plan {
+    pub(super) planned: Planned,
+    pub(super) skipped: Vec<usize>,
+}
+
+impl Plan {
+    /// Deliveries that are made in the transaction that accepts it.
+    pub(super) fn at_once(&self) -> usize {
+        self.planned.deliveries.len().min(DELIVERIES_SLICE)
+    }
+}
+
 /// What has to be known of a plan once the store has it.
 pub(super) struct Outline {
     id: NotificationId,
     priority: Priority,
     digest: Option<[u8; 32]>,
-    /// Channel and address of each delivery, by index.
+    /// Channel and address of each delivery that is made at once, by index.
     deliveries: Vec<(ChannelName, String)>,
+    delivery_count: u32,
+    skipped: Vec<usize>,
 }
 
 impl Outline {
-    pub(super) fn of(planned: &Planned) -> Self {
-        let deliveries = planned.deliveries.iter();
+    pub(super) fn of(Plan { planned, skipped }: &Plan) -> Self {
+        let is_large = planned.deliveries.len() > DELIVERIES_SLICE;
+        let deliveries = planned.deliveries.iter().take(if is_large { 0 } else { DELIVERIES_SLICE });
         Self {
+            delivery_count: planned.deliveries.len() as u32,
+            skipped: skipped.clone(),
             id: planned.notification.id,
             priority: planned.notification.priority,
             digest: planned.idempotency.map(|key| key.digest),
@@ -62,8 +87,14 @@ impl Outline {
     }
 
     fn acceptance(self, deduplicated: &[Deduplicated]) -> Acceptance {
-        let mut acceptance =
-            Acceptance { id: self.id, deliveries: Vec::new(), deduplicated: Vec::new(), replayed: false };
+        let mut acceptance = Acceptance {
+            id: self.id,
+            delivery_count: self.delivery_count - deduplicated.len() as u32,
+            deliveries: Vec::new(),
+            skipped: self.skipped,
+            deduplicated: Vec::new(),
+            replayed: false,
+        };
         for (index, (channel, address)) in (0..).zip(self.deliveries) {
             match deduplicated.iter().find(|one| one.index == index) {
                 Some(Deduplicated { first, .. }) => {
@@ -133,13 +164,24 @@ impl Intake {
 }
 
 fn replay_of(record: &NotificationRecord) -> Acceptance {
-    let deliveries = record.deliveries.iter().map(|delivery| AcceptedDelivery {
+    let StatusCounts { open, sent, failed, cancelled } = record.counts;
+    let delivery_count = open + sent + failed + cancelled;
+    let is_large = delivery_count as usize > DELIVERIES_SLICE;
+    let made = record.deliveries.iter().take(if is_large { 0 } else { DELIVERIES_SLICE });
+    let deliveries = made.map(|delivery| AcceptedDelivery {
         id: delivery.id,
         channel: delivery.channel.clone(),
         address: delivery.recipient.address.clone(),
     });
     let id = record.notification.id;
-    Acceptance { id, deliveries: deliveries.collect(), deduplicated: Vec::new(), replayed: true }
+    Acceptance {
+        id,
+        delivery_count,
+        deliveries: deliveries.collect(),
+        skipped: Vec::new(),
+        deduplicated: Vec::new(),
+        replayed: true,
+    }
 }
 
 /// The problems of one of a batch; what concerns all of it stays an error.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// Entries in `to`. Each is at most one delivery for each channel, and [`DELIVERIES_MAX`](crate::route::DELIVERIES_MAX)
-/// holds for all of them.
-pub const RECIPIENTS_MAX: usize = 1_000;
+/// Entries in `to`. Each is at most one delivery for each channel, and [`DELIVERIES_MAX`](crate::store::DELIVERIES_MAX)
+/// holds for all of them. Over HTTP the limit of the body comes first: 4 MiB are some 100,000 addresses.
+pub const RECIPIENTS_MAX: usize = 1_000_000;
 
 /// Channels of one notification. Nobody reads the same news in more places.
 pub const CHANNELS_MAX: usize = 32;

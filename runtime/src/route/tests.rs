@@ -37,7 +37,11 @@ fn contact(addresses: &[(&str, &str)]) -> To {
 /// Channel and address of each delivery.
 fn routed(recipients: &[To], channels: &[NamedChannel]) -> Result<Vec<(String, String)>, Vec<RouteProblem>> {
     route(recipients, channels, DUE).map(|deliveries| {
-        deliveries.into_iter().map(|delivery| (delivery.channel.to_string(), delivery.recipient.address)).collect()
+        deliveries
+            .deliveries
+            .into_iter()
+            .map(|delivery| (delivery.channel.to_string(), delivery.recipient.address))
+            .collect()
     })
 }
 
@@ -96,18 +100,32 @@ fn nobody_to_send_to_and_nothing_to_send_through_are_problems() {
 }
 
 #[test]
-fn the_thousandth_delivery_is_taken_and_the_next_is_not() {
+fn the_millionth_delivery_is_taken_and_the_next_is_not() {
     let to: Vec<To> = (0..=DELIVERIES_MAX).map(|n| To::Address(format!("{n}@example.com"))).collect();
-    assert_eq!(routed(&to[1..], &[mail()]).map(|deliveries| deliveries.len()), Ok(DELIVERIES_MAX));
-    assert_eq!(routed(&to, &[mail()]), Err(vec![RouteProblem::TooMany { deliveries: DELIVERIES_MAX + 1 }]));
+    let count = |to: &[To]| route(to, &[mail()], DUE).map(|routed| routed.deliveries.len());
+    assert_eq!(count(&to[1..]), Ok(DELIVERIES_MAX));
+    assert_eq!(count(&to), Err(vec![RouteProblem::TooMany { deliveries: DELIVERIES_MAX + 1 }]));
+}
+
+#[test]
+fn of_many_those_who_cannot_be_reached_are_skipped_and_named() {
+    let mut to: Vec<To> = (0..STRICT_RECIPIENTS_MAX).map(|n| To::Address(format!("{n}@example.com"))).collect();
+    to[7] = "nobody".into();
+    let problems = route(&to, &[mail()], DUE).expect_err("few enough to be told one by one");
+    assert!(matches!(problems[..], [RouteProblem::Unreachable { recipient: 7, .. }]));
+    to.push("nowhere".into());
+    let routed = route(&to, &[mail()], DUE).expect("the others are told");
+    assert_eq!((routed.deliveries.len(), routed.skipped), (STRICT_RECIPIENTS_MAX - 1, vec![7, STRICT_RECIPIENTS_MAX]));
+    let nobody: Vec<To> = vec!["nobody".into(); STRICT_RECIPIENTS_MAX + 1];
+    assert!(route(&nobody, &[mail()], DUE).is_err(), "somebody has to be told");
 }
 
 #[test]
 fn the_one_person_named_keeps_their_language_on_a_channel_without_an_address() {
     let ada = To::Contact(Contact { locale: Some("de".to_owned()), ..Contact::default() });
-    let deliveries = route(std::slice::from_ref(&ada), &[console()], DUE).expect("reached");
+    let deliveries = route(std::slice::from_ref(&ada), &[console()], DUE).expect("reached").deliveries;
     assert_eq!(deliveries[0].recipient.locale.as_deref(), Some("de"));
-    let two = route(&[ada, "bob".into()], &[console()], DUE).expect("reached");
+    let two = route(&[ada, "bob".into()], &[console()], DUE).expect("reached").deliveries;
     assert_eq!(two[0].recipient, Recipient::default());
 }
 
@@ -121,7 +139,7 @@ proptest! {
         let channels: Vec<NamedChannel> = chosen.iter().map(|n| all[*n].clone()).collect();
         let recipients: Vec<To> = to.iter().map(|address| To::Address(address.clone())).collect();
         match route(&recipients, &channels, DUE) {
-            Ok(deliveries) => {
+            Ok(Routed { deliveries, .. }) => {
                 let mut keys: Vec<_> = deliveries.iter().map(|d| (&d.channel, &d.recipient.address)).collect();
                 let count = keys.len();
                 keys.sort();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::expander::Expansions;
 use super::outcomes::Outcomes;
 use crate::capability::kv::{KvStore, KvUnavailable};
 use crate::domain::{ChannelName, Event, KvEntry, KvWrite, KvWritten, PluginBook, TemplateName, TemplateUse};
@@ -19,6 +20,7 @@ pub(super) struct Commits {
     pub(super) queue: QueueHandle,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) expansions: Expansions,
 }
 
 impl CommitListener for Commits {
@@ -26,6 +28,7 @@ impl CommitListener for Commits {
         self.metrics.committed(committed.commands, committed.took);
         self.queue.offer_all(&committed.accepted);
         self.outcomes.tell(&committed.events);
+        self.expansions.tell(&committed.events);
         for event in &committed.events {
             self.metrics.event(event.event.body.kind());
         }

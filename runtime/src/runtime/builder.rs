@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
+use super::expander::Expansions;
 use super::outcomes::Outcomes;
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
@@ -133,7 +134,13 @@ impl RuntimeBuilder {
         }
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
-        let commits = Commits { queue: queue.clone(), outcomes: Arc::clone(&outcomes), metrics: Arc::clone(&metrics) };
+        let expansions = Expansions::default();
+        let commits = Commits {
+            queue: queue.clone(),
+            outcomes: Arc::clone(&outcomes),
+            metrics: Arc::clone(&metrics),
+            expansions: expansions.clone(),
+        };
         let store = open_store(&config, Arc::new(commits)).await?;
         let memory = Memory {
             remembered: store.plugins().await?,
@@ -169,6 +176,7 @@ impl RuntimeBuilder {
             metrics: Arc::clone(&metrics),
         };
         let dispatcher = Dispatcher::start(&config.workers, neighbours).await?;
+        let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
         let parts = Parts {
             config,
@@ -182,6 +190,7 @@ impl RuntimeBuilder {
             outcomes,
             queue,
             dispatcher,
+            _expander: expander,
         };
         Ok(Runtime { parts: Arc::new(parts) })
     }

@@ -16,6 +16,7 @@ use crate::domain::{
 
 pub(crate) mod cancelling;
 pub(crate) mod claiming;
+pub(crate) mod expanding;
 pub(crate) mod finding;
 pub(crate) mod keeping;
 pub(crate) mod kv;
@@ -41,7 +42,7 @@ macro_rules! conformance {
         $crate::store::conformance::each! { $place =>
             keeping: an_accepted_notification_is_found_again_after_a_restart,
             keeping: an_accept_that_fails_keeps_nothing_and_spoils_nothing_beside_it,
-            keeping: a_notification_has_one_to_a_thousand_deliveries,
+            keeping: a_notification_has_at_least_one_delivery_and_a_thousand_at_once,
             keeping: an_attempt_is_kept_as_it_was_with_the_state_that_follows,
             keeping: a_page_follows_due_times_and_ids_and_goes_on_behind_its_cursor,
             keeping: a_delivery_that_waits_again_moves_in_its_lane,
@@ -50,6 +51,12 @@ macro_rules! conformance {
             keeping: a_template_is_kept_once_under_its_version,
             keeping: a_plugin_is_remembered_by_its_newest_book,
             keeping: a_closed_store_has_committed_what_it_took_and_refuses_the_rest,
+            expanding: a_large_notification_is_made_in_slices_through_a_restart,
+            expanding: a_large_notification_is_complete_when_all_of_it_is,
+            expanding: what_is_cancelled_before_it_is_made_is_never_made,
+            expanding: what_is_cancelled_before_any_of_it_is_made_is_complete,
+            expanding: a_large_notification_with_a_known_key_leaves_nothing_behind,
+            expanding: a_dedupe_key_holds_for_each_delivery_of_a_large_notification,
             finding: notifications_are_found_by_what_they_are,
             finding: notifications_are_found_by_how_they_stand,
             finding: pages_of_notifications_join_without_gap_or_repeat,

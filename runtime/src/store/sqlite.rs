@@ -39,12 +39,13 @@ use self::failure::Failure;
 use self::live::Live;
 use self::lock::OwnerLock;
 use self::readers::Readers;
-use self::transaction::{Accepting, Answer, LaneNumbers, Operation};
+use self::transaction::{Accepting, Answer, LaneNumbers, Operation, Staged};
 use self::writer::{Command, Writer, read_job};
 use super::{
-    Accepted, Cancelled, Claim, CommitListener, DeadLetterFilter, DeadLetterPage, Durability, EventNumber, FirstUse,
-    LaneDepth, NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned, Replay,
-    Replayed, SCAN_MAX, Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
+    Accepted, Cancelled, Claim, CommitListener, DELIVERIES_MAX, DeadLetterFilter, DeadLetterPage, DeliveryRecord,
+    Durability, EventNumber, FirstUse, LaneDepth, NotificationFilter, NotificationPage, NotificationRecord,
+    NumberedEvent, OnceKey, Planned, Replay, Replayed, SCAN_MAX, Settled, Settlement, StatusCounts64, Store,
+    StoreError, StoreStats, TemplateSource,
 };
 use crate::domain::{
     ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued,
@@ -54,8 +55,8 @@ use crate::domain::{
 /// Commands that wait for the writer. Callers beyond it wait to hand theirs over.
 const COMMANDS_MAX: usize = 4_096;
 
-/// Deliveries of one notification.
-const DELIVERIES_MAX: usize = 1_000;
+/// Rows of targets in one commit: about a megabyte.
+const STAGED_ROWS: usize = 10;
 
 /// How to open a store.
 pub struct SqliteOptions {
@@ -110,6 +111,11 @@ impl SqliteStore {
             is_synced: durability == Durability::Full,
             lanes: LaneNumbers::new(),
         };
+        // Staged for what was never accepted.
+        writer
+            .db
+            .execute("DELETE FROM targets WHERE notification NOT IN (SELECT id FROM notifications)", [])
+            .map_err(|error| failed(error.into()))?;
         finish_cancels(&mut writer).map_err(failed)?;
 
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
@@ -132,6 +138,16 @@ impl SqliteStore {
         self.commands.send(Command::Write { operation, reply }).await.map_err(|_| StoreError::Closed)?;
         let answer = answer.await.map_err(|_| StoreError::Closed)?;
         answer.map_err(|failure| failure.at(&self.path))
+    }
+
+    /// Keeps targets, in commits that hold nobody up.
+    async fn stage(&self, staged: Vec<Staged>) -> Result<(), StoreError> {
+        let mut staged = staged.into_iter().peekable();
+        while staged.peek().is_some() {
+            let slice = staged.by_ref().take(STAGED_ROWS).collect();
+            self.write(Operation::Stage(slice)).await?;
+        }
+        Ok(())
     }
 
     async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
@@ -198,6 +214,22 @@ impl Drop for Held<'_> {
     }
 }
 
+/// Forgets what was staged for notifications that were not accepted.
+struct Unstage<'s> {
+    store: &'s SqliteStore,
+    notifications: Vec<NotificationId>,
+}
+
+impl Drop for Unstage<'_> {
+    fn drop(&mut self) {
+        for id in std::mem::take(&mut self.notifications) {
+            let (reply, _) = oneshot::channel();
+            // Where the writer is too busy for it, the next start forgets it.
+            let _ = self.store.commands.try_send(Command::Write { operation: Operation::Unstage(id), reply });
+        }
+    }
+}
+
 /// The writer answers each operation with the answer of its kind.
 fn mixed_up() -> StoreError {
     StoreError::Internal { reason: "the writer gave the answer to another question".to_owned() }
@@ -217,11 +249,39 @@ impl Store for SqliteStore {
                 });
             }
         }
-        let accepting = planned.into_iter().map(Accepting::from).collect();
+        let mut accepting = Vec::with_capacity(planned.len());
+        let mut unstage = Unstage { store: self, notifications: Vec::new() };
+        for one in planned {
+            let id = one.notification.id;
+            let (one, staged) = Accepting::of(one);
+            accepting.push(one);
+            if !staged.is_empty() {
+                unstage.notifications.push(id);
+                self.stage(staged).await?;
+            }
+        }
         match self.write(Operation::Accept(accepting)).await? {
-            Answer::Accepted(accepted) => Ok(accepted),
+            Answer::Accepted(accepted) => {
+                unstage.notifications.clear();
+                Ok(accepted)
+            }
             _ => Err(mixed_up()),
         }
+    }
+
+    async fn expanding(&self, after: NotificationId) -> Result<Option<NotificationId>, StoreError> {
+        self.read(move |db| read::expanding(db, after)).await
+    }
+
+    async fn expand(&self, id: NotificationId, at: Timestamp) -> Result<bool, StoreError> {
+        match self.write(Operation::Expand(id, at)).await? {
+            Answer::Expanded { more } => Ok(more),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    async fn deliveries(&self, id: NotificationId, from: u32, limit: usize) -> Result<Vec<DeliveryRecord>, StoreError> {
+        self.read(move |db| read::deliveries(db, id, from, limit)).await
     }
 
     async fn first_use(&self, key: OnceKey) -> Result<Option<FirstUse>, StoreError> {
@@ -264,9 +324,18 @@ impl Store for SqliteStore {
     }
 
     async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError> {
-        match self.write(Operation::Cancel(id, at)).await? {
-            Answer::Cancelled(cancelled) => Ok(cancelled),
-            _ => Err(mixed_up()),
+        let mut from = 0;
+        let (mut all_now, mut all_in_flight) = (0, 0);
+        loop {
+            let Answer::Cancelled(cancelled, next) = self.write(Operation::Cancel(id, at, from)).await? else {
+                return Err(mixed_up());
+            };
+            let Cancelled::Cancelled { now, in_flight } = cancelled else { return Ok(cancelled) };
+            (all_now, all_in_flight) = (all_now + now, all_in_flight + in_flight);
+            match next {
+                Some(next) => from = next,
+                None => return Ok(Cancelled::Cancelled { now: all_now, in_flight: all_in_flight }),
+            }
         }
     }
 

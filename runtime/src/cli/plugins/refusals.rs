@@ -352,13 +352,13 @@ fn approve_and_release_without_a_server_or_a_name_say_what_to_do() {
     ];
     insta::assert_snapshot!(told(place.path(), &lines), @r"
     $ approve acme --url http://127.0.0.1:9
-    No, error: no server answers at `http://127.0.0.1:9`
+    No, error: no server answers at `http://127.0.0.1:9/`
       Caused by: Connection refused (os error 111)
 
     hint: start one with `campanile serve`, or name another with `--url` or `CAMPANILE_URL`
 
     $ release acme --url http://127.0.0.1:9
-    No, error: no server answers at `http://127.0.0.1:9`
+    No, error: no server answers at `http://127.0.0.1:9/`
       Caused by: Connection refused (os error 111)
 
     hint: start one with `campanile serve`, or name another with `--url` or `CAMPANILE_URL`

@@ -10,9 +10,9 @@ use crate::domain::{
     Timestamp,
 };
 use crate::store::{
-    Accepted, Cancelled, Claim, DeadLetterFilter, DeadLetterPage, EventNumber, FirstUse, LaneDepth, NotificationFilter,
-    NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed, Settled, Settlement,
-    StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
+    Accepted, Cancelled, Claim, DeadLetterFilter, DeadLetterPage, DeliveryRecord, EventNumber, FirstUse, LaneDepth,
+    NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed,
+    Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
 };
 
 pub(super) struct Refusing {
@@ -66,6 +66,18 @@ impl Store for Refusing {
 
     async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError> {
         self.store.cancel(id, at).await
+    }
+
+    async fn expanding(&self, after: NotificationId) -> Result<Option<NotificationId>, StoreError> {
+        self.store.expanding(after).await
+    }
+
+    async fn expand(&self, id: NotificationId, at: Timestamp) -> Result<bool, StoreError> {
+        self.store.expand(id, at).await
+    }
+
+    async fn deliveries(&self, id: NotificationId, from: u32, limit: usize) -> Result<Vec<DeliveryRecord>, StoreError> {
+        self.store.deliveries(id, from, limit).await
     }
 
     async fn replay(&self, replays: Vec<Replay>, at: Timestamp) -> Result<Vec<Replayed>, StoreError> {

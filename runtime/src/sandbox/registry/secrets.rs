@@ -331,8 +331,8 @@ mod tests {
         let more = of(json!({"auth": {}}), &[("key", &reference)]).replace(&reference, "file:/key");
         insta::assert_snapshot!(more, @r#"
         the secrets `token` (Token of the bot), `auth.pin` are missing; write `secrets = { "auth.pin" = "env:NAME", key = "file:/key", token = "env:NAME" }` (or `"file:/PATH"`) under [channels.belfry]
-        `/auth`: `user` is a required property
         ``: `room` is a required property
+        `/auth`: `user` is a required property
         "#);
         insta::assert_snapshot!(of(json!({"room": 1}), &[("token", "env:CAMPANILE_TEST_NEVER_SET")]), @"the secret `token` cannot be had: the environment variable `CAMPANILE_TEST_NEVER_SET` is not set; set it, or write `file:/path` instead of `env:CAMPANILE_TEST_NEVER_SET`");
     }

@@ -36,10 +36,9 @@ pub(crate) async fn an_accept_that_fails_keeps_nothing_and_spoils_nothing_beside
     assert_eq!(kinds(&*store).await, ["notification.accepted"; 2]);
 }
 
-pub(crate) async fn a_notification_has_one_to_a_thousand_deliveries(place: &dyn Place) {
+pub(crate) async fn a_notification_has_at_least_one_delivery_and_a_thousand_at_once(place: &dyn Place) {
     let store = open(place).await;
     assert!(store.accept(vec![planned(1, &[])]).await.is_err());
-    assert!(store.accept(vec![planned(2, &["mail"; 1_001])]).await.is_err());
     store.accept(vec![planned(3, &["mail"; 1_000])]).await.unwrap();
     assert_eq!(store.notification(id(3)).await.unwrap().unwrap().deliveries.len(), 1_000);
     assert_eq!(store.count().await.unwrap().open, 1_000);

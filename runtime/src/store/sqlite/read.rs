@@ -14,7 +14,8 @@ use crate::domain::{
     Position, Queued, StatusCounts, Timestamp,
 };
 use crate::store::{
-    DeliveryRecord, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, StatusCounts64, TemplateSource,
+    DELIVERIES_SLICE, DeliveryRecord, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, StatusCounts64,
+    TemplateSource,
 };
 
 pub(super) fn lane_number(db: &Connection, lane: &Lane) -> Result<Option<i64>, Failure> {
@@ -41,13 +42,20 @@ pub(super) fn tally(db: &Connection, id: NotificationId) -> Result<StatusCounts,
         })?)
 }
 
-/// The deliveries of a notification that are not final.
-pub(super) fn open_deliveries(db: &Connection, id: NotificationId) -> Result<Vec<(DeliveryId, Claimed)>, Failure> {
+/// Up to `limit` deliveries of a notification that are not final, from index `from` on.
+pub(super) fn open_deliveries(
+    db: &Connection,
+    id: NotificationId,
+    from: u32,
+    limit: usize,
+) -> Result<Vec<(DeliveryId, Claimed)>, Failure> {
     let Some(siblings) = siblings(db, id)? else { return Ok(Vec::new()) };
     let mut statement = db.prepare_cached(
-        "SELECT idx, lane, state FROM deliveries WHERE notification = ?1 AND status = ?2 ORDER BY idx",
+        "SELECT idx, lane, state FROM deliveries WHERE notification = ?1 AND idx >= ?3 AND status = ?2
+         ORDER BY idx LIMIT ?4",
     )?;
-    let mut rows = statement.query(params![id.as_bytes(), row::STATUS_OPEN])?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![id.as_bytes(), row::STATUS_OPEN, from, limit])?;
     let mut open = Vec::new();
     while let Some(row) = rows.next()? {
         let DeliveryState::Waiting(progress) = row::state(blob(row, 2)?)? else {
@@ -149,28 +157,59 @@ pub(super) fn lanes(db: &Connection) -> Result<Vec<LaneDepth>, Failure> {
 }
 
 pub(super) fn notification(db: &Connection, id: NotificationId) -> Result<Option<NotificationRecord>, Failure> {
-    let Some((notification, _)) = notification_row(db, id)? else { return Ok(None) };
+    let Some((notification, siblings)) = notification_row(db, id)? else { return Ok(None) };
+    let deliveries = deliveries(db, id, 0, DELIVERIES_SLICE)?;
+    let counts = if siblings > 1 {
+        tally(db, id)?
+    } else {
+        let mut counts = StatusCounts::default();
+        deliveries.iter().for_each(|delivery| counts.add(delivery.state.status()));
+        counts
+    };
+    Ok(Some(NotificationRecord { notification, counts, deliveries }))
+}
+
+/// Up to `limit` deliveries of a notification, from index `from` on.
+pub(super) fn deliveries(
+    db: &Connection,
+    id: NotificationId,
+    from: u32,
+    limit: usize,
+) -> Result<Vec<DeliveryRecord>, Failure> {
     let mut deliveries = Vec::new();
-    let mut counts = StatusCounts::default();
-    let mut attempts = attempts(db, id)?;
     let mut statement = db.prepare_cached(
         "SELECT idx, channel, state, recipient FROM deliveries JOIN lanes ON lanes.id = lane
-         WHERE notification = ?1 ORDER BY idx",
+         WHERE notification = ?1 AND idx >= ?2 ORDER BY idx LIMIT ?3",
     )?;
-    let mut rows = statement.query([id.as_bytes()])?;
+    let mut rows = statement.query(params![id.as_bytes(), from, i64::try_from(limit).unwrap_or(i64::MAX)])?;
     while let Some(row) = rows.next()? {
         let index = row.get(0)?;
         let state = row::state(blob(row, 2)?)?;
-        counts.add(state.status());
         deliveries.push(DeliveryRecord {
             id: id.delivery(index),
             channel: channel(row, 1)?,
             recipient: row::recipient(blob(row, 3)?)?,
             state,
-            attempts: attempts.remove(&index).unwrap_or_default(),
+            attempts: Vec::new(),
         });
     }
-    Ok(Some(NotificationRecord { notification, counts, deliveries }))
+    if let (Some(first), Some(last)) = (deliveries.first(), deliveries.last()) {
+        let mut attempts = attempts(db, id, first.id.index(), last.id.index())?;
+        for delivery in &mut deliveries {
+            delivery.attempts = attempts.remove(&delivery.id.index()).unwrap_or_default();
+        }
+    }
+    Ok(deliveries)
+}
+
+/// The first notification behind `after` that has deliveries to be made; rows of what was never accepted do not count.
+pub(super) fn expanding(db: &Connection, after: NotificationId) -> Result<Option<NotificationId>, Failure> {
+    let mut statement = db.prepare_cached(
+        "SELECT notification FROM targets JOIN notifications ON notifications.id = notification
+         WHERE notification > ?1 ORDER BY notification LIMIT 1",
+    )?;
+    let mut rows = statement.query([after.as_bytes()])?;
+    rows.next()?.map(|row| notification_id(row, 0)).transpose()
 }
 
 /// Every attempt of one delivery.
@@ -197,10 +236,12 @@ pub(super) fn delivery_state(db: &Connection, id: DeliveryId) -> Result<Option<(
     Ok(Some((lane, row.get(2)?, row::state(blob(row, 3)?)?)))
 }
 
-fn attempts(db: &Connection, id: NotificationId) -> Result<HashMap<u32, Vec<Attempt>>, Failure> {
-    let mut statement =
-        db.prepare_cached("SELECT idx, number, attempt FROM attempts WHERE notification = ?1 ORDER BY idx, number")?;
-    let mut rows = statement.query([id.as_bytes()])?;
+fn attempts(db: &Connection, id: NotificationId, first: u32, last: u32) -> Result<HashMap<u32, Vec<Attempt>>, Failure> {
+    let mut statement = db.prepare_cached(
+        "SELECT idx, number, attempt FROM attempts WHERE notification = ?1 AND idx BETWEEN ?2 AND ?3
+         ORDER BY idx, number",
+    )?;
+    let mut rows = statement.query(params![id.as_bytes(), first, last])?;
     let mut attempts: HashMap<u32, Vec<Attempt>> = HashMap::new();
     while let Some(row) = rows.next()? {
         let attempt = row::attempt(row.get(1)?, blob(row, 2)?)?;

@@ -8,27 +8,27 @@
 //!
 //! *Not here:* deciding. The one judgement needed, an attempt that ends after a cancel, is `domain::settle_cancelled`.
 
+mod accept;
+mod cancel;
+mod expand;
 mod replay;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
+pub(super) use accept::Accepting;
+pub(super) use expand::Staged;
+
 use super::failure::Failure;
-use super::live::{Change, Claimed, Live, OpenDelivery, notification_bytes};
-use super::lookup::Key;
+use super::live::{Change, Claimed, Live};
 use super::statements::Statements;
-use super::{kv, once, read, row};
+use super::{kv, read, row};
 use crate::domain::{
-    ChannelName, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange, KvWrite, KvWritten, Lane,
-    Notification, NotificationId, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting,
-    settle_cancelled,
+    DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange, KvWrite, KvWritten, Lane, NotificationId,
+    PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
 };
-use crate::store::{
-    Accepted, Cancelled, Deduplicated, IdempotencyKey, OnceKey, Planned, PlannedDelivery, Replay, Replayed, Settled,
-    Settlement, TemplateSource,
-};
+use crate::store::{Accepted, Cancelled, Replay, Replayed, Settled, Settlement, TemplateSource};
 
 /// One thing to write.
 #[derive(Debug)]
@@ -36,7 +36,13 @@ pub(super) enum Operation {
     Accept(Vec<Accepting>),
     Settle(Vec<Settlement>),
     Release(Vec<u64>),
-    Cancel(NotificationId, Timestamp),
+    /// Targets of a notification that is about to be accepted.
+    Stage(Vec<Staged>),
+    Unstage(NotificationId),
+    /// The next slice of deliveries of a large notification.
+    Expand(NotificationId, Timestamp),
+    /// From this index on, a slice.
+    Cancel(NotificationId, Timestamp, u32),
     /// At open: what was cancelled in flight and never settled.
     FinishCancel(NotificationId, Timestamp),
     Replay(Vec<Replay>, Timestamp),
@@ -52,63 +58,28 @@ pub(super) enum Answer {
     Done,
     Accepted(Vec<Accepted>),
     Settled(Vec<Settled>),
-    Cancelled(Cancelled),
+    /// With the index to go on from, where there is more.
+    Cancelled(Cancelled, Option<u32>),
+    Expanded {
+        more: bool,
+    },
     Replayed(Vec<Replayed>),
     Purged(u64),
     Kv(KvWritten),
-}
-
-/// A notification to accept, encoded by its caller: the writer has enough to do.
-#[derive(Debug)]
-pub(super) struct Accepting {
-    notification: Arc<Notification>,
-    payload: Vec<u8>,
-    deliveries: Vec<AcceptingDelivery>,
-    idempotency: Option<IdempotencyKey>,
-}
-
-#[derive(Debug)]
-struct AcceptingDelivery {
-    channel: ChannelName,
-    recipient: Arc<Recipient>,
-    recipient_row: Vec<u8>,
-    due: Timestamp,
-    dedupe: Option<OnceKey>,
-}
-
-impl From<Planned> for Accepting {
-    fn from(planned: Planned) -> Self {
-        let mut payload = Vec::with_capacity(128 + notification_bytes(&planned.notification));
-        row::put_notification(&mut payload, &planned.notification);
-        let deliveries = planned
-            .deliveries
-            .into_iter()
-            .map(|delivery| {
-                let mut recipient_row = Vec::with_capacity(64);
-                row::put_recipient(&mut recipient_row, &delivery.recipient);
-                let recipient = Arc::new(delivery.recipient);
-                let PlannedDelivery { channel, due, dedupe, .. } = delivery;
-                AcceptingDelivery { channel, recipient, recipient_row, due, dedupe }
-            })
-            .collect();
-        Self { notification: planned.notification, payload, deliveries, idempotency: planned.idempotency }
-    }
 }
 
 impl Operation {
     /// About what it adds to a transaction, in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Accept(accepting) => accepting
-                .iter()
-                .map(|one| {
-                    one.payload.len() + one.deliveries.iter().map(|d| 160 + d.recipient_row.len()).sum::<usize>()
-                })
-                .sum(),
+            Self::Accept(accepting) => accepting.iter().map(|one| one.bytes()).sum(),
+            Self::Stage(staged) => staged.iter().map(|one| 64 + one.targets.len()).sum(),
+            Self::Expand(..) => 1_000 * 256,
             Self::Settle(settlements) => settlements.len() * 256,
             Self::Replay(replays, _) => replays.len() * 256,
             Self::Purge(ids) => ids.len() * 64,
-            Self::Release(_) | Self::Cancel(..) | Self::FinishCancel(..) => 256,
+            Self::Cancel(..) | Self::FinishCancel(..) => 1_000 * 128,
+            Self::Release(_) | Self::Unstage(_) => 256,
             Self::KeepPlugins(books, events) => books.len() * 2_048 + events.len() * 256,
             Self::Kv(write) => {
                 let value = match &write.change {
@@ -176,7 +147,19 @@ impl<'w> Transaction<'w> {
                 }
                 Answer::Done
             }
-            Operation::Cancel(id, at) => Answer::Cancelled(self.cancel(*id, *at)?),
+            Operation::Stage(staged) => {
+                self.stage(staged)?;
+                Answer::Done
+            }
+            Operation::Unstage(id) => {
+                self.unstage(*id)?;
+                Answer::Done
+            }
+            Operation::Expand(id, at) => Answer::Expanded { more: self.expand(*id, *at)? },
+            Operation::Cancel(id, at, from) => {
+                let (cancelled, next) = self.cancel(*id, *at, *from)?;
+                Answer::Cancelled(cancelled, next)
+            }
             Operation::FinishCancel(id, at) => {
                 self.withdraw(*id, *at)?;
                 Answer::Done
@@ -197,115 +180,6 @@ impl<'w> Transaction<'w> {
         };
         self.write_tallies()?;
         Ok(answer)
-    }
-
-    fn accept(&mut self, one: &Accepting) -> Result<Accepted, Failure> {
-        let Accepting { notification, payload, deliveries, idempotency } = one;
-        if let Some(known) = idempotency.as_ref().map(|key| once::first_use(self.db, &key.key)).transpose()?.flatten() {
-            return Ok(Accepted::Known(known));
-        }
-        let (id, at) = (notification.id, notification.created_at);
-        let deduplicated = self.duplicates(id, deliveries)?;
-        let count = (deliveries.len() - deduplicated.len()) as u32;
-        self.statements.insert_notification(id, count, payload)?;
-        if let Some(text) = &notification.correlation_id {
-            self.statements.insert_lookup(Key::Correlation(text), id)?;
-        }
-        let is_made = |index: &u32| deduplicated.iter().all(|duplicate| duplicate.index != *index);
-        for (index, delivery) in (0..).zip(deliveries).filter(|(index, _)| is_made(index)) {
-            self.accept_delivery(notification, id.delivery(index), count, delivery)?;
-        }
-        if let Some(key) = idempotency {
-            once::remember_use(self.db, key, at, id, &deduplicated)?;
-        }
-        if count > 1 {
-            self.db
-                .prepare_cached(
-                    "INSERT INTO tallies (notification, open, sent, failed, cancelled) VALUES (?1, ?2, 0, 0, 0)",
-                )?
-                .execute(params![id.as_bytes(), count])?;
-        }
-        let (priority, deliveries) = (notification.priority, count);
-        self.event(at, EventBody::NotificationAccepted { notification: id, priority, deliveries });
-        for Deduplicated { first, .. } in &deduplicated {
-            self.event(at, EventBody::DeliveryDeduplicated { notification: id, first: *first });
-        }
-        if count == 0 {
-            let status = StatusCounts::default().status();
-            self.event(at, EventBody::NotificationCompleted { notification: id, status });
-        }
-        Ok(Accepted::New { deduplicated })
-    }
-
-    /// Those that were made before, or stand before here, by the keys they have.
-    fn duplicates(&self, id: NotificationId, deliveries: &[AcceptingDelivery]) -> Result<Vec<Deduplicated>, Failure> {
-        let mut duplicates = Vec::new();
-        let mut here = HashMap::new();
-        let with_key = (0..).zip(deliveries).filter_map(|(index, delivery)| Some((index, delivery.dedupe?)));
-        for (index, key) in with_key {
-            let first = match here.get(&key.hash) {
-                Some(index) => Some(id.delivery(*index)),
-                None => once::first_delivery(self.db, &key)?,
-            };
-            match first {
-                Some(first) => duplicates.push(Deduplicated { index, first }),
-                None => drop(here.insert(key.hash, index)),
-            }
-        }
-        Ok(duplicates)
-    }
-
-    fn accept_delivery(
-        &mut self,
-        notification: &Arc<Notification>,
-        id: DeliveryId,
-        siblings: u32,
-        accepting: &AcceptingDelivery,
-    ) -> Result<(), Failure> {
-        let AcceptingDelivery { channel, recipient, recipient_row, due, dedupe } = accepting;
-        let lane = Lane { priority: notification.priority, channel: channel.clone() };
-        let number = self.lane_number(&lane)?;
-        let progress = Waiting::fresh(*due);
-        self.scratch.clear();
-        row::put_state(&mut self.scratch, &DeliveryState::Waiting(progress));
-        self.statements.insert_delivery(id, number, row::STATUS_OPEN, &self.scratch, recipient_row)?;
-        self.statements.insert_live(number, *due, id)?;
-        if !recipient.address.is_empty() {
-            self.statements.insert_lookup(Key::Address(&recipient.address), id.notification())?;
-        }
-        if let Some(key) = dedupe {
-            once::remember_delivery(self.db, key, notification.created_at, id)?;
-        }
-        self.effects.accepted.push(Queued { lane, position: Position { due: *due, delivery: id } });
-        self.effects.changes.push(Change::Accepted(
-            id,
-            OpenDelivery {
-                lane: number,
-                siblings,
-                progress,
-                channel: channel.clone(),
-                recipient: Arc::clone(recipient),
-                notification: Arc::clone(notification),
-            },
-        ));
-        Ok(())
-    }
-
-    fn lane_number(&mut self, lane: &Lane) -> Result<i64, Failure> {
-        if let Some(number) = self.lanes.get(lane) {
-            return Ok(*number);
-        }
-        let number = match read::lane_number(self.db, lane)? {
-            Some(number) => number,
-            None => {
-                self.db
-                    .prepare_cached("INSERT INTO lanes (priority, channel) VALUES (?1, ?2)")?
-                    .execute(params![row::priority_number(lane.priority), lane.channel.as_str()])?;
-                self.db.last_insert_rowid()
-            }
-        };
-        self.lanes.insert(lane.clone(), number);
-        Ok(number)
     }
 
     fn settle(&mut self, settlement: &Settlement) -> Result<Settled, Failure> {
@@ -345,52 +219,11 @@ impl<'w> Transaction<'w> {
             return Ok(());
         }
         let Some(at) = self.cancelled_at(id.notification()) else { return Ok(()) };
-        let open = read::open_deliveries(self.db, id.notification())?;
+        let open = read::open_deliveries(self.db, id.notification(), id.index(), 1)?;
         if let Some((_, claimed)) = open.into_iter().find(|(open, _)| *open == id) {
             self.cancel_one(id, claimed, at)?;
         }
         Ok(())
-    }
-
-    fn cancel(&mut self, id: NotificationId, at: Timestamp) -> Result<Cancelled, Failure> {
-        if read::siblings(self.db, id)?.is_none() {
-            return Ok(Cancelled::Unknown);
-        }
-        let open = read::open_deliveries(self.db, id)?;
-        if open.is_empty() {
-            return Ok(Cancelled::AlreadyFinal);
-        }
-        let (live, ended) = (self.live, &self.effects.ended);
-        let (in_flight, idle): (Vec<_>, Vec<_>) =
-            open.into_iter().partition(|(id, _)| live.close(*id, |number| ended.contains(&number)).is_some());
-        let (now, in_flight) = (idle.len() as u32, in_flight.len() as u32);
-        let again = self.cancelled_at(id).is_some();
-        if in_flight > 0 && !again {
-            self.db
-                .prepare_cached("INSERT INTO cancelling (notification, at) VALUES (?1, ?2)")?
-                .execute(params![id.as_bytes(), at.as_millis() as i64])?;
-            self.effects.cancelling.insert(id, Some(at));
-        }
-        if !again {
-            self.event(at, EventBody::NotificationCancelled { notification: id, deliveries: now });
-        }
-        for (delivery, claimed) in idle {
-            self.cancel_one(delivery, claimed, at)?;
-        }
-        Ok(Cancelled::Cancelled { now, in_flight })
-    }
-
-    /// Cancels whatever of `id` is open, without announcing it again.
-    fn withdraw(&mut self, id: NotificationId, at: Timestamp) -> Result<(), Failure> {
-        for (delivery, claimed) in read::open_deliveries(self.db, id)? {
-            self.cancel_one(delivery, claimed, at)?;
-        }
-        Ok(())
-    }
-
-    fn cancel_one(&mut self, id: DeliveryId, claimed: Claimed, at: Timestamp) -> Result<(), Failure> {
-        let state = DeliveryState::Cancelled { at, attempts: claimed.progress.attempts };
-        self.change_state(id, claimed, &state, at)
     }
 
     /// The row, its place in `live`, its event, and what follows for the notification.
@@ -444,12 +277,14 @@ impl<'w> Transaction<'w> {
         if siblings > 1 {
             self.tallies.insert(id, counts);
         }
-        if counts.open == 0 {
-            self.event(at, EventBody::NotificationCompleted { notification: id, status: counts.status() });
-            if self.cancelled_at(id).is_some() {
-                self.db.prepare_cached("DELETE FROM cancelling WHERE notification = ?1")?.execute([id.as_bytes()])?;
-                self.effects.cancelling.insert(id, None);
-            }
+        if counts.open == 0 { self.complete(id, counts, at) } else { Ok(()) }
+    }
+
+    fn complete(&mut self, id: NotificationId, counts: StatusCounts, at: Timestamp) -> Result<(), Failure> {
+        self.event(at, EventBody::NotificationCompleted { notification: id, status: counts.status() });
+        if self.cancelled_at(id).is_some() {
+            self.db.prepare_cached("DELETE FROM cancelling WHERE notification = ?1")?.execute([id.as_bytes()])?;
+            self.effects.cancelling.insert(id, None);
         }
         Ok(())
     }

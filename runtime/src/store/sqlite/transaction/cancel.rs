@@ -1,0 +1,75 @@
+//! Deliveries that are withdrawn, a slice at a time, so that a large notification holds nobody up.
+
+use rusqlite::params;
+
+use super::Transaction;
+use crate::domain::{DeliveryId, DeliveryState, DeliveryStatus, EventBody, NotificationId, Timestamp};
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::live::Claimed;
+use crate::store::sqlite::read;
+use crate::store::{Cancelled, DELIVERIES_SLICE};
+
+impl Transaction<'_> {
+    /// Cancels the open deliveries from index `from` on, at most a slice, and those that are not made. Answers where to go
+    /// on. From the first slice on nothing of it can be claimed.
+    pub(super) fn cancel(
+        &mut self,
+        id: NotificationId,
+        at: Timestamp,
+        from: u32,
+    ) -> Result<(Cancelled, Option<u32>), Failure> {
+        if read::siblings(self.db, id)?.is_none() {
+            return Ok((Cancelled::Unknown, None));
+        }
+        let open = read::open_deliveries(self.db, id, from, DELIVERIES_SLICE)?;
+        let unmade = self.unstage(id)?;
+        if open.is_empty() && unmade == 0 {
+            let cancelled =
+                if from == 0 { Cancelled::AlreadyFinal } else { Cancelled::Cancelled { now: 0, in_flight: 0 } };
+            return Ok((cancelled, None));
+        }
+        let next = if open.len() < DELIVERIES_SLICE { None } else { open.last().map(|(last, _)| last.index() + 1) };
+        let (live, ended) = (self.live, &self.effects.ended);
+        let (in_flight, idle): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|(id, _)| live.close(*id, |number| ended.contains(&number)).is_some());
+        let (now, in_flight) = (idle.len() as u32 + unmade, in_flight.len() as u32);
+        let again = self.cancelled_at(id).is_some();
+        if (in_flight > 0 || next.is_some()) && !again {
+            self.db
+                .prepare_cached("INSERT INTO cancelling (notification, at) VALUES (?1, ?2)")?
+                .execute(params![id.as_bytes(), at.as_millis() as i64])?;
+            self.effects.cancelling.insert(id, Some(at));
+        }
+        if !again {
+            // Of a large one, all that is open and not in flight as far as this slice knows.
+            let open = if next.is_some() { self.tally(id)?.open.saturating_sub(in_flight) } else { now };
+            self.event(at, EventBody::NotificationCancelled { notification: id, deliveries: open });
+        }
+        for (delivery, claimed) in idle {
+            self.cancel_one(delivery, claimed, at)?;
+        }
+        if unmade > 0 {
+            self.drop_from_tally(id, Some(DeliveryStatus::Cancelled), unmade)?;
+            self.complete_if_done(id, at)?;
+        }
+        Ok((Cancelled::Cancelled { now, in_flight }, next))
+    }
+
+    /// Cancels whatever of `id` is open, without announcing it again.
+    pub(super) fn withdraw(&mut self, id: NotificationId, at: Timestamp) -> Result<(), Failure> {
+        let mut from = 0;
+        loop {
+            let open = read::open_deliveries(self.db, id, from, DELIVERIES_SLICE)?;
+            let Some((last, _)) = open.last() else { return Ok(()) };
+            from = last.index() + 1;
+            for (delivery, claimed) in open {
+                self.cancel_one(delivery, claimed, at)?;
+            }
+        }
+    }
+
+    pub(super) fn cancel_one(&mut self, id: DeliveryId, claimed: Claimed, at: Timestamp) -> Result<(), Failure> {
+        let state = DeliveryState::Cancelled { at, attempts: claimed.progress.attempts };
+        self.change_state(id, claimed, &state, at)
+    }
+}
