@@ -19,7 +19,7 @@ mod retry;
 mod settle;
 mod timestamp;
 
-pub use delivery::{Attempt, AttemptEnd, DeliveryState, DeliveryStatus, FailReason, Waiting};
+pub use delivery::{Attempt, AttemptEnd, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Waiting};
 pub use event::{Event, EventBody, EventKind};
 pub use id::{DeliveryId, NotificationId, ParseIdError};
 pub use kv::{KvChange, KvEntry, KvQuota, KvUsage, KvWrite, KvWritten};

@@ -145,6 +145,8 @@ pub struct Claim {
     pub recipient: Arc<Recipient>,
     /// What to tell.
     pub notification: Arc<Notification>,
+    /// How often the process died while it was in flight, as far as that could be known.
+    pub crashes: u32,
 }
 
 /// How an attempt ended and what comes next, to be written together.

@@ -357,6 +357,9 @@ fn sentence_of(reason: &FailReason) -> Option<String> {
         FailReason::Rejected { reason, .. } | FailReason::RecipientGone { reason, .. } => filled(reason),
         FailReason::Exhausted { last } | FailReason::TooOld { last } | FailReason::Fault { last, .. } => filled(last),
         FailReason::Expired => None,
+        FailReason::Poison { crashes } => {
+            Some(format!("the process died {crashes} times while it was in flight; replay it once it cannot do harm"))
+        }
     }
 }
 

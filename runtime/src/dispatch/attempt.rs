@@ -13,8 +13,8 @@ use tracing::Instrument;
 use super::Shared;
 use crate::call::{Call, RenderFailure, Report};
 use crate::domain::{
-    self, Attempt, AttemptEnd, DeliveryState, FailReason, Interruption, Lifetime, Moment, Outcome, PluginName, Receipt,
-    Timestamp,
+    self, Attempt, AttemptEnd, DeliveryState, FailReason, Interruption, Lifetime, Moment, Outcome, POISON_CRASHES,
+    PluginName, Receipt, Timestamp,
 };
 use crate::queue::Taken;
 use crate::store::{Claim, Settlement};
@@ -31,9 +31,16 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Whether no attempt may start any more.
-    pub(super) fn is_expired(&self) -> bool {
-        self.claim.notification.expires_at.is_some_and(|expires_at| expires_at <= self.started_at)
+    /// Why no attempt may start any more.
+    pub(super) fn is_over(&self) -> Option<FailReason> {
+        let Claim { notification, crashes, .. } = &self.claim;
+        if notification.expires_at.is_some_and(|expires_at| expires_at <= self.started_at) {
+            Some(FailReason::Expired)
+        } else if *crashes >= POISON_CRASHES {
+            Some(FailReason::Poison { crashes: *crashes })
+        } else {
+            None
+        }
     }
 }
 
@@ -41,7 +48,7 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) held: Held,
-    /// None where it expired before a call.
+    /// None where it was over before a call.
     pub(super) report: Option<Report>,
 }
 
@@ -149,7 +156,8 @@ impl Finished {
         let Claim { number, delivery, progress, channel, notification, .. } = &self.held.claim;
         let now = with.clock.now();
         let Some(report) = &self.report else {
-            let state = DeliveryState::Failed { at: now, attempts: progress.attempts, reason: FailReason::Expired };
+            let reason = self.held.is_over().unwrap_or(FailReason::Expired);
+            let state = DeliveryState::Failed { at: now, attempts: progress.attempts, reason };
             return Settlement { claim: *number, delivery: *delivery, attempt: None, state, at: now };
         };
         let lifetime = Lifetime {

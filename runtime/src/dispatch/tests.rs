@@ -213,6 +213,26 @@ async fn what_expired_before_its_turn_fails_without_a_call() {
 }
 
 #[tokio::test]
+async fn what_was_in_flight_at_three_crashes_is_a_dead_letter_without_another_call() {
+    let setup = Setup { between: |store| Arc::new(Refusing::after_crashes(store, 3)), ..Setup::default() };
+    let mut rig = Rig::start_with(setup, ManualClock::at(START), |_| sent()).await;
+    let delivery = rig.accept(|_| {}).await;
+    assert_eq!(rig.event(failed).await, "poison");
+    let record = rig.record(delivery).await;
+    let expected = DeliveryState::Failed { at: START, attempts: 0, reason: FailReason::Poison { crashes: 3 } };
+    assert_eq!(record.state, expected);
+    assert!(rig.calls().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_in_flight_at_two_crashes_is_called() {
+    let setup = Setup { between: |store| Arc::new(Refusing::after_crashes(store, 2)), ..Setup::default() };
+    let mut rig = Rig::start_with(setup, ManualClock::at(START), |_| sent()).await;
+    let delivery = rig.accept(|_| {}).await;
+    rig.all_sent(&[delivery]).await;
+}
+
+#[tokio::test]
 async fn a_settlement_that_comes_too_late_changes_nothing_and_frees_its_slot() {
     let (release, gate) = tokio::sync::watch::channel(false);
     let gate = Arc::new(gate);

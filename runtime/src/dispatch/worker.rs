@@ -156,22 +156,22 @@ impl Worker {
         };
         self.claim_failures = 0;
         let started_at = self.shared.with.clock.now();
-        let mut expired = Vec::new();
+        let mut over = Vec::new();
         let mut unused = taken;
         for claim in claims {
             let is_it = |taken: &Taken| taken.position.delivery == claim.delivery;
             let Some(place) = unused.iter().position(is_it) else { continue };
             let taken = unused.swap_remove(place);
             let held = Held { claim, taken, started_at };
-            if held.is_expired() {
-                expired.push(Finished { held, report: None });
+            if held.is_over().is_some() {
+                over.push(Finished { held, report: None });
             } else {
                 self.underway.push(Underway::begin(&self.shared, held));
             }
         }
         self.release(&holds(&unused));
-        if !expired.is_empty() {
-            self.write(expired);
+        if !over.is_empty() {
+            self.write(over);
         }
     }
 

@@ -67,7 +67,16 @@ pub enum FailReason {
     },
     /// Its `expires_at` passed.
     Expired,
+    /// The process died [`POISON_CRASHES`] times or more while it was in flight: whatever is wrong with it, it may not
+    /// take the rest along again.
+    Poison {
+        /// How often.
+        crashes: u32,
+    },
 }
+
+/// A delivery that was in flight at so many crashes is not called again. One crash is anybody's, two may be chance.
+pub const POISON_CRASHES: u32 = 3;
 
 impl FailReason {
     /// Its word in every interface.
@@ -80,6 +89,7 @@ impl FailReason {
             Self::TooOld { .. } => "too-old",
             Self::Fault { .. } => "fault",
             Self::Expired => "expired",
+            Self::Poison { .. } => "poison",
         }
     }
 }

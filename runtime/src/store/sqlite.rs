@@ -23,6 +23,7 @@ mod readers;
 mod row;
 mod schema;
 mod statements;
+mod suspects;
 mod transaction;
 mod wire;
 mod writer;
@@ -116,6 +117,8 @@ impl SqliteStore {
             .db
             .execute("DELETE FROM targets WHERE notification NOT IN (SELECT id FROM notifications)", [])
             .map_err(|error| failed(error.into()))?;
+        let (crashes, after_crash) = suspects::learn(&writer.db).map_err(failed)?;
+        writer.live.learned(crashes, after_crash);
         finish_cancels(&mut writer).map_err(failed)?;
 
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
@@ -183,7 +186,7 @@ fn own(path: &Path) -> Result<OwnerLock, StoreError> {
 /// Nothing is in flight any more, so what a cancel waited for can be cancelled.
 fn finish_cancels(writer: &mut Writer) -> Result<(), Failure> {
     let cancelling = read::cancelling(&writer.db)?;
-    writer.live.committed(Vec::new(), [], cancelling.iter().map(|(id, at)| (*id, Some(*at))));
+    writer.live.committed(Vec::new(), [], cancelling.iter().map(|(id, at)| (*id, Some(*at))), Vec::new());
     for (id, at) in cancelling {
         let (reply, mut answer) = oneshot::channel();
         writer.write(vec![(Operation::FinishCancel(id, at), reply)]);
@@ -291,7 +294,8 @@ impl Store for SqliteStore {
     async fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Result<Vec<Claim>, StoreError> {
         let taken = self.live.claim(ids, now);
         let mut claims = taken.claims;
-        if taken.unread.is_empty() {
+        let is_wary = self.live.is_wary(now);
+        if taken.unread.is_empty() && !is_wary {
             return Ok(claims);
         }
         let unread = taken.unread.iter().map(|(_, number)| *number);
@@ -307,6 +311,10 @@ impl Store for SqliteStore {
         }
         if !unclaimable.is_empty() {
             self.write(Operation::Release(unclaimable)).await?;
+        }
+        if is_wary && !claims.is_empty() {
+            let noted = claims.iter().map(|claim| (claim.delivery, claim.number)).collect();
+            self.write(Operation::Note(noted)).await?;
         }
         held.numbers.clear();
         Ok(claims)

@@ -1,4 +1,4 @@
-//! The real store, behind a disk that is full for a while.
+//! The real store, behind a disk that is full for a while, or after a process that died.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,17 +19,23 @@ pub(super) struct Refusing {
     store: Arc<dyn Store>,
     settlements: AtomicU32,
     claims: AtomicU32,
+    crashes: u32,
 }
 
 impl Refusing {
     /// Refuses the first `count` settlements.
     pub(super) fn settlements(store: Arc<dyn Store>, count: u32) -> Self {
-        Self { store, settlements: count.into(), claims: 0.into() }
+        Self { store, settlements: count.into(), claims: 0.into(), crashes: 0 }
     }
 
     /// Refuses the first `count` claims.
     pub(super) fn claims(store: Arc<dyn Store>, count: u32) -> Self {
-        Self { store, settlements: 0.into(), claims: count.into() }
+        Self { store, settlements: 0.into(), claims: count.into(), crashes: 0 }
+    }
+
+    /// Says of each claim that the process died so often while it was in flight.
+    pub(super) fn after_crashes(store: Arc<dyn Store>, crashes: u32) -> Self {
+        Self { store, settlements: 0.into(), claims: 0.into(), crashes }
     }
 }
 
@@ -44,7 +50,9 @@ fn refuse(left: &AtomicU32) -> Result<(), StoreError> {
 impl Store for Refusing {
     async fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Result<Vec<Claim>, StoreError> {
         refuse(&self.claims)?;
-        self.store.claim(ids, now).await
+        let mut claims = self.store.claim(ids, now).await?;
+        claims.iter_mut().for_each(|claim| claim.crashes += self.crashes);
+        Ok(claims)
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {

@@ -8,8 +8,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::suspects::{Noted, Suspects};
 use crate::domain::{ChannelName, DeliveryId, Notification, NotificationId, Priority, Recipient, Timestamp, Waiting};
 use crate::store::Claim;
 
@@ -68,6 +69,7 @@ struct State {
     cancelling: HashMap<NotificationId, Timestamp>,
     hot: HashMap<DeliveryId, Hot>,
     hot_bytes: usize,
+    suspects: Suspects,
 }
 
 /// The engine's memory. See the top of this file.
@@ -101,6 +103,7 @@ impl Live {
     pub(super) fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Taken {
         let mut state = self.lock();
         let mut taken = Taken::default();
+        let at = Instant::now();
         for id in ids {
             if state.is_taken(*id) {
                 continue;
@@ -109,7 +112,7 @@ impl Live {
             let claimed = match state.hot.get(id) {
                 Some(Hot { open, .. }) if open.progress.due > now => continue,
                 Some(Hot { open, .. }) => {
-                    taken.claims.push(open.claim(*id, number));
+                    taken.claims.push(open.claim(*id, number, state.suspects.crashes(*id)));
                     Some(open.claimed())
                 }
                 None => {
@@ -120,16 +123,41 @@ impl Live {
             state.last_claim = number;
             state.in_flight.insert(*id, Ticket { number, claimed });
             state.by_number.insert(number, *id);
+            state.suspects.claimed(*id, number, at);
         }
         taken
     }
 
     /// Makes a claim of a reservation.
     pub(super) fn confirm(&self, id: DeliveryId, number: u64, open: &OpenDelivery) -> Claim {
-        if let Some(ticket) = self.lock().in_flight.get_mut(&id) {
+        let mut state = self.lock();
+        if let Some(ticket) = state.in_flight.get_mut(&id) {
             ticket.claimed = Some(open.claimed());
         }
-        open.claim(id, number)
+        open.claim(id, number, state.suspects.crashes(id))
+    }
+
+    /// What an earlier process left behind.
+    pub(super) fn learned(&self, crashes: HashMap<DeliveryId, u32>, after_crash: bool) {
+        self.lock().suspects.learned(crashes, after_crash);
+    }
+
+    /// Whether claims made at `now` are to be written before they are handed out.
+    pub(super) fn is_wary(&self, now: Timestamp) -> bool {
+        self.lock().suspects.is_wary(now)
+    }
+
+    /// Claims that have lived for long and are not written.
+    pub(super) fn grown(&self) -> Vec<Noted> {
+        let state = &mut *self.lock();
+        let in_flight = &state.in_flight;
+        let is_alive = |(id, number): &Noted| in_flight.get(id).is_some_and(|ticket| ticket.number == *number);
+        state.suspects.grown(Instant::now(), is_alive)
+    }
+
+    /// Whether the claim `number` of `id`, or an earlier one, is written.
+    pub(super) fn has_row(&self, id: DeliveryId, number: u64) -> bool {
+        self.lock().suspects.has_row(id, number)
     }
 
     /// Ends claims and reservations, by number.
@@ -173,8 +201,11 @@ impl Live {
         changes: Vec<Change>,
         ended: impl IntoIterator<Item = u64>,
         cancelling: impl IntoIterator<Item = (NotificationId, Option<Timestamp>)>,
+        noted: Vec<Noted>,
     ) {
         let mut state = self.lock();
+        // Before their ends: one that ended in this very commit is not kept.
+        state.suspects.noted(noted);
         for change in changes {
             state.apply(change);
         }
@@ -207,6 +238,7 @@ impl State {
         if let Some(id) = self.by_number.remove(&number) {
             self.in_flight.remove(&id);
         }
+        self.suspects.ended(number);
     }
 
     fn apply(&mut self, change: Change) {
@@ -224,13 +256,17 @@ impl State {
                 }
             }
             Change::Waiting { delivery, progress, at } => {
+                self.suspects.survived(delivery);
                 if progress.due.since(at) > HOT_HORIZON {
                     self.cool(delivery);
                 } else if let Some(hot) = self.hot.get_mut(&delivery) {
                     hot.open.progress = progress;
                 }
             }
-            Change::Final(delivery) => self.cool(delivery),
+            Change::Final(delivery) => {
+                self.suspects.survived(delivery);
+                self.cool(delivery);
+            }
         }
     }
 
@@ -242,7 +278,7 @@ impl State {
 }
 
 impl OpenDelivery {
-    fn claim(&self, delivery: DeliveryId, number: u64) -> Claim {
+    fn claim(&self, delivery: DeliveryId, number: u64, crashes: u32) -> Claim {
         Claim {
             number,
             delivery,
@@ -250,6 +286,7 @@ impl OpenDelivery {
             channel: self.channel.clone(),
             recipient: Arc::clone(&self.recipient),
             notification: Arc::clone(&self.notification),
+            crashes,
         }
     }
 
@@ -322,7 +359,7 @@ mod tests {
     }
 
     fn commit(live: &Live, changes: impl IntoIterator<Item = Change>) {
-        live.committed(changes.into_iter().collect(), [], []);
+        live.committed(changes.into_iter().collect(), [], [], Vec::new());
     }
 
     fn cached(live: &Live) -> usize {

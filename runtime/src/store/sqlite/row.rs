@@ -311,6 +311,10 @@ fn put_fail_reason(out: &mut Vec<u8>, reason: &FailReason) {
             put_text(out, last);
         }
         FailReason::Expired => out.push(5),
+        FailReason::Poison { crashes } => {
+            out.push(6);
+            put_u64(out, u64::from(*crashes));
+        }
     }
 }
 
@@ -330,6 +334,7 @@ fn fail_reason(row: &mut Reader<'_>) -> Result<FailReason, Damaged> {
         3 => FailReason::TooOld { last: row.text()? },
         4 => FailReason::Fault { fault: fault(row)?, last: row.text()? },
         5 => FailReason::Expired,
+        6 => FailReason::Poison { crashes: row.u32()? },
         _ => return Err(row.damaged()),
     })
 }

@@ -11,13 +11,14 @@ use super::lookup;
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_plugins.sql"),
     include_str!("schema/0003_kv.sql"),
     include_str!("schema/0004_once.sql"),
     FIND,
     include_str!("schema/0006_targets.sql"),
+    include_str!("schema/0007_in_flight.sql"),
 ];
 
 /// The step whose table is filled from what is there, which takes more than SQL.

@@ -9,7 +9,7 @@ use super::*;
 use crate::domain::{KvChange, KvEntry, KvWrite};
 use crate::store::conformance::kv::QUOTA;
 use crate::store::conformance::{
-    Ear, NOW, Place, channel, claim_one, conformance, id, open, planned, sent, settle_one,
+    Ear, NOW, Place, channel, claim_one, conformance, id, open, planned, sent, settle_one, waiting,
 };
 
 struct Folder {
@@ -220,4 +220,38 @@ async fn a_full_disk_is_told_to_everybody_and_later_commands_work_again() {
     settle_one(&*store, &claim, sent(1)).await;
     let numbers: Vec<_> = store.outbox(0, 1_000).await.unwrap().iter().map(|event| event.number).collect();
     assert_eq!(numbers, (1..=104).collect::<Vec<_>>());
+}
+
+/// Lets go of a store as a crash does: what is in flight stays so.
+async fn crash(store: Arc<SqliteStore>) {
+    let mut ended = store.ended.clone();
+    drop(store);
+    while ended.changed().await.is_ok() {}
+}
+
+#[tokio::test]
+async fn what_is_in_flight_at_crashes_is_counted_until_an_attempt_of_it_ends() {
+    let folder = Folder::new(Durability::Full);
+    let store = folder.try_open().unwrap();
+    let (poison, other) = (id(1).delivery(0), id(2).delivery(0));
+    store.accept(vec![planned(1, &["mail"]), planned(2, &["mail"])]).await.unwrap();
+    // The first process dies before a claim has lived for long: nobody can know.
+    assert_eq!(claim_one(&*store, poison).await.crashes, 0);
+    crash(store).await;
+    for crashes in 0..3 {
+        let store = folder.try_open().unwrap();
+        assert_eq!(claim_one(&*store, poison).await.crashes, crashes, "after a crash claims are written at once");
+        crash(store).await;
+    }
+    let store = folder.try_open().unwrap();
+    let (claim, beside) = (claim_one(&*store, poison).await, claim_one(&*store, other).await);
+    assert_eq!((claim.crashes, beside.crashes), (3, 0));
+    store.release(&[beside.number]).await.unwrap();
+    settle_one(&*store, &claim, waiting(NOW, 1)).await;
+    assert_eq!(claim_one(&*store, poison).await.crashes, 0, "an attempt ended, and the process lives");
+    store.close().await;
+
+    let store = folder.try_open().unwrap();
+    assert_eq!(claim_one(&*store, poison).await.crashes, 0, "a stop is no crash");
+    assert_eq!(claim_one(&*store, other).await.crashes, 0, "it was given up");
 }

@@ -23,6 +23,7 @@ pub(super) use expand::Staged;
 use super::failure::Failure;
 use super::live::{Change, Claimed, Live};
 use super::statements::Statements;
+use super::suspects::{self, Noted};
 use super::{kv, read, row};
 use crate::domain::{
     DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange, KvWrite, KvWritten, Lane, NotificationId,
@@ -36,6 +37,8 @@ pub(super) enum Operation {
     Accept(Vec<Accepting>),
     Settle(Vec<Settlement>),
     Release(Vec<u64>),
+    /// Claims that are about to be handed out.
+    Note(Vec<Noted>),
     /// Targets of a notification that is about to be accepted.
     Stage(Vec<Staged>),
     Unstage(NotificationId),
@@ -78,6 +81,7 @@ impl Operation {
             Self::Settle(settlements) => settlements.len() * 256,
             Self::Replay(replays, _) => replays.len() * 256,
             Self::Purge(ids) => ids.len() * 64,
+            Self::Note(claims) => claims.len() * 64,
             Self::Cancel(..) | Self::FinishCancel(..) => 1_000 * 128,
             Self::Release(_) | Self::Unstage(_) => 256,
             Self::KeepPlugins(books, events) => books.len() * 2_048 + events.len() * 256,
@@ -104,6 +108,8 @@ pub(super) struct Effects {
     /// Notifications whose cancel begins to wait for what is in flight, or has it all.
     pub(super) cancelling: HashMap<NotificationId, Option<Timestamp>>,
     pub(super) late: u64,
+    /// Claims that are written as in flight.
+    pub(super) noted: Vec<Noted>,
 }
 
 /// The numbers of lanes, as far as the writer has met them.
@@ -127,9 +133,13 @@ impl<'w> Transaction<'w> {
         Ok(Self { db, statements: Statements::prepare(db)?, live, lanes, effects, tallies, scratch })
     }
 
-    /// What is to take place after the commit.
-    pub(super) fn effects(self) -> Effects {
-        self.effects
+    /// What is to take place after the commit. Claims that have lived for long are written first.
+    pub(super) fn effects(mut self) -> Result<Effects, Failure> {
+        let mut grown = self.live.grown();
+        grown.retain(|(_, number)| !self.effects.ended.contains(number));
+        suspects::write(self.db, &grown)?;
+        self.effects.noted.append(&mut grown);
+        Ok(self.effects)
     }
 
     /// Writes what `operation` asks for.
@@ -156,6 +166,11 @@ impl<'w> Transaction<'w> {
                 Answer::Done
             }
             Operation::Expand(id, at) => Answer::Expanded { more: self.expand(*id, *at)? },
+            Operation::Note(claims) => {
+                suspects::write(self.db, claims)?;
+                self.effects.noted.extend_from_slice(claims);
+                Answer::Done
+            }
             Operation::Cancel(id, at, from) => {
                 let (cancelled, next) = self.cancel(*id, *at, *from)?;
                 Answer::Cancelled(cancelled, next)
@@ -208,6 +223,9 @@ impl<'w> Transaction<'w> {
             None => state.clone(),
         };
         self.change_state(*delivery, claimed, &state, *at)?;
+        if self.live.has_row(*delivery, *claim) {
+            suspects::forget(self.db, *delivery)?;
+        }
         self.effects.ended.insert(*claim);
         Ok(Settled::Applied(state))
     }
@@ -217,6 +235,9 @@ impl<'w> Transaction<'w> {
         let Some(id) = self.live.delivery_of(number) else { return Ok(()) };
         if !self.effects.ended.insert(number) {
             return Ok(());
+        }
+        if self.live.has_row(id, number) {
+            suspects::let_go(self.db, id)?;
         }
         let Some(at) = self.cancelled_at(id.notification()) else { return Ok(()) };
         let open = read::open_deliveries(self.db, id.notification(), id.index(), 1)?;

@@ -19,6 +19,7 @@ use super::event;
 use super::failure::Failure;
 use super::live::Live;
 use super::readers::in_transaction;
+use super::suspects;
 use super::transaction::{Answer, Effects, LaneNumbers, Operation, Transaction};
 use crate::domain::Event;
 use crate::store::{CommitListener, Committed, EventNumber, NumberedEvent, StoreStats};
@@ -71,10 +72,16 @@ pub(super) struct Writer {
 impl Writer {
     /// Serves until it is told to close, or nobody is left to tell.
     pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut is_closed = false;
         while let Some(first) = commands.blocking_recv() {
             if self.step(first, &mut commands).is_break() {
+                is_closed = true;
                 break;
             }
+        }
+        // Whoever lets go of a store without closing it leaves it as a crash would.
+        if is_closed && let Err(failure) = suspects::close(&self.db) {
+            tracing::warn!(error = ?failure, "The store could not be marked as closed; the next start takes it for a crash.");
         }
         // What comes from here on is refused; the log goes into the file, so that a backup of it is whole.
         commands.close();
@@ -157,7 +164,7 @@ impl Writer {
         let mut transaction = Transaction::begin(&self.db, &self.live, &mut self.lanes)?;
         let answers =
             writes.iter().map(|(operation, _)| transaction.perform(operation)).collect::<Result<Vec<_>, _>>()?;
-        let effects = transaction.effects();
+        let effects = transaction.effects()?;
         write_outbox(&self.db, self.last_event + 1, &effects.events)?;
         let started = Instant::now();
         guard.commit()?;
@@ -166,8 +173,8 @@ impl Writer {
     }
 
     fn committed(&mut self, effects: Effects, commands: usize, took: Duration) {
-        let Effects { accepted, events, changes, ended, cancelling, late } = effects;
-        self.live.committed(changes, ended, cancelling);
+        let Effects { accepted, events, changes, ended, cancelling, late, noted } = effects;
+        self.live.committed(changes, ended, cancelling, noted);
         {
             let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
             stats.commits += 1;

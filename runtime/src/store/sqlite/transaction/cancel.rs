@@ -6,7 +6,7 @@ use super::Transaction;
 use crate::domain::{DeliveryId, DeliveryState, DeliveryStatus, EventBody, NotificationId, Timestamp};
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::live::Claimed;
-use crate::store::sqlite::read;
+use crate::store::sqlite::{read, suspects};
 use crate::store::{Cancelled, DELIVERIES_SLICE};
 
 impl Transaction<'_> {
@@ -69,6 +69,10 @@ impl Transaction<'_> {
     }
 
     pub(super) fn cancel_one(&mut self, id: DeliveryId, claimed: Claimed, at: Timestamp) -> Result<(), Failure> {
+        // Under number 0, which no claim has: what is known of it from before.
+        if self.live.has_row(id, 0) {
+            suspects::forget(self.db, id)?;
+        }
         let state = DeliveryState::Cancelled { at, attempts: claimed.progress.attempts };
         self.change_state(id, claimed, &state, at)
     }
