@@ -58,6 +58,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sandbox",
             "dispatch",
             "runtime",
+            "api",
         ],
     ),
     ("api", &["domain", "config", "telemetry", "intake", "runtime"]),

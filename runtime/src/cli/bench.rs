@@ -12,7 +12,7 @@ use super::terminal::{Paint, escaped};
 use super::{Answer, Globals};
 use crate::bench::pipeline::PipelineParams;
 use crate::bench::through::{self, Through};
-use crate::bench::{neighbour, queue, sandbox, store, swap};
+use crate::bench::{intake, neighbour, queue, sandbox, store, swap};
 use crate::runtime::{Inspection, inspect_plugin};
 use crate::telemetry::Metrics;
 
@@ -72,6 +72,9 @@ pub(super) struct PipelineArgs {
     /// Deliveries of the same channel that wait in the store besides, for tomorrow
     #[arg(long, value_name = "N", default_value_t = 0)]
     backlog: u64,
+    /// Measure what comes in over HTTP instead, while nothing is delivered: single requests and batches
+    #[arg(long, conflicts_with_all = ["channel", "notifications", "backlog", "metrics"])]
+    api: bool,
     /// Whether metrics are counted
     #[arg(long, value_enum, default_value_t, value_name = "on|off")]
     metrics: Switch,
@@ -180,6 +183,9 @@ async fn swap(swaps: u32, plugin: Option<PathBuf>, dir: PathBuf) -> Result<(Stri
 
 async fn pipeline(args: PipelineArgs) -> Result<(String, Value), Failure> {
     let dir = folder(args.dir)?;
+    if args.api {
+        return intake(dir).await;
+    }
     let through = match args.channel {
         ChannelArg::Null => Through::Null,
         ChannelArg::Webhook => Through::Webhook,
@@ -205,6 +211,21 @@ async fn pipeline(args: PipelineArgs) -> Result<(String, Value), Failure> {
         ..PipelineParams::through(channel)
     };
     let figures = through::run(through, params, plugins, metrics).await.map_err(unwritable)?;
+    Ok((parameters, json(&figures)?))
+}
+
+async fn intake(dir: PathBuf) -> Result<(String, Value), Failure> {
+    let plugins = bundled("null.wasm")?.parent().map(PathBuf::from).unwrap_or_default();
+    let params = intake::IntakeParams::new(plugins, dir);
+    let parameters = format!(
+        "{} callers one notification at a time, then {} callers {} at a time, {} s each, durability full, in `{}`",
+        params.callers,
+        params.batch_callers,
+        params.batch,
+        params.time.as_secs(),
+        params.folder.display()
+    );
+    let figures = Box::pin(intake::run(&params)).await.map_err(unwritable)?;
     Ok((parameters, json(&figures)?))
 }
 

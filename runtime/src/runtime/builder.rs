@@ -39,6 +39,7 @@ pub struct RuntimeBuilder {
     console: Arc<dyn ConsoleSink>,
     metrics: Arc<Metrics>,
     compiler: Option<PathBuf>,
+    paused: bool,
 }
 
 impl Default for RuntimeBuilder {
@@ -50,6 +51,7 @@ impl Default for RuntimeBuilder {
             console: Arc::new(Stdout),
             metrics: Metrics::new(),
             compiler: None,
+            paused: false,
         }
     }
 }
@@ -113,6 +115,12 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Delivers nothing: for measuring what comes in.
+    pub(crate) fn paused(mut self) -> Self {
+        self.paused = true;
+        self
+    }
+
     /// Counts and measures nothing.
     pub fn without_metrics(mut self) -> Self {
         self.metrics = Metrics::off();
@@ -126,7 +134,7 @@ impl RuntimeBuilder {
     /// [`BuildError`]; nothing has started then. A plugin or channel that cannot be used is not an error: the others
     /// serve, and [`Runtime::plugins`] and [`Runtime::channels`] say why.
     pub async fn build(self) -> Result<Runtime, BuildError> {
-        let Self { config, clock, entropy, console, metrics, compiler } = self;
+        let Self { config, clock, entropy, console, metrics, compiler, paused } = self;
         config.check()?;
         let sandbox = open_sandbox(&config, console, &metrics)?;
         if let Some(program) = compiler {
@@ -175,7 +183,10 @@ impl RuntimeBuilder {
             policies: policies(&config),
             metrics: Arc::clone(&metrics),
         };
-        let dispatcher = Dispatcher::start(&config.workers, neighbours).await?;
+        let dispatcher = match paused {
+            false => Dispatcher::start(&config.workers, neighbours).await?,
+            true => Dispatcher::start_paused(&config.workers, neighbours).await?,
+        };
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
         let parts = Parts {

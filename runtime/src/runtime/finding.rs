@@ -196,6 +196,12 @@ impl Runtime {
         NotificationQuery { runtime: self.clone(), filter, before: None, limit: PAGE }
     }
 
+    /// Deliveries that the store counts, whatever their state.
+    pub(crate) async fn stored(&self) -> Result<u64, StoreError> {
+        let counts = self.parts.store.count().await?;
+        Ok(counts.open + counts.sent + counts.failed + counts.cancelled)
+    }
+
     /// Up to `limit` dead letters (at most 1,000) behind `after`, those of the oldest notifications first.
     ///
     /// # Errors
