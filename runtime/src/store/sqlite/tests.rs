@@ -149,14 +149,16 @@ async fn a_file_of_an_older_version_is_brought_up_to_date_with_what_it_holds() {
     store.accept(vec![planned(1, &["mail"])]).await.unwrap();
     store.close().await;
     // As the program before left it.
-    sql(
-        &folder,
-        "DROP TABLE kv; DROP TABLE kv_usage; DROP TABLE idempotency; DROP TABLE dedupe; PRAGMA user_version = 2",
-    );
+    let later = ["kv", "kv_usage", "idempotency", "dedupe", "dead_letters", "lookups", "targets", "in_flight", "marks"];
+    let drops: String = later.iter().map(|table| format!("DROP TABLE {table}; ")).collect();
+    sql(&folder, &format!("{drops} PRAGMA user_version = 2"));
 
     let store = open(&folder).await;
     assert_eq!(store.count().await.unwrap().open, 1);
     assert_eq!(store.kv_get(&channel("mail"), "cursor").await.unwrap(), None);
+    let to = NotificationFilter { recipient: Some("1@mail".to_owned()), ..NotificationFilter::default() };
+    let found = store.query(to, None, 10).await.unwrap().notifications;
+    assert_eq!(found.len(), 1, "what was there before is in the index, too");
 }
 
 #[tokio::test]

@@ -174,6 +174,8 @@ impl Writer {
 
     fn committed(&mut self, effects: Effects, commands: usize, took: Duration) {
         let Effects { accepted, events, changes, ended, cancelling, late, noted } = effects;
+        // Whatever else is written, a template or nothing at all, is none.
+        let is_news = !events.is_empty() || !accepted.is_empty();
         self.live.committed(changes, ended, cancelling, noted);
         {
             let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,10 +183,9 @@ impl Writer {
             stats.commands += commands as u64;
             stats.late_settlements += late;
             stats.commit_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            stats.syncs += u64::from(self.is_synced && !events.is_empty());
+            stats.syncs += u64::from(self.is_synced && is_news);
         }
-        // Whatever else is written, a template or nothing at all, is no news.
-        if !events.is_empty() {
+        if is_news {
             let first = self.last_event + 1;
             self.last_event += events.len() as u64;
             let events = (first..).zip(events).map(|(number, event)| NumberedEvent { number, event }).collect();
