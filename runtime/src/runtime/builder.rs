@@ -13,7 +13,7 @@ use crate::call::TemplateCaller;
 use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
-use crate::config::{Config, ConfigError, TemplatesConfig};
+use crate::config::{Config, ConfigError, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
 use crate::domain::{PluginBook, RetryPolicy};
 use crate::intake::Intake;
@@ -183,10 +183,7 @@ impl RuntimeBuilder {
             policies: policies(&config),
             metrics: Arc::clone(&metrics),
         };
-        let dispatcher = match paused {
-            false => Dispatcher::start(&config.workers, neighbours).await?,
-            true => Dispatcher::start_paused(&config.workers, neighbours).await?,
-        };
+        let dispatcher = start(paused, &config.workers, neighbours).await?;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
         let parts = Parts {
@@ -204,6 +201,13 @@ impl RuntimeBuilder {
             _expander: expander,
         };
         Ok(Runtime { parts: Arc::new(parts) })
+    }
+}
+
+async fn start(paused: bool, workers: &WorkersConfig, with: Neighbours) -> Result<Dispatcher, StoreError> {
+    match paused {
+        false => Dispatcher::start(workers, with).await,
+        true => Dispatcher::start_paused(workers, with).await,
     }
 }
 

@@ -328,7 +328,7 @@ fn a_login_that_is_half_one_says_what_is_missing() {
     let file = |name: &str| user(name).or_else(|| (name == "CAMPANILE_REGISTRY_PASSWORD_FILE").then(|| none.clone()));
     let told: Vec<_> = [add::login(user), add::login(file)]
         .into_iter()
-        .map(|login| shown(place.path(), &login.err().expect("it is half a login")))
+        .map(|login| shown(place.path(), &login.expect_err("it is half a login")))
         .collect();
     assert!(add::login(|_| None).expect("nobody is somebody, too").is_none());
     insta::assert_snapshot!(told.join("\n\n"), @r"

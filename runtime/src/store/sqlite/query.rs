@@ -4,6 +4,7 @@
 //! goes on, so a question never holds a reader up and never skips a row.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, params};
 
@@ -161,13 +162,15 @@ struct Lanes(HashMap<i64, (Priority, ChannelName)>);
 
 impl Lanes {
     fn of(&mut self, db: &Connection, number: i64) -> Result<&(Priority, ChannelName), Failure> {
-        if !self.0.contains_key(&number) {
-            let mut statement = db.prepare_cached("SELECT priority, channel FROM lanes WHERE id = ?1")?;
-            let mut rows = statement.query([number])?;
-            let row = rows.next()?.ok_or(Damaged("lane"))?;
-            self.0.insert(number, (row::priority_of(row.get(0)?)?, channel(row, 1)?));
+        match self.0.entry(number) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => {
+                let mut statement = db.prepare_cached("SELECT priority, channel FROM lanes WHERE id = ?1")?;
+                let mut rows = statement.query([number])?;
+                let row = rows.next()?.ok_or(Damaged("lane"))?;
+                Ok(new.insert((row::priority_of(row.get(0)?)?, channel(row, 1)?)))
+            }
         }
-        self.0.get(&number).ok_or_else(|| Damaged("lane").into())
     }
 }
 

@@ -75,7 +75,7 @@ impl Operation {
     /// About what it adds to a transaction, in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Accept(accepting) => accepting.iter().map(|one| one.bytes()).sum(),
+            Self::Accept(accepting) => accepting.iter().map(Accepting::bytes).sum(),
             Self::Stage(staged) => staged.iter().map(|one| 64 + one.targets.len()).sum(),
             Self::Expand(..) => 1_000 * 256,
             Self::Settle(settlements) => settlements.len() * 256,
