@@ -63,6 +63,8 @@ pub struct Config {
     pub plugins: PluginsConfig,
     /// `[channels.<name>]`
     pub channels: BTreeMap<ChannelName, ChannelConfig>,
+    /// `[events]`
+    pub events: EventsConfig,
     /// `[templates]`
     pub templates: TemplatesConfig,
     /// `[workers]`
@@ -78,6 +80,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             plugins: PluginsConfig::default(),
             channels: BTreeMap::new(),
+            events: EventsConfig::default(),
             templates: TemplatesConfig::default(),
             workers: WorkersConfig::default(),
             retry: RetryPolicy::named().into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect(),
@@ -170,6 +173,9 @@ pub struct StoreConfig {
     pub durability: Durability,
     /// How long the same `dedupe_key`, channel and address make no second delivery. Default: 5 min.
     pub dedupe_window: Duration,
+    /// How long a notification is kept once all of it is final and none of it is a dead letter, counted from its
+    /// acceptance. Default: 30 d.
+    pub retention: Duration,
 }
 
 impl Default for StoreConfig {
@@ -178,6 +184,7 @@ impl Default for StoreConfig {
             path: PathBuf::from("data/campanile.db"),
             durability: Durability::Full,
             dedupe_window: Duration::from_mins(5),
+            retention: Duration::from_hours(30 * 24),
         }
     }
 }
@@ -348,6 +355,19 @@ impl fmt::Debug for ChannelConfig {
             .field("canary", canary)
             .field("limits", limits)
             .finish()
+    }
+}
+
+/// `[events]`: what became of notifications and plugins, as facts in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventsConfig {
+    /// How long an event is kept. Default: 7 d.
+    pub retention: Duration,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self { retention: Duration::from_hours(7 * 24) }
     }
 }
 

@@ -15,6 +15,7 @@ mod finding;
 mod handle;
 mod inspection;
 mod outcomes;
+mod retention;
 mod supplying;
 mod workshop;
 
@@ -59,6 +60,7 @@ pub use workshop::{KeepError, Kept, TRIAL_MEMORY_MAX, Trial, TrialError, Tried, 
 pub(crate) use adapters::KeptIn;
 use expander::Expander;
 use outcomes::Outcomes;
+use retention::Sweeper;
 
 /// A running Campanile. Clones share it.
 ///
@@ -93,6 +95,8 @@ struct Parts {
     dispatcher: Dispatcher,
     /// Ends with the store, or with this.
     _expander: Expander,
+    /// The same.
+    _sweeper: Sweeper,
 }
 
 impl std::fmt::Debug for Runtime {

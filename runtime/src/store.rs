@@ -11,6 +11,7 @@
 
 mod find;
 pub mod sqlite;
+mod sweep;
 
 #[cfg(test)]
 mod conformance;
@@ -31,6 +32,8 @@ pub use crate::config::Durability;
 pub use find::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
 };
+
+pub use sweep::{Sweep, Swept};
 
 /// Deliveries that one transaction makes of a notification. What has more is accepted with its targets, and its
 /// deliveries are made a slice at a time.
@@ -383,6 +386,9 @@ pub trait Store: Send + Sync + 'static {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> Result<DeadLetterPage, StoreError>;
+
+    /// Clears up one slice of what is old enough.
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError>;
 
     /// Up to `limit` deliveries of a lane that are not final, in order, behind `after`.
     async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError>;

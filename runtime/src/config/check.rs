@@ -23,6 +23,8 @@ const BODY: RangeInclusive<u64> = 1 << 10..=1 << 30;
 const SHUTDOWN_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
 /// Below a second nothing is the same news; a key is kept as long as an idempotency key at most.
 const DEDUPE_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY;
+/// From what a caller that waits for an outcome needs to what no law asks for longer.
+const RETENTION: RangeInclusive<Duration> = HOUR..=Duration::from_hours(10 * 365 * 24);
 /// A call is a request or two: one that takes longer should answer `accepted`.
 const CALL_TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=CallLimits::TIMEOUT_MAX;
 /// A minute of CPU for one message is a defect.
@@ -74,11 +76,12 @@ impl Finding {
 
 /// Everything that is out of range or at odds.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    let Config { server, store, plugins, channels, templates, workers, retry } = config;
+    let Config { server, store, plugins, channels, events, templates, workers, retry } = config;
     let mut findings = Findings::default();
     findings.server(server);
     findings.store(store);
     findings.plugins(plugins);
+    findings.durations("events.retention", events.retention, &RETENTION);
     findings.templates(templates);
     findings.workers(*workers);
     for (name, policy) in retry {
@@ -143,6 +146,7 @@ impl Findings {
             self.add("store.url", "names no file");
         }
         self.durations("store.dedupe_window", store.dedupe_window, &DEDUPE_WINDOW);
+        self.durations("store.retention", store.retention, &RETENTION);
     }
 
     fn plugins(&mut self, plugins: &PluginsConfig) {

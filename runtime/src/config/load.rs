@@ -6,8 +6,8 @@ mod value;
 
 use super::tree::Table;
 use super::{
-    CallLimits, ChannelConfig, Config, ConfigError, PluginsConfig, Problem, ServerConfig, StoreConfig, TemplatesConfig,
-    WorkersConfig, check,
+    CallLimits, ChannelConfig, Config, ConfigError, EventsConfig, PluginsConfig, Problem, ServerConfig, StoreConfig,
+    TemplatesConfig, WorkersConfig, check,
 };
 use crate::domain::{ChannelName, PluginName};
 use section::{Reader, Section};
@@ -20,6 +20,10 @@ pub(super) fn read(root: Table, problems: Vec<Problem>) -> Result<Config, Config
         root.section("server", |section| server(section, &mut config.server));
         root.section("store", |section| store(section, &mut config.store));
         root.section("plugins", |section| plugins(section, &mut config.plugins));
+        root.section("events", |section| {
+            let EventsConfig { retention } = &mut config.events;
+            section.key("retention", retention, value::duration);
+        });
         root.section("templates", |section| templates(section, &mut config.templates));
         root.section("workers", |section| workers(section, &mut config.workers));
         root.section("retry", |policies| {
@@ -49,10 +53,11 @@ fn server(section: &mut Section<'_>, into: &mut ServerConfig) {
 }
 
 fn store(section: &mut Section<'_>, into: &mut StoreConfig) {
-    let StoreConfig { path, durability, dedupe_window } = into;
+    let StoreConfig { path, durability, dedupe_window, retention } = into;
     section.key("url", path, value::store_url);
     section.key("durability", durability, value::durability);
     section.key("dedupe_window", dedupe_window, value::duration);
+    section.key("retention", retention, value::duration);
 }
 
 fn plugins(section: &mut Section<'_>, into: &mut PluginsConfig) {

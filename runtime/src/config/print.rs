@@ -24,11 +24,13 @@ const MASK: &str = "***";
 
 /// Every section, in the order of the struct.
 pub(super) fn print(config: &Config, secrets: Secrets) -> String {
-    let Config { server, store, plugins, channels, templates, workers, retry } = config;
+    let Config { server, store, plugins, channels, events, templates, workers, retry } = config;
     let mut page = Page::default();
     page.server(server);
     page.store(store);
     page.plugins(plugins);
+    page.section("events");
+    page.text("retention", format_duration(events.retention));
     page.templates(templates);
     page.workers(*workers);
     for (name, policy) in retry {
@@ -74,11 +76,12 @@ impl Page {
     }
 
     fn store(&mut self, store: &StoreConfig) {
-        let StoreConfig { path, durability, dedupe_window } = store;
+        let StoreConfig { path, durability, dedupe_window, retention } = store;
         self.section("store");
         self.text("url", format!("sqlite://{}", path.to_string_lossy()));
         self.text("durability", durability.as_str());
         self.text("dedupe_window", format_duration(*dedupe_window));
+        self.text("retention", format_duration(*retention));
     }
 
     fn plugins(&mut self, plugins: &PluginsConfig) {

@@ -18,7 +18,7 @@ use crate::store::{IdempotencyKey, OnceKey};
 pub(super) fn idempotency(submission: &Submission, now: Timestamp) -> Option<IdempotencyKey> {
     let text = submission.idempotency_key.as_deref()?;
     let hash = hashed(&["notification", text]);
-    Some(IdempotencyKey { key: OnceKey { hash, since: before(now, IDEMPOTENCY_HOLDS) }, digest: digest(submission) })
+    Some(IdempotencyKey { key: OnceKey { hash, since: now.before(IDEMPOTENCY_HOLDS) }, digest: digest(submission) })
 }
 
 /// Whether `text` can be a key.
@@ -28,11 +28,7 @@ pub(super) fn is_key(text: &str) -> bool {
 
 /// What makes two deliveries the same news: the caller's key, the channel and the address.
 pub(super) fn dedupe(key: &str, channel: &ChannelName, address: &str, now: Timestamp, window: Duration) -> OnceKey {
-    OnceKey { hash: hashed(&[key, channel.as_str(), address]), since: before(now, window) }
-}
-
-fn before(now: Timestamp, by: Duration) -> Timestamp {
-    Timestamp::from_millis(now.as_millis().saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    OnceKey { hash: hashed(&[key, channel.as_str(), address]), since: now.before(window) }
 }
 
 fn hashed(texts: &[&str]) -> [u8; 16] {

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
 use super::expander::Expansions;
 use super::outcomes::Outcomes;
+use super::retention::Retention;
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
 use crate::capability::http::Egress;
@@ -185,6 +186,7 @@ impl RuntimeBuilder {
         };
         let dispatcher = start(paused, &config.workers, neighbours).await?;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
+        let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
         let parts = Parts {
             config,
@@ -199,6 +201,7 @@ impl RuntimeBuilder {
             queue,
             dispatcher,
             _expander: expander,
+            _sweeper: sweeper,
         };
         Ok(Runtime { parts: Arc::new(parts) })
     }

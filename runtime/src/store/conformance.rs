@@ -22,6 +22,7 @@ pub(crate) mod keeping;
 pub(crate) mod kv;
 pub(crate) mod modelled;
 pub(crate) mod once;
+pub(crate) mod sweeping;
 pub(crate) mod telling;
 
 /// A place where a store can be opened, closed and opened again.
@@ -51,6 +52,9 @@ macro_rules! conformance {
             keeping: a_template_is_kept_once_under_its_version,
             keeping: a_plugin_is_remembered_by_its_newest_book,
             keeping: a_closed_store_has_committed_what_it_took_and_refuses_the_rest,
+            sweeping: what_is_final_and_old_goes_and_nothing_else,
+            sweeping: a_sweep_goes_on_where_it_stopped,
+            sweeping: old_keys_and_events_go_and_numbers_go_on,
             expanding: a_large_notification_is_made_in_slices_through_a_restart,
             expanding: a_large_notification_is_complete_when_all_of_it_is,
             expanding: what_is_cancelled_before_it_is_made_is_never_made,

@@ -46,7 +46,7 @@ use super::{
     Accepted, Cancelled, Claim, CommitListener, DELIVERIES_MAX, DeadLetterFilter, DeadLetterPage, DeliveryRecord,
     Durability, EventNumber, FirstUse, LaneDepth, NotificationFilter, NotificationPage, NotificationRecord,
     NumberedEvent, OnceKey, Planned, Replay, Replayed, SCAN_MAX, Settled, Settlement, StatusCounts64, Store,
-    StoreError, StoreStats, TemplateSource,
+    StoreError, StoreStats, Sweep, Swept, TemplateSource,
 };
 use crate::domain::{
     ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued,
@@ -377,6 +377,13 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<DeadLetterPage, StoreError> {
         self.read(move |db| query::dead_letters(db, &filter, after, limit, SCAN_MAX)).await
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
+        match self.write(Operation::Sweep(sweep)).await? {
+            Answer::Swept(swept) => Ok(swept),
+            _ => Err(mixed_up()),
+        }
     }
 
     async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError> {

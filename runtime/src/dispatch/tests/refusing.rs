@@ -12,7 +12,7 @@ use crate::domain::{
 use crate::store::{
     Accepted, Cancelled, Claim, DeadLetterFilter, DeadLetterPage, DeliveryRecord, EventNumber, FirstUse, LaneDepth,
     NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed,
-    Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, TemplateSource,
+    Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, Sweep, Swept, TemplateSource,
 };
 
 pub(super) struct Refusing {
@@ -112,6 +112,10 @@ impl Store for Refusing {
         limit: usize,
     ) -> Result<DeadLetterPage, StoreError> {
         self.store.dead_letters(filter, after, limit).await
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
+        self.store.sweep(sweep).await
     }
 
     async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError> {

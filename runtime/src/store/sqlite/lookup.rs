@@ -80,6 +80,15 @@ pub(super) fn find(
     Ok(found)
 }
 
+pub(super) fn remove(db: &Connection, key: Key<'_>, notification: NotificationId) -> Result<(), Failure> {
+    db.prepare_cached("DELETE FROM lookups WHERE hour = ?1 AND hash = ?2 AND notification = ?3")?.execute(params![
+        hour(notification),
+        key.hash(),
+        notification.as_bytes()
+    ])?;
+    Ok(())
+}
+
 /// Names what was accepted before there was an index.
 pub(super) fn fill(db: &Connection) -> Result<(), Failure> {
     let mut statement = db.prepare_cached(INSERT)?;

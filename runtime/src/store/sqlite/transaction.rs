@@ -12,6 +12,7 @@ mod accept;
 mod cancel;
 mod expand;
 mod replay;
+mod sweep;
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,7 +30,7 @@ use crate::domain::{
     DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange, KvWrite, KvWritten, Lane, NotificationId,
     PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
 };
-use crate::store::{Accepted, Cancelled, Replay, Replayed, Settled, Settlement, TemplateSource};
+use crate::store::{Accepted, Cancelled, Replay, Replayed, Settled, Settlement, Sweep, Swept, TemplateSource};
 
 /// One thing to write.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub(super) enum Operation {
     FinishCancel(NotificationId, Timestamp),
     Replay(Vec<Replay>, Timestamp),
     Purge(Vec<DeliveryId>),
+    Sweep(Sweep),
     KeepTemplate(TemplateSource),
     KeepPlugins(Vec<PluginBook>, Vec<Event>),
     Kv(KvWrite),
@@ -68,6 +70,7 @@ pub(super) enum Answer {
     },
     Replayed(Vec<Replayed>),
     Purged(u64),
+    Swept(Swept),
     Kv(KvWritten),
 }
 
@@ -81,6 +84,7 @@ impl Operation {
             Self::Settle(settlements) => settlements.len() * 256,
             Self::Replay(replays, _) => replays.len() * 256,
             Self::Purge(ids) => ids.len() * 64,
+            Self::Sweep(sweep) => sweep.limit * 512,
             Self::Note(claims) => claims.len() * 64,
             Self::Cancel(..) | Self::FinishCancel(..) => 1_000 * 128,
             Self::Release(_) | Self::Unstage(_) => 256,
@@ -183,6 +187,7 @@ impl<'w> Transaction<'w> {
                 Answer::Replayed(replays.iter().map(|replay| self.replay(*replay, *at)).collect::<Result<_, _>>()?)
             }
             Operation::Purge(ids) => Answer::Purged(self.purge(ids)?),
+            Operation::Sweep(sweep) => Answer::Swept(self.sweep(sweep)?),
             Operation::KeepPlugins(books, events) => {
                 self.keep_plugins(books, events)?;
                 Answer::Done

@@ -1,0 +1,100 @@
+//! What is old enough goes, a slice at a time.
+
+use rusqlite::params;
+
+use super::Transaction;
+use crate::domain::{NotificationId, Timestamp};
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::lookup::{self, Key};
+use crate::store::sqlite::{event, read, row};
+use crate::store::{Sweep, Swept};
+
+impl Transaction<'_> {
+    pub(super) fn sweep(&self, sweep: &Sweep) -> Result<Swept, Failure> {
+        let limit = i64::try_from(sweep.limit).unwrap_or(i64::MAX);
+        let (mut swept, next) = self.sweep_notifications(sweep, limit)?;
+        swept.next = next;
+        swept.keys = self.delete_old("idempotency", sweep.keys_before, limit)?
+            + self.delete_old("dedupe", sweep.keys_before, limit)?;
+        swept.events = self.sweep_events(sweep.events_before)?;
+        Ok(swept)
+    }
+
+    fn sweep_notifications(&self, sweep: &Sweep, limit: i64) -> Result<(Swept, Option<NotificationId>), Failure> {
+        let end = NotificationId::first_at(sweep.notifications_before);
+        let mut statement = self.db.prepare_cached(
+            "SELECT id, EXISTS (SELECT 1 FROM deliveries WHERE notification = id AND status = 0)
+                 OR EXISTS (SELECT 1 FROM dead_letters WHERE notification = id)
+                 OR EXISTS (SELECT 1 FROM targets WHERE notification = id)
+             FROM notifications WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+        )?;
+        let mut rows = statement.query(params![sweep.after.as_bytes(), end.as_bytes(), limit])?;
+        let (mut swept, mut seen, mut last) = (Swept::default(), 0, sweep.after);
+        while let Some(row) = rows.next()? {
+            seen += 1;
+            last = read::notification_id(row, 0)?;
+            if row.get::<_, bool>(1)? {
+                swept.kept += 1;
+            } else {
+                swept.deliveries += self.forget(last)?;
+                swept.notifications += 1;
+            }
+        }
+        Ok((swept, (seen == limit).then_some(last)))
+    }
+
+    /// Answers how many deliveries it had.
+    fn forget(&self, id: NotificationId) -> Result<u64, Failure> {
+        let mut recipients = self.db.prepare_cached("SELECT recipient FROM deliveries WHERE notification = ?1")?;
+        let mut rows = recipients.query([id.as_bytes()])?;
+        while let Some(row) = rows.next()? {
+            let recipient = row::recipient(read::blob(row, 0)?)?;
+            if !recipient.address.is_empty() {
+                lookup::remove(self.db, Key::Address(&recipient.address), id)?;
+            }
+        }
+        if let Some((notification, _)) = read::notification_row(self.db, id)?
+            && let Some(text) = &notification.correlation_id
+        {
+            lookup::remove(self.db, Key::Correlation(text), id)?;
+        }
+        let delete = |table: &str| {
+            let sql = format!("DELETE FROM {table} WHERE notification = ?1");
+            self.db.prepare_cached(&sql)?.execute([id.as_bytes()])
+        };
+        delete("attempts")?;
+        delete("tallies")?;
+        let deliveries = delete("deliveries")?;
+        self.db.prepare_cached("DELETE FROM notifications WHERE id = ?1")?.execute([id.as_bytes()])?;
+        Ok(deliveries as u64)
+    }
+
+    fn delete_old(&self, table: &str, before: Timestamp, limit: i64) -> Result<u64, Failure> {
+        // A slice of a walk through all keys: they are few, and in no order of time.
+        let sql = format!("DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE at < ?1 LIMIT ?2)");
+        Ok(self.db.prepare_cached(&sql)?.execute(params![before.as_millis() as i64, limit])? as u64)
+    }
+
+    /// Whole frames whose last event is old, and never the newest frame: it holds the number that the next one follows.
+    fn sweep_events(&self, before: Timestamp) -> Result<u64, Failure> {
+        const FRAMES: i64 = 200;
+        let mut statement = self.db.prepare_cached(
+            "SELECT first, count, frame FROM outbox WHERE first < (SELECT max(first) FROM outbox)
+             ORDER BY first LIMIT ?1",
+        )?;
+        let mut rows = statement.query([FRAMES])?;
+        let (mut last, mut events) = (None, 0);
+        while let Some(row) = rows.next()? {
+            let (first, count): (i64, u32) = (row.get(0)?, row.get(1)?);
+            let frame = event::frame(count as usize, read::blob(row, 2)?)?;
+            if frame.last().is_some_and(|event| event.at >= before) {
+                break;
+            }
+            (last, events) = (Some(first), events + u64::from(count));
+        }
+        if let Some(last) = last {
+            self.db.prepare_cached("DELETE FROM outbox WHERE first <= ?1")?.execute([last])?;
+        }
+        Ok(events)
+    }
+}

@@ -1,0 +1,36 @@
+//! What is kept for how long.
+
+use crate::domain::{NotificationId, Timestamp};
+
+/// A slice of clearing up. What is open or a dead letter stays, however old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// Looks at notifications behind this: [`Swept::next`] of the slice before, or
+    /// [`NotificationId::FIRST`].
+    pub after: NotificationId,
+    /// Notifications accepted before this may go, with deliveries and attempts.
+    pub notifications_before: Timestamp,
+    /// Idempotency and dedupe keys used before this go.
+    pub keys_before: Timestamp,
+    /// Events before this go.
+    pub events_before: Timestamp,
+    /// Notifications that are looked at, and keys that go, at most.
+    pub limit: usize,
+}
+
+/// What went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Notifications.
+    pub notifications: u64,
+    /// Their deliveries.
+    pub deliveries: u64,
+    /// Notifications that are old and stay: something of them is open or a dead letter.
+    pub kept: u64,
+    /// Idempotency and dedupe keys.
+    pub keys: u64,
+    /// Events.
+    pub events: u64,
+    /// Where to go on; none where every old notification was looked at.
+    pub next: Option<NotificationId>,
+}
