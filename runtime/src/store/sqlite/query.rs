@@ -13,7 +13,7 @@ use super::lookup::{self, Key};
 use super::read::{attempts_of, blob, channel, notification_id};
 use super::wire::Damaged;
 use super::{read, row};
-use crate::domain::{ChannelName, DeliveryId, DeliveryState, NotificationId, Priority, StatusCounts};
+use crate::domain::{ChannelName, DeliveryId, DeliveryState, NotificationId, Priority};
 use crate::store::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage,
 };
@@ -97,8 +97,15 @@ struct Scan<'f> {
 
 impl Scan<'_> {
     fn matches(&mut self, db: &Connection, id: NotificationId) -> Result<bool, Failure> {
-        let NotificationFilter { kind, correlation_id, .. } = self.filter;
+        let NotificationFilter { kind, correlation_id, status, .. } = self.filter;
         self.rows += 1;
+        if let Some(status) = status {
+            self.rows += 1;
+            let Some(deliveries) = read::siblings(db, id)? else { return Ok(false) };
+            if read::counts(db, id, deliveries)?.status() != *status {
+                return Ok(false);
+            }
+        }
         if kind.is_some() || correlation_id.is_some() {
             let Some((notification, _)) = read::notification_row(db, id)? else { return Ok(false) };
             let is_kind = kind.as_ref().is_none_or(|kind| *kind == notification.kind);
@@ -106,9 +113,8 @@ impl Scan<'_> {
                 return Ok(false);
             }
         }
-        let NotificationFilter { status, priority, channel, recipient, due_since, due_until, .. } = self.filter;
-        let about_deliveries = status.is_some()
-            || priority.is_some()
+        let NotificationFilter { priority, channel, recipient, due_since, due_until, .. } = self.filter;
+        let about_deliveries = priority.is_some()
             || channel.is_some()
             || recipient.is_some()
             || due_since.is_some()
@@ -116,27 +122,24 @@ impl Scan<'_> {
         if about_deliveries { self.has_such_deliveries(db, id) } else { Ok(true) }
     }
 
+    /// One delivery has to fulfil all that is asked of deliveries.
     fn has_such_deliveries(&mut self, db: &Connection, id: NotificationId) -> Result<bool, Failure> {
         let filter = self.filter;
         let mut statement =
-            db.prepare_cached("SELECT status, lane, state, recipient FROM deliveries WHERE notification = ?1")?;
+            db.prepare_cached("SELECT lane, state, recipient FROM deliveries WHERE notification = ?1")?;
         let mut rows = statement.query([id.as_bytes()])?;
-        let mut counts = StatusCounts::default();
-        let mut any = false;
         while let Some(row) = rows.next()? {
             self.rows += 1;
-            counts.add(row::status_of(row.get(0)?)?);
-            if any {
-                continue;
-            }
-            let (priority, channel) = self.lanes.of(db, row.get(1)?)?;
-            any = filter.priority.is_none_or(|wanted| wanted == *priority)
+            let (priority, channel) = self.lanes.of(db, row.get(0)?)?;
+            let is_it = filter.priority.is_none_or(|wanted| wanted == *priority)
                 && filter.channel.as_ref().is_none_or(|wanted| wanted == channel)
-                && is_due(filter, blob(row, 2)?)?
-                && is_to(filter.recipient.as_deref(), blob(row, 3)?)?;
+                && is_due(filter, blob(row, 1)?)?
+                && is_to(filter.recipient.as_deref(), blob(row, 2)?)?;
+            if is_it {
+                return Ok(true);
+            }
         }
-        let only_status = *filter == NotificationFilter { status: filter.status, ..NotificationFilter::default() };
-        Ok((any || only_status) && filter.status.is_none_or(|status| status == counts.status()))
+        Ok(false)
     }
 }
 

@@ -42,6 +42,20 @@ pub(super) fn tally(db: &Connection, id: NotificationId) -> Result<StatusCounts,
         })?)
 }
 
+/// Deliveries per status of a notification that has so many, made or not.
+pub(super) fn counts(db: &Connection, id: NotificationId, deliveries: u32) -> Result<StatusCounts, Failure> {
+    if deliveries > 1 {
+        return tally(db, id);
+    }
+    let mut statement = db.prepare_cached("SELECT status FROM deliveries WHERE notification = ?1")?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    let mut counts = StatusCounts::default();
+    while let Some(row) = rows.next()? {
+        counts.add(row::status_of(row.get(0)?)?);
+    }
+    Ok(counts)
+}
+
 /// Up to `limit` deliveries of a notification that are not final, from index `from` on.
 pub(super) fn open_deliveries(
     db: &Connection,
@@ -159,13 +173,7 @@ pub(super) fn lanes(db: &Connection) -> Result<Vec<LaneDepth>, Failure> {
 pub(super) fn notification(db: &Connection, id: NotificationId) -> Result<Option<NotificationRecord>, Failure> {
     let Some((notification, siblings)) = notification_row(db, id)? else { return Ok(None) };
     let deliveries = deliveries(db, id, 0, DELIVERIES_SLICE)?;
-    let counts = if siblings > 1 {
-        tally(db, id)?
-    } else {
-        let mut counts = StatusCounts::default();
-        deliveries.iter().for_each(|delivery| counts.add(delivery.state.status()));
-        counts
-    };
+    let counts = counts(db, id, siblings)?;
     Ok(Some(NotificationRecord { notification, counts, deliveries }))
 }
 

@@ -64,7 +64,7 @@ impl Transaction<'_> {
             return Ok(Accepted::Known(known));
         }
         let (id, at) = (notification.id, notification.created_at);
-        let deduplicated = self.duplicates(id, deliveries)?;
+        let deduplicated = self.duplicates(id, 0, deliveries)?;
         let count = (deliveries.len() - deduplicated.len()) as u32 + unmade;
         self.statements.insert_notification(id, count, payload)?;
         if let Some(text) = &notification.correlation_id {
@@ -96,11 +96,17 @@ impl Transaction<'_> {
         Ok(Accepted::New { deduplicated })
     }
 
-    /// Those that were made before, or stand before here, by the keys they have.
-    pub(super) fn duplicates(&self, id: NotificationId, deliveries: &[Target]) -> Result<Vec<Deduplicated>, Failure> {
+    /// Those that were made before, or stand before here, by the keys they have. The deliveries are those from index
+    /// `from` on.
+    pub(super) fn duplicates(
+        &self,
+        id: NotificationId,
+        from: u32,
+        deliveries: &[Target],
+    ) -> Result<Vec<Deduplicated>, Failure> {
         let mut duplicates = Vec::new();
         let mut here = HashMap::new();
-        let with_key = (0..).zip(deliveries).filter_map(|(index, delivery)| Some((index, delivery.dedupe?)));
+        let with_key = (from..).zip(deliveries).filter_map(|(index, delivery)| Some((index, delivery.dedupe?)));
         for (index, key) in with_key {
             let first = match here.get(&key.hash) {
                 Some(index) => Some(id.delivery(*index)),

@@ -53,10 +53,10 @@ impl Transaction<'_> {
             return Err(Damaged("target").into());
         };
         let targets = row::targets(&bytes)?;
-        let mut deduplicated = self.duplicates(id, &targets)?;
-        let is_made = |place: &u32| deduplicated.iter().all(|duplicate| duplicate.index != *place);
-        for (place, target) in (0..).zip(&targets).filter(|(place, _)| is_made(place)) {
-            self.accept_delivery(&notification, id.delivery(first + place), count, target)?;
+        let mut deduplicated = self.duplicates(id, first, &targets)?;
+        let is_made = |index: &u32| deduplicated.iter().all(|duplicate| duplicate.index != *index);
+        for (index, target) in (first..).zip(&targets).filter(|(index, _)| is_made(index)) {
+            self.accept_delivery(&notification, id.delivery(index), count, target)?;
         }
         self.db
             .prepare_cached("DELETE FROM targets WHERE notification = ?1 AND first = ?2")?
