@@ -1,7 +1,7 @@
 //! The HTTP interface: `/v1`, JSON in and out, problems by RFC 9457.
 //!
-//! *Flow:* request → `guard` (who may ask) → `body` (type, size, time) → `submission` (JSON, with all its problems) →
-//! [`Runtime`] → `wire` (what is answered).
+//! *Flow:* request → `guard` (who may ask) → `body` (type, size, time) → `submission`, or `query` and `filter` (with all
+//! problems) → [`Runtime`] → `wire` (what is answered).
 //!
 //! *Invariants:* a 202 is sent after the commit and never before. What is refused leaves nothing behind. No body, no
 //! address and no path is logged or counted: routes are named by their template.
@@ -9,11 +9,16 @@
 //! *Not here:* deciding anything. Every handler is one call of the runtime.
 
 mod body;
+mod cursor;
+mod dead_letters;
 mod decode;
 mod failure;
+mod filter;
+mod finding;
 mod guard;
 mod notifications;
 mod operations;
+mod query;
 mod submission;
 mod wire;
 
@@ -32,10 +37,16 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 15] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
+    "/v1/notifications/{id}/cancel",
+    "/v1/notifications/{id}/replay",
+    "/v1/deliveries/{id}",
+    "/v1/deliveries/{id}/replay",
+    "/v1/dead-letters",
+    "/v1/dead-letters/replay",
     "/v1/plugins",
     "/v1/plugins/{name}/release",
     "/v1/plugins/{name}/approve",
@@ -62,11 +73,18 @@ struct Api {
 pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let ServerConfig { listen, body_max, batch_body_max, .. } = *server;
     let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
-    let [notifications, batch, notification, plugins, release, approve, healthz, readyz, metrics] = ROUTES;
+    let [notifications, batch, notification, cancel, replay, delivery, replay_delivery, rest @ ..] = ROUTES;
+    let [dead_letters, replay_dead_letters, plugins, release, approve, healthz, readyz, metrics] = rest;
     Router::new()
-        .route(notifications, post(notifications::submit))
+        .route(notifications, post(notifications::submit).get(finding::list))
         .route(batch, post(notifications::submit_batch))
         .route(notification, get(notifications::show))
+        .route(cancel, post(finding::cancel))
+        .route(replay, post(finding::replay_notification))
+        .route(delivery, get(finding::delivery))
+        .route(replay_delivery, post(finding::replay_delivery))
+        .route(dead_letters, get(dead_letters::list).delete(dead_letters::purge))
+        .route(replay_dead_letters, post(dead_letters::replay))
         .route(plugins, get(operations::plugins))
         .route(release, post(operations::release))
         .route(approve, post(operations::approve))

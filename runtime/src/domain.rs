@@ -26,8 +26,8 @@ pub use kv::{KvChange, KvEntry, KvQuota, KvUsage, KvWrite, KvWritten};
 pub use lane::{Lane, Position, Queued};
 pub use name::{ChannelName, NameError, PluginName, TemplateName};
 pub use notification::{
-    Action, ActionStyle, Content, Notification, NotificationStatus, ParsePriorityError, Part, Priority, Recipient,
-    StatusCounts, TemplateUse,
+    Action, ActionStyle, Content, Notification, NotificationStatus, ParsePriorityError, ParseStatusError, Part,
+    Priority, Recipient, StatusCounts, TemplateUse,
 };
 pub use outcome::{Blame, Fault, Interruption, Outcome, RateScope, Receipt, Trouble};
 pub use plugin::{Bar, BarKind, Permission, PluginBook, PluginChange, PluginEvent, VersionMark};

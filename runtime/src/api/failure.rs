@@ -8,7 +8,10 @@ use http::{HeaderName, StatusCode};
 
 use super::wire::{ProblemDocument, ProblemItem};
 use crate::intake::{Problems, SubmitError};
-use crate::runtime::OperatorError;
+use crate::runtime::{OperatorError, StoreError};
+
+/// When to ask again where the store does not answer.
+const STORE_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why a request is not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +21,8 @@ pub(super) enum Failure {
     Malformed { message: String },
     #[error("the notification has {}, and nothing of it is kept", counted(.0.as_slice().len()))]
     Invalid(Problems),
-    #[error("the query has a problem: {0}")]
-    Query(String),
+    #[error("the query has {}", counted(.0.as_slice().len()))]
+    Query(Problems),
     #[error("{0}")]
     Header(&'static str),
     #[error("the body is over the limit of {limit} bytes")]
@@ -41,6 +44,12 @@ pub(super) enum Failure {
     NothingToDo(String),
     #[error("{0}")]
     PluginRefused(String),
+    #[error("every delivery of this notification is final: there is nothing left to cancel")]
+    AlreadyFinal,
+    #[error("{0}: there is nothing to replay")]
+    NotFailed(&'static str),
+    #[error("the notification's `expires_at` has passed: it is sent to nobody any more")]
+    Expired,
     #[error("there is nothing here: {0}")]
     NotFound(&'static str),
     #[error("this path does not take that method")]
@@ -61,7 +70,9 @@ impl Failure {
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NotFound(_) | Self::NoPlugin(_) => StatusCode::NOT_FOUND,
-            Self::NothingToDo(_) | Self::PluginRefused(_) => StatusCode::CONFLICT,
+            Self::NothingToDo(_) | Self::PluginRefused(_) | Self::AlreadyFinal | Self::NotFailed(_) | Self::Expired => {
+                StatusCode::CONFLICT
+            }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -83,6 +94,9 @@ impl Failure {
             Self::NoPlugin(_) => "unknown-plugin",
             Self::NothingToDo(_) => "nothing-to-do",
             Self::PluginRefused(_) => "plugin-refused",
+            Self::AlreadyFinal => "already-final",
+            Self::NotFailed(_) => "not-failed",
+            Self::Expired => "expired",
             Self::Method => "method-not-allowed",
             Self::Unavailable { .. } => "unavailable",
             Self::Internal => "internal",
@@ -92,7 +106,9 @@ impl Failure {
     /// What the caller is told.
     pub(super) fn document(&self) -> ProblemDocument {
         let problems = match self {
-            Self::Invalid(problems) => problems.as_slice().iter().map(ProblemItem::from).collect(),
+            Self::Invalid(problems) | Self::Query(problems) => {
+                problems.as_slice().iter().map(ProblemItem::from).collect()
+            }
             _ => Vec::new(),
         };
         ProblemDocument {
@@ -130,6 +146,13 @@ impl From<SubmitError> for Failure {
                 Self::Internal
             }
         }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = %error, "The store could not be read or changed.");
+        if error.is_transient() { Self::Unavailable { retry_after: STORE_AGAIN } } else { Self::Internal }
     }
 }
 

@@ -11,12 +11,13 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::body::{self, Format};
 use super::decode::{self, Object, Raw};
 use super::failure::{Failure, json};
+use super::query::{self, Named as _, Query};
 use super::wire::{Accepted, BatchAnswer, BatchResult, NotificationView};
 use super::{Api, submission};
 use crate::config::parse_duration;
 use crate::domain::NotificationId;
 use crate::intake::{ProblemCode, Problems, Submission, check_batch, limits::BATCH_MAX};
-use crate::runtime::{NotificationRecord, StoreError};
+use crate::runtime::NotificationRecord;
 
 /// A longer `wait` is answered after this all the same, with what is known then: many proxies drop a connection that
 /// is silent for longer.
@@ -79,7 +80,7 @@ pub(super) async fn submit_batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    refuse_unknown(query.as_deref(), &[])?;
+    query::none(query.as_deref())?;
     if headers.contains_key(KEY) {
         return Err(Failure::Header(
             "`Idempotency-Key` stands for one notification: give each of a batch its own `idempotency_key`",
@@ -144,18 +145,13 @@ pub(super) async fn show(
         Some(wait) => api.runtime.wait(id, wait).await,
         None => api.runtime.notification(id).await,
     };
-    let record = record.map_err(|error| unreadable(&error))?.ok_or(UNKNOWN)?;
+    let record = record?.ok_or(UNKNOWN)?;
     Ok(json(StatusCode::OK, JSON, &view(&api, &record).await))
 }
 
 /// How it stands, with what the registry says of its plugins at this moment.
 async fn view(api: &Api, record: &NotificationRecord) -> NotificationView {
     NotificationView::of(record, &api.runtime.held_deliveries(record).await)
-}
-
-fn unreadable(error: &StoreError) -> Failure {
-    tracing::error!(error = %error, "A notification could not be read.");
-    if error.is_transient() { Failure::Unavailable { retry_after: Duration::from_secs(5) } } else { Failure::Internal }
 }
 
 /// 200 where it has ended, 202 where time was up first.
@@ -221,21 +217,9 @@ fn line_items(text: &str) -> Result<Items<'_>, Failure> {
 
 /// `wait=10s`
 fn wait_of(query: Option<&str>) -> Result<Option<Duration>, Failure> {
-    let Some(value) = refuse_unknown(query, &["wait"])?.pop() else { return Ok(None) };
-    let wait = parse_duration(&value).map_err(|error| Failure::Query(error.to_string()))?;
-    Ok(Some(wait.min(WAIT_MAX)))
-}
-
-/// The values of the parameters, which must be among `known`.
-fn refuse_unknown(query: Option<&str>, known: &[&str]) -> Result<Vec<String>, Failure> {
-    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    pairs
-        .map(|(name, value)| match known.contains(&&*name) {
-            true => Ok(value.into_owned()),
-            false => {
-                let name: String = name.chars().take(64).collect();
-                Err(Failure::Query(format!("there is no parameter `{name}`")))
-            }
-        })
-        .collect()
+    let mut query = Query::read(query);
+    let mut problems = Problems::default();
+    let wait = query.parse("wait", parse_duration, &mut problems);
+    query.finish(&["wait"], problems)?;
+    Ok(wait.map(|wait| wait.min(WAIT_MAX)))
 }

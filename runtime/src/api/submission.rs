@@ -166,7 +166,7 @@ fn style(text: &str) -> Result<ActionStyle, &'static str> {
 }
 
 /// An instant by RFC 3339. One before 1970 is the epoch: too long ago either way.
-fn instant(text: &str) -> Result<Timestamp, &'static str> {
+pub(super) fn instant(text: &str) -> Result<Timestamp, &'static str> {
     let at: Instant = text.parse().map_err(|_| "must be an instant by RFC 3339, such as `2030-01-31T09:30:00Z`")?;
     Ok(Timestamp::from_millis(u64::try_from(at.as_millisecond()).unwrap_or_default()))
 }

@@ -1,5 +1,7 @@
 //! The published shapes of HTTP answers, and nothing else. They change only by additions.
 
+pub(super) mod found;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -98,7 +100,7 @@ pub(super) struct ProblemDocument {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct ProblemItem {
-    /// A JSON Pointer (RFC 6901); empty for the whole.
+    /// A JSON Pointer (RFC 6901), or the name of a parameter; empty for the whole.
     pub(super) at: String,
     /// For programs; does not change.
     pub(super) code: String,

@@ -79,6 +79,9 @@ pub enum FailReason {
 pub const POISON_CRASHES: u32 = 3;
 
 impl FailReason {
+    /// Every word of [`as_str`](Self::as_str).
+    pub const WORDS: [&str; 6] = ["rejected", "recipient-gone", "exhausted", "too-old", "fault", "expired"];
+
     /// Its word in every interface.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {

@@ -188,6 +188,9 @@ pub enum NotificationStatus {
 }
 
 impl NotificationStatus {
+    /// All five.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Sent, Self::Failed, Self::Partial, Self::Cancelled];
+
     /// Its word in every interface.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -198,6 +201,20 @@ impl NotificationStatus {
             Self::Partial => "partial",
             Self::Cancelled => "cancelled",
         }
+    }
+}
+
+/// The text names no status of a notification.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a status: one of `pending`, `sent`, `failed`, `partial`, `cancelled`")]
+pub struct ParseStatusError(pub String);
+
+impl FromStr for NotificationStatus {
+    type Err = ParseStatusError;
+
+    fn from_str(text: &str) -> Result<Self, ParseStatusError> {
+        let found = Self::ALL.into_iter().find(|status| status.as_str() == text);
+        found.ok_or_else(|| ParseStatusError(text.chars().take(64).collect()))
     }
 }
 

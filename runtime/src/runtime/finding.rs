@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::Runtime;
-use crate::domain::{ChannelName, DeliveryId, NotificationId, NotificationStatus, Priority, Timestamp};
+use crate::domain::{ChannelName, DeliveryId, DeliveryState, NotificationId, NotificationStatus, Priority, Timestamp};
 use crate::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, StoreError,
+    DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, Store,
+    StoreError,
 };
 
 /// Dead letters that are looked at, and replayed or purged, in one transaction.
@@ -76,14 +77,14 @@ pub struct ReplayReport {
     pub takes: Duration,
 }
 
-/// Why one delivery was not replayed.
+/// Why a delivery, or those of a notification, were not replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotReplayed {
-    /// It has not failed.
+    /// It has not failed, or none of them has.
     NotFailed,
     /// Its `expires_at` has passed.
     Expired,
-    /// There is no such delivery.
+    /// There is none with this id.
     Unknown,
 }
 
@@ -222,17 +223,44 @@ impl Runtime {
     ///
     /// [`StoreError`] where the store cannot be read or changed.
     pub async fn replay(&self, delivery: DeliveryId) -> Result<Result<(), NotReplayed>, StoreError> {
-        let now = self.parts.clock.now();
-        let record = self.notification(delivery.notification()).await?;
-        if record.and_then(|record| record.notification.expires_at).is_some_and(|expires_at| expires_at <= now) {
+        Ok(self.replay_of(delivery.notification(), Some(delivery)).await?.map(|_| ()))
+    }
+
+    /// Starts a new run of each delivery of a notification that failed, and answers how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read or changed.
+    pub async fn replay_notification(&self, id: NotificationId) -> Result<Result<u64, NotReplayed>, StoreError> {
+        self.replay_of(id, None).await
+    }
+
+    /// Of one delivery, or of all of them.
+    async fn replay_of(
+        &self,
+        id: NotificationId,
+        only: Option<DeliveryId>,
+    ) -> Result<Result<u64, NotReplayed>, StoreError> {
+        let due = self.parts.clock.now();
+        let Some(mut record) = self.notification(id).await? else { return Ok(Err(NotReplayed::Unknown)) };
+        record.deliveries.retain(|delivery| only.is_none_or(|only| only == delivery.id));
+        if record.deliveries.is_empty() && only.is_some() {
+            return Ok(Err(NotReplayed::Unknown));
+        }
+        record.deliveries.retain(|delivery| matches!(delivery.state, DeliveryState::Failed { .. }));
+        if record.deliveries.is_empty() {
+            return Ok(Err(NotReplayed::NotFailed));
+        }
+        if record.notification.expires_at.is_some_and(|expires_at| expires_at <= due) {
             return Ok(Err(NotReplayed::Expired));
         }
-        let replayed = self.parts.store.replay(vec![Replay { delivery, due: now }], now).await?;
-        Ok(match replayed.first() {
-            Some(Replayed::Waits) => Ok(()),
-            Some(Replayed::NotFailed) => Err(NotReplayed::NotFailed),
-            Some(Replayed::Unknown) | None => Err(NotReplayed::Unknown),
-        })
+        let replays = record.deliveries.iter().map(|delivery| Replay { delivery: delivery.id, due }).collect();
+        let replayed = self.parts.store.replay(replays, due).await?;
+        // Since they were read, somebody else may have replayed or cancelled them.
+        match replayed.iter().filter(|one| **one == Replayed::Waits).count() {
+            0 => Ok(Err(NotReplayed::NotFailed)),
+            count => Ok(Ok(count as u64)),
+        }
     }
 
     /// Starts a new run of every dead letter that matches, at this rate; at once where there is none. Those whose
@@ -248,7 +276,8 @@ impl Runtime {
     ) -> Result<ReplayReport, StoreError> {
         let now = self.parts.clock.now();
         let mut report = ReplayReport::default();
-        self.each_slice(filter, async |dead_letters| {
+        let mut slices = self.slices(filter);
+        while let Some(dead_letters) = slices.next().await? {
             let mut replays = Vec::with_capacity(dead_letters.len());
             for dead in dead_letters {
                 let takes = rate.map_or(Duration::ZERO, |rate| rate.wait(report.replayed + replays.len() as u64));
@@ -262,9 +291,7 @@ impl Runtime {
             }
             let replayed = self.parts.store.replay(replays, now).await?;
             report.replayed += replayed.iter().filter(|one| **one == Replayed::Waits).count() as u64;
-            Ok(())
-        })
-        .await?;
+        }
         Ok(report)
     }
 
@@ -276,33 +303,40 @@ impl Runtime {
     /// [`StoreError`] where the store cannot be read or changed: what was put away before stays so.
     pub async fn purge_dead_letters(&self, filter: DeadLetterFilter) -> Result<u64, StoreError> {
         let mut purged = 0;
-        self.each_slice(filter, async |dead_letters| {
+        let mut slices = self.slices(filter);
+        while let Some(dead_letters) = slices.next().await? {
             let ids = dead_letters.iter().map(|dead| dead.delivery.id).collect();
             purged += self.parts.store.purge(ids).await?;
-            Ok(())
-        })
-        .await?;
+        }
         Ok(purged)
     }
 
-    /// Hands over every dead letter that matches and was accepted before now, slice by slice.
-    async fn each_slice(
-        &self,
-        filter: DeadLetterFilter,
-        mut act: impl AsyncFnMut(&[DeadLetter]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    /// Every dead letter that matches and was accepted before now, slice by slice.
+    fn slices(&self, filter: DeadLetterFilter) -> Slices<'_> {
         // What fails while this goes on must not make it endless.
         let now = self.parts.clock.now().after(Duration::from_millis(1));
-        let filter = DeadLetterFilter { until: Some(filter.until.map_or(now, |until| until.min(now))), ..filter };
-        let mut after = None;
-        loop {
-            let page = self.parts.store.dead_letters(filter.clone(), after, SLICE).await?;
-            act(&page.dead_letters).await?;
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(()),
-            }
+        let until = Some(filter.until.map_or(now, |until| until.min(now)));
+        Slices { store: &*self.parts.store, filter: DeadLetterFilter { until, ..filter }, after: None, over: false }
+    }
+}
+
+/// Dead letters that are read slice by slice, while those of the slices before may be gone.
+struct Slices<'r> {
+    store: &'r dyn Store,
+    filter: DeadLetterFilter,
+    after: Option<DeliveryId>,
+    over: bool,
+}
+
+impl Slices<'_> {
+    async fn next(&mut self) -> Result<Option<Vec<DeadLetter>>, StoreError> {
+        if self.over {
+            return Ok(None);
         }
+        let page = self.store.dead_letters(self.filter.clone(), self.after, SLICE).await?;
+        self.after = page.next;
+        self.over = page.next.is_none();
+        Ok(Some(page.dead_letters))
     }
 }
 

@@ -1,0 +1,131 @@
+//! What is asked for: filters of notifications and of dead letters, from a query or from a body.
+
+use std::fmt::Display;
+
+use super::cursor::Mark;
+use super::query::Named;
+use super::submission::instant;
+use crate::domain::{ChannelName, FailReason, NotificationStatus, Priority, Timestamp};
+use crate::intake::limits::{ADDRESS_BYTES_MAX, KEY_BYTES_MAX, WORD_BYTES_MAX};
+use crate::intake::{ProblemCode, Problems};
+use crate::runtime::{DeadLetterFilter, NotificationFilter};
+
+/// What notifications are filtered by.
+pub(super) const OF_NOTIFICATIONS: [&str; 10] = [
+    "status",
+    "priority",
+    "channel",
+    "recipient",
+    "kind",
+    "correlation_id",
+    "since",
+    "until",
+    "due_since",
+    "due_until",
+];
+
+/// What dead letters are filtered by.
+pub(super) const OF_DEAD_LETTERS: [&str; 6] = ["reason", "priority", "channel", "recipient", "since", "until"];
+
+/// Takes the filters of notifications; one that cannot be read is left out and stands among the problems.
+pub(super) fn notifications(from: &mut impl Named, problems: &mut Problems) -> NotificationFilter {
+    let (since, until) = range(from, ["since", "until"], problems);
+    let (due_since, due_until) = range(from, ["due_since", "due_until"], problems);
+    NotificationFilter {
+        status: from.parse("status", str::parse::<NotificationStatus>, problems),
+        priority: from.parse("priority", str::parse::<Priority>, problems),
+        kind: bounded(from, "kind", WORD_BYTES_MAX, problems),
+        correlation_id: bounded(from, "correlation_id", KEY_BYTES_MAX, problems),
+        channel: from.parse("channel", ChannelName::new, problems),
+        recipient: bounded(from, "recipient", ADDRESS_BYTES_MAX, problems),
+        since,
+        until,
+        due_since,
+        due_until,
+    }
+}
+
+/// Takes the filters of dead letters; one that cannot be read is left out and stands among the problems.
+pub(super) fn dead_letters(from: &mut impl Named, problems: &mut Problems) -> DeadLetterFilter {
+    let (since, until) = range(from, ["since", "until"], problems);
+    DeadLetterFilter {
+        reason: from.parse("reason", reason, problems),
+        priority: from.parse("priority", str::parse::<Priority>, problems),
+        channel: from.parse("channel", ChannelName::new, problems),
+        recipient: bounded(from, "recipient", ADDRESS_BYTES_MAX, problems),
+        since,
+        until,
+    }
+}
+
+/// A stretch of time with something in it.
+fn range(
+    from: &mut impl Named,
+    [since, until]: [&str; 2],
+    problems: &mut Problems,
+) -> (Option<Timestamp>, Option<Timestamp>) {
+    let range = (from.parse(since, instant, problems), from.parse(until, instant, problems));
+    if let (Some(begin), Some(end)) = range
+        && begin >= end
+    {
+        let message = format!("is not before `{until}`: there is nothing between them");
+        problems.add(from.place(since), ProblemCode::Conflict, message);
+    }
+    range
+}
+
+/// A text that is found as it was given. It may be personal: no message repeats it.
+fn bounded(from: &mut impl Named, name: &str, max: usize, problems: &mut Problems) -> Option<String> {
+    let text = from.word(name, problems)?;
+    if text.len() > max {
+        let message = format!("has {} bytes, and none has more than {max}", text.len());
+        problems.add(from.place(name), ProblemCode::TooLong, message);
+        return None;
+    }
+    Some(text)
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    if FailReason::WORDS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("must be one of `{}`", FailReason::WORDS.join("`, `")))
+}
+
+fn shown(value: Option<&impl Display>) -> Option<String> {
+    value.map(ToString::to_string)
+}
+
+/// What a cursor remembers of these filters.
+pub(super) fn mark_of_notifications(filter: &NotificationFilter) -> Mark {
+    let NotificationFilter { status, priority, kind, correlation_id, channel, recipient, .. } = filter;
+    let NotificationFilter { since, until, due_since, due_until, .. } = filter;
+    Mark::of([
+        ("status", status.map(|status| status.as_str().to_owned())),
+        ("priority", shown(priority.as_ref())),
+        ("kind", kind.clone()),
+        ("correlation_id", correlation_id.clone()),
+        ("channel", shown(channel.as_ref())),
+        ("recipient", recipient.clone()),
+        ("since", shown(since.as_ref())),
+        ("until", shown(until.as_ref())),
+        ("due_since", shown(due_since.as_ref())),
+        ("due_until", shown(due_until.as_ref())),
+    ])
+}
+
+/// What a cursor remembers of these filters.
+pub(super) fn mark_of_dead_letters(filter: &DeadLetterFilter) -> Mark {
+    let DeadLetterFilter { reason, priority, channel, recipient, since, until } = filter;
+    Mark::of([
+        ("reason", reason.clone()),
+        ("priority", shown(priority.as_ref())),
+        ("channel", shown(channel.as_ref())),
+        ("recipient", recipient.clone()),
+        ("since", shown(since.as_ref())),
+        ("until", shown(until.as_ref())),
+    ])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! `/v1/notifications` by filter, one delivery, and what is done with them: cancel and replay.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::failure::{Failure, json};
+use super::query::{self, Query};
+use super::wire::NotificationView;
+use super::wire::found::{CancelAnswer, DeliveryAnswer, NotificationList, ReplayAnswer};
+use super::{Api, cursor, filter};
+use crate::domain::{DeliveryId, NotificationId};
+use crate::intake::Problems;
+use crate::runtime::{Cancelled, NotReplayed, NotificationFilter, NotificationPage};
+
+const JSON: &str = "application/json";
+
+/// Notifications that are read at once.
+const SLICE: usize = 100;
+
+/// A page that holds so many deliveries is not made longer: a notification may have a thousand.
+const PAGE_DELIVERIES: usize = 10_000;
+
+const NO_NOTIFICATION: Failure = Failure::NotFound("no notification has this id");
+const NO_DELIVERY: Failure = Failure::NotFound("no delivery has this id");
+
+/// `GET /v1/notifications`
+pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Failure> {
+    let mut query = Query::read(query.as_deref());
+    let mut problems = Problems::default();
+    let asked = filter::notifications(&mut query, &mut problems);
+    let limit = query.limit(&mut problems);
+    let mark = filter::mark_of_notifications(&asked);
+    let before = query.cursor(mark, &mut problems);
+    query.finish(&[&filter::OF_NOTIFICATIONS[..], &["limit", "cursor"]].concat(), problems)?;
+    let page = gather(&api, asked, before, limit).await?;
+    let mut notifications = Vec::with_capacity(page.notifications.len());
+    for record in &page.notifications {
+        notifications.push(NotificationView::of(record, &api.runtime.held_deliveries(record).await));
+    }
+    let next_cursor = page.next.map(|next| cursor::write(&next, mark));
+    Ok(json(StatusCode::OK, JSON, &NotificationList { notifications, next_cursor }))
+}
+
+/// A page in slices, which ends early where its notifications are large or few match.
+async fn gather(
+    api: &Api,
+    asked: NotificationFilter,
+    mut before: Option<NotificationId>,
+    limit: usize,
+) -> Result<NotificationPage, Failure> {
+    let mut page = NotificationPage::default();
+    let mut deliveries = 0;
+    loop {
+        let wanted = (limit - page.notifications.len()).min(SLICE);
+        let question = api.runtime.find(asked.clone()).limit(wanted);
+        let slice = match before {
+            Some(id) => question.before(id),
+            None => question,
+        };
+        let slice = slice.page().await?;
+        let short = slice.notifications.len() < wanted;
+        deliveries += slice.notifications.iter().map(|record| record.deliveries.len()).sum::<usize>();
+        page.notifications.extend(slice.notifications);
+        page.next = slice.next;
+        before = page.next;
+        if before.is_none() || short || page.notifications.len() >= limit || deliveries >= PAGE_DELIVERIES {
+            return Ok(page);
+        }
+    }
+}
+
+/// `GET /v1/deliveries/{id}`
+pub(super) async fn delivery(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    query::none(query.as_deref())?;
+    let id: DeliveryId = id.parse().map_err(|_| NO_DELIVERY)?;
+    let record = api.runtime.notification(id.notification()).await?.ok_or(NO_DELIVERY)?;
+    let delivery = record.deliveries.iter().find(|delivery| delivery.id == id).ok_or(NO_DELIVERY)?;
+    let held = api.runtime.held_deliveries(&record).await;
+    Ok(json(StatusCode::OK, JSON, &DeliveryAnswer::of(delivery, &held)))
+}
+
+/// `POST /v1/notifications/{id}/cancel`: 202 where an attempt is under way that may still send.
+pub(super) async fn cancel(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    query::none(query.as_deref())?;
+    let id: NotificationId = id.parse().map_err(|_| NO_NOTIFICATION)?;
+    match api.runtime.cancel(id).await? {
+        Cancelled::Unknown => Err(NO_NOTIFICATION),
+        Cancelled::AlreadyFinal => Err(Failure::AlreadyFinal),
+        Cancelled::Cancelled { now: cancelled, in_flight } => {
+            let status = if in_flight == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
+            Ok(json(status, JSON, &CancelAnswer { cancelled, in_flight }))
+        }
+    }
+}
+
+/// `POST /v1/notifications/{id}/replay`: each of its deliveries that failed.
+pub(super) async fn replay_notification(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    query::none(query.as_deref())?;
+    let id: NotificationId = id.parse().map_err(|_| NO_NOTIFICATION)?;
+    match api.runtime.replay_notification(id).await? {
+        Ok(replayed) => Ok(replay_answer(replayed)),
+        Err(NotReplayed::NotFailed) => Err(Failure::NotFailed("no delivery of this notification has failed")),
+        Err(NotReplayed::Expired) => Err(Failure::Expired),
+        Err(NotReplayed::Unknown) => Err(NO_NOTIFICATION),
+    }
+}
+
+/// `POST /v1/deliveries/{id}/replay`
+pub(super) async fn replay_delivery(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    query::none(query.as_deref())?;
+    let id: DeliveryId = id.parse().map_err(|_| NO_DELIVERY)?;
+    match api.runtime.replay(id).await? {
+        Ok(()) => Ok(replay_answer(1)),
+        Err(NotReplayed::NotFailed) => Err(Failure::NotFailed("this delivery has not failed")),
+        Err(NotReplayed::Expired) => Err(Failure::Expired),
+        Err(NotReplayed::Unknown) => Err(NO_DELIVERY),
+    }
+}
+
+fn replay_answer(replayed: u64) -> Response {
+    json(StatusCode::OK, JSON, &ReplayAnswer { replayed, ..ReplayAnswer::default() })
+}
