@@ -7,17 +7,21 @@
 //! object on standard output, also where it failed: `{"error": {"message", "causes", "hint", "exit"}}`. Text that came from elsewhere is printed with its
 //! control characters escaped. A command is in `--help` only if it works.
 //!
-//! *Not here:* what the server does. `send`, `status` and `plugins list`, `release` and `approve` are
-//! clients of one over HTTP.
+//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters` and `plugins list`,
+//! `release` and `approve` are clients of one over HTTP.
 
 mod bench;
+mod cancel;
 mod client;
 mod completions;
 mod config;
+mod dead_letters;
 mod demo;
 mod failure;
+mod list;
 mod log;
 mod plugins;
+mod replay;
 mod send;
 mod serve;
 mod status;
@@ -84,6 +88,15 @@ enum Command {
     Send(Box<send::Args>),
     /// Show a notification: deliveries and attempts
     Status(status::Args),
+    /// List notifications, the newest first
+    List(list::Args),
+    /// Cancel what has not left of a notification
+    Cancel(cancel::Args),
+    /// Try again what failed for good
+    Replay(replay::Args),
+    /// Look at what failed for good
+    #[command(subcommand, arg_required_else_help = true)]
+    DeadLetters(dead_letters::Command),
     /// Look at plugins
     #[command(subcommand, arg_required_else_help = true)]
     Plugins(plugins::Command),
@@ -102,12 +115,18 @@ enum Command {
 struct Answer {
     /// For standard output, with the newline at its end.
     text: String,
+    /// For standard error: what to do next, with the newline at its end.
+    talk: String,
     exit: Exit,
 }
 
 impl Answer {
     fn ok(text: impl Into<String>) -> Self {
-        Self { text: text.into(), exit: Exit::Ok }
+        Self::ended(text, Exit::Ok)
+    }
+
+    fn ended(text: impl Into<String>, exit: Exit) -> Self {
+        Self { text: text.into(), talk: String::new(), exit }
     }
 }
 
@@ -145,7 +164,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(note) = unshown.note() {
         let _ = io::stderr().write_all(note.as_bytes());
     }
-    match ended.and_then(|answer| print(&answer)) {
+    let printed = ended.and_then(|answer| {
+        let exit = print(&answer)?;
+        let _ = io::stderr().write_all(answer.talk.as_bytes());
+        Ok(exit)
+    });
+    match printed {
         Ok(exit) => exit.into(),
         Err(failure) => tell(&failure, paint, json),
     }
@@ -179,6 +203,10 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::Send(args) => block_on(send::run(&globals, *args)),
         Command::Status(args) => block_on(status::run(&globals, &args)),
+        Command::List(args) => block_on(list::run(&globals, &args)),
+        Command::Cancel(args) => block_on(cancel::run(&globals, &args)),
+        Command::Replay(args) => block_on(replay::run(&globals, &args)),
+        Command::DeadLetters(command) => block_on(dead_letters::run(&globals, &command)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),
         Command::Config(command) => config::run(&globals, &command),
         Command::Bench(command) => bench::run(&globals, command),

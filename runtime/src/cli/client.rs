@@ -16,6 +16,8 @@ use wire::Problem;
 
 /// How long a server may take for what it can answer at once.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// How long it may take to replay or to purge every dead letter there is.
+const BULK_LIMIT: Duration = Duration::from_mins(10);
 /// How long a connection may take. A server on the same machine takes none of it.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The largest answer that is read, in bytes. A thousand deliveries with six attempts each take 2 MiB.
@@ -83,6 +85,41 @@ impl Client {
 
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<Answered<T>, Failure> {
         self.ask(self.http.post(self.url(path)).json(body), ANSWER_LIMIT).await
+    }
+
+    /// A page of what these parameters ask for.
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Answered<T>, Failure> {
+        self.ask(self.http.get(self.url_with(path, query)), ANSWER_LIMIT).await
+    }
+
+    /// For what may be about a million deliveries.
+    pub(super) async fn post_bulk<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<Answered<T>, Failure> {
+        self.ask(self.http.post(self.url(path)).json(body), BULK_LIMIT).await
+    }
+
+    /// For what may be about a million deliveries.
+    pub(super) async fn delete_bulk<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Answered<T>, Failure> {
+        self.ask(self.http.delete(self.url_with(path, query)), BULK_LIMIT).await
+    }
+
+    fn url_with(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
     }
 
     fn url(&self, path: &[&str]) -> Url {

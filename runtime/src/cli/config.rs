@@ -31,7 +31,7 @@ pub(super) fn run(globals: &Globals, command: &Command) -> Result<Answer, Failur
         Command::Check => {
             let loaded = loaded?;
             let unusable = super::block_on(async { Ok(unusable(&loaded.config).await?) })?;
-            Ok(Answer { text: check(&loaded, &unusable), exit: exit_of(&unusable) })
+            Ok(Answer::ended(check(&loaded, &unusable), exit_of(&unusable)))
         }
         Command::Print => print(&loaded?.config, globals.json),
     }
@@ -159,7 +159,7 @@ fn check_json(loaded: Result<Loaded, ConfigError>) -> Result<Answer, Failure> {
             (json!({ "ok": false, "problems": problems }), Exit::Usage)
         }
     };
-    Ok(Answer { text: format!("{value:#}\n"), exit })
+    Ok(Answer::ended(format!("{value:#}\n"), exit))
 }
 
 #[cfg(test)]

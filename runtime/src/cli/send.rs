@@ -220,7 +220,7 @@ fn show_outcome(outcome: &Answered<Notification>, globals: &Globals) -> Answer {
     } else {
         show(id, status, deliveries, globals.paint_stdout())
     };
-    Answer { text, exit }
+    Answer::ended(text, exit)
 }
 
 fn show(id: &str, status: &str, deliveries: &[Delivery], paint: Paint) -> String {

@@ -55,7 +55,7 @@ fn show(notification: &Notification, paint: Paint) -> String {
     text
 }
 
-fn show_delivery(delivery: &Delivery, paint: Paint) -> String {
+pub(super) fn show_delivery(delivery: &Delivery, paint: Paint) -> String {
     let Delivery { id, channel, recipient, status, detail, reason, due, held, attempts } = delivery;
     let to = recipient.as_deref().filter(|recipient| !recipient.is_empty());
     let to = to.map(|recipient| format!(" to {}", escaped(recipient))).unwrap_or_default();

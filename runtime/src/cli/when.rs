@@ -7,6 +7,9 @@ use jiff::{Span, Timestamp, ToSpan as _, Zoned};
 
 use crate::config::parse_duration;
 
+const EXPECTED_BACK: &str = "expected an instant such as `2030-01-31T09:30:00Z`, `2030-01-31 09:30`, `2h`, `2 days ago`, \
+                             `9am` or `yesterday 17:30`";
+
 const EXPECTED: &str = "expected an instant such as `2030-01-31T09:30:00Z`, `2030-01-31 09:30`, `10m`, `in 2 days`, \
                         `17:30`, `tomorrow 9am` or `monday noon`";
 
@@ -28,10 +31,38 @@ pub(super) fn parse(text: &str, now: &Zoned) -> Result<Timestamp, String> {
     at.map(|at| at.timestamp()).ok_or_else(wrong)
 }
 
+/// The instant that `text` names where what has been is meant: `2h` and `2 hours ago` are two hours back, `9am` is the
+/// last one. Whatever names its day or its date is what it is for [`parse`].
+pub(super) fn parse_back(text: &str, now: &Zoned) -> Result<Timestamp, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let words: Vec<&str> = lower.split_whitespace().collect();
+    let ago = words.strip_suffix(&["ago"]).unwrap_or(&words);
+    if let Some(back) = span(ago).and_then(|span| now.checked_sub(span).ok()) {
+        return Ok(back.timestamp());
+    }
+    let yesterday = || now.checked_sub(1.day()).ok().map(|day| day.date());
+    let at = match words.strip_prefix(&["yesterday"]) {
+        Some([]) => now.checked_sub(1.day()).ok(),
+        Some(rest) => time_of_words(rest.strip_prefix(&["at"]).unwrap_or(rest))
+            .and_then(|time| yesterday()?.to_datetime(time).to_zoned(now.time_zone().clone()).ok()),
+        None => time_of_words(&words).and_then(|time| {
+            let on = |day: Date| day.to_datetime(time).to_zoned(now.time_zone().clone()).ok();
+            on(now.date()).filter(|today| today <= now).or_else(|| on(yesterday()?))
+        }),
+    };
+    let wrong = |_| format!("`{}` is no time: {EXPECTED_BACK}", text.trim().chars().take(64).collect::<String>());
+    at.map_or_else(|| parse(text, now).map_err(wrong), |at| Ok(at.timestamp()))
+}
+
 /// `10m`, `1h30m`, `2 days`: so much later. Days and weeks are those of the calendar: tomorrow at the same time of day,
 /// also where the clocks change in between.
-fn after(now: &Zoned, span: &[&str]) -> Option<Zoned> {
-    let span: Span = match span {
+fn after(now: &Zoned, words: &[&str]) -> Option<Zoned> {
+    now.checked_add(span(words)?).ok()
+}
+
+/// A stretch of time that is not negative: back in time is what an instant is for.
+fn span(words: &[&str]) -> Option<Span> {
+    let span: Span = match words {
         [short] => match short.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()) {
             Some(days) => Span::new().try_days(days).ok()?,
             None => Span::new().try_milliseconds(i64::try_from(parse_duration(short).ok()?.as_millis()).ok()?).ok()?,
@@ -53,8 +84,7 @@ fn after(now: &Zoned, span: &[&str]) -> Option<Zoned> {
         }
         _ => return None,
     };
-    // Back in time is what an instant is for.
-    if span.is_negative() { None } else { now.checked_add(span).ok() }
+    (!span.is_negative()).then_some(span)
 }
 
 /// A day, a time of day, or both.
@@ -72,10 +102,7 @@ fn moment(words: &[&str], now: &Zoned) -> Option<Zoned> {
     };
     let time = match rest {
         [] => None,
-        // `9 am` as well as `9am`.
-        [time] => Some(time_of_day(time)?),
-        [time, half @ ("am" | "pm")] => Some(time_of_day(&format!("{time}{half}"))?),
-        _ => return None,
+        words => Some(time_of_words(words)?),
     };
     let at = |day: Date, time: Time| day.to_datetime(time).to_zoned(now.time_zone().clone()).ok();
     match (day, time) {
@@ -110,6 +137,15 @@ fn weekday(word: &str, now: &Zoned) -> Option<Date> {
     ];
     let (_, weekday) = DAYS.into_iter().find(|(name, _)| word.len() >= 3 && name.starts_with(word))?;
     now.date().nth_weekday(1, weekday).ok()
+}
+
+/// `9 am` as well as `9am`.
+fn time_of_words(words: &[&str]) -> Option<Time> {
+    match words {
+        [time] => time_of_day(time),
+        [time, half @ ("am" | "pm")] => time_of_day(&format!("{time}{half}")),
+        _ => None,
+    }
 }
 
 /// `9am`, `9:30pm`, `09:30`, `noon`.
@@ -198,6 +234,39 @@ mod tests {
         ];
         for (text, at) in expected {
             assert_eq!(told(text), at, "{text}");
+        }
+    }
+
+    #[test]
+    fn looking_back_a_stretch_of_time_is_that_long_ago_and_a_time_of_day_the_last_one() {
+        let told = |text: &str| {
+            let now = now();
+            let at = parse_back(text, &now).expect("a time").to_zoned(now.time_zone().clone());
+            at.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+        };
+        let expected = [
+            ("2h", "2026-10-23 12:05:00 +02:00"),
+            ("1h30m", "2026-10-23 12:35:00 +02:00"),
+            ("2 days", "2026-10-21 14:05:00 +02:00"),
+            ("2 days ago", "2026-10-21 14:05:00 +02:00"),
+            ("an hour ago", "2026-10-23 13:05:00 +02:00"),
+            ("7d", "2026-10-16 14:05:00 +02:00"),
+            ("9am", "2026-10-23 09:00:00 +02:00"),
+            ("17:30", "2026-10-22 17:30:00 +02:00"),
+            ("yesterday", "2026-10-22 14:05:00 +02:00"),
+            ("Yesterday at 9 am", "2026-10-22 09:00:00 +02:00"),
+            ("today 23:00", "2026-10-23 23:00:00 +02:00"),
+            ("2026-10-01", "2026-10-01 14:05:00 +02:00"),
+            ("2026-10-01 09:30", "2026-10-01 09:30:00 +02:00"),
+            ("2026-10-01T09:30:00Z", "2026-10-01 11:30:00 +02:00"),
+            ("now", "2026-10-23 14:05:00 +02:00"),
+        ];
+        for (text, at) in expected {
+            assert_eq!(told(text), at, "{text}");
+        }
+        for text in ["", "ago", "lately", "-2h", "yesterday evening"] {
+            let message = format!("`{text}` is no time: {EXPECTED_BACK}");
+            assert_eq!(parse_back(text, &now()), Err(message));
         }
     }
 

@@ -87,6 +87,49 @@ pub(in crate::cli) struct Attempt {
     pub(in crate::cli) memory_bytes: u64,
 }
 
+/// A page of notifications.
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Notifications {
+    pub(in crate::cli) notifications: Vec<Notification>,
+    pub(in crate::cli) next_cursor: Option<String>,
+}
+
+/// A page of dead letters.
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct DeadLetters {
+    pub(in crate::cli) dead_letters: Vec<DeadLetter>,
+    pub(in crate::cli) next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct DeadLetter {
+    pub(in crate::cli) priority: String,
+    pub(in crate::cli) failed_at: Option<String>,
+    #[serde(flatten)]
+    pub(in crate::cli) delivery: Delivery,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Cancelled {
+    pub(in crate::cli) cancelled: u64,
+    /// An attempt is under way that may still send them.
+    pub(in crate::cli) in_flight: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Replayed {
+    pub(in crate::cli) replayed: u64,
+    /// They stay dead letters.
+    pub(in crate::cli) expired: u64,
+    /// Until the last of them is due.
+    pub(in crate::cli) takes_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Purged {
+    pub(in crate::cli) purged: u64,
+}
+
 #[derive(Debug, Deserialize)]
 pub(in crate::cli) struct Plugins {
     pub(in crate::cli) plugins: Vec<Plugin>,

@@ -87,7 +87,7 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
     let battery = Box::pin(Battery::run(file, config, limits_of(globals)?)).await;
     let passed = battery.checks.iter().all(|check| check.verdict != Verdict::Fail);
     let text = if globals.json { json_of(&battery, passed) } else { show(&battery, passed, globals.paint_stdout()) };
-    Ok(Answer { text, exit: if passed { Exit::Ok } else { Exit::No } })
+    Ok(Answer::ended(text, if passed { Exit::Ok } else { Exit::No }))
 }
 
 fn show(battery: &Battery, passed: bool, paint: Paint) -> String {

@@ -60,7 +60,7 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
     };
     let text =
         if globals.json { json_of(&workpiece, &verdicts) } else { show(&workpiece, &verdicts, globals.paint_stdout()) };
-    Ok(Answer { text, exit: if verdicts.passed() { Exit::Ok } else { Exit::No } })
+    Ok(Answer::ended(text, if verdicts.passed() { Exit::Ok } else { Exit::No }))
 }
 
 async fn channel(

@@ -1,0 +1,168 @@
+//! `campanile list`: notifications by filter, page by page.
+
+use jiff::Zoned;
+
+use super::client::wire::{Notification, Notifications};
+use super::client::{Answered, Client};
+use super::failure::{Exit, Failure};
+use super::table::{Cell, Table};
+use super::terminal::Paint;
+use super::{Answer, Globals, when};
+use crate::domain::{ChannelName, NotificationStatus, Priority};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 found; 1 no server answers; 2 refused; 3 nothing matched.
+
+Examples:
+  campanile list --status failed --since 2h
+  campanile list --recipient ada@example.com --limit 10
+  campanile --json list --correlation-id order-7")]
+pub(super) struct Args {
+    /// pending, sent, failed, partial or cancelled
+    #[arg(long)]
+    status: Option<NotificationStatus>,
+    /// low, normal, high or critical
+    #[arg(long)]
+    priority: Option<Priority>,
+    /// One of its deliveries goes through this channel
+    #[arg(long)]
+    channel: Option<ChannelName>,
+    /// One of its deliveries goes to this address
+    #[arg(long, value_name = "ADDRESS")]
+    recipient: Option<String>,
+    /// info, success, warning, error or a word of your own
+    #[arg(long)]
+    kind: Option<String>,
+    /// As it was given when it was sent
+    #[arg(long, value_name = "ID")]
+    correlation_id: Option<String>,
+    /// Accepted at or after this: RFC 3339, `2h` for two hours ago, `9am`, `yesterday 17:30`
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Accepted before this; written as --since
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// At most so many, 1 to 1000 [default: 100]
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u32>,
+    /// Go on where the page before ended
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
+    let filters = filters(args, &Zoned::now())?;
+    let mut query = filters.clone();
+    query.extend(args.limit.map(|limit| ("limit", limit.to_string())));
+    let client = Client::new(globals)?;
+    let mut cursor = args.cursor.clone();
+    // A page may have looked at many and found none: what is asked for is what matches.
+    let page: Answered<Notifications> = loop {
+        let mut asked = query.clone();
+        asked.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+        let page: Answered<Notifications> = client.page(&["notifications"], &asked).await?;
+        match &page.value {
+            Notifications { notifications, next_cursor: Some(next) } if notifications.is_empty() => {
+                cursor = Some(next.clone());
+            }
+            _ => break page,
+        }
+    };
+    let found = &page.value.notifications;
+    let text = match (globals.json, found.is_empty()) {
+        (true, _) => format!("{:#}\n", page.json),
+        (false, true) => String::new(),
+        (false, false) => show(found, globals.paint_stdout()),
+    };
+    if found.is_empty() {
+        let talk = "no notification matches\n".to_owned();
+        return Ok(Answer { text, talk, exit: Exit::Nothing });
+    }
+    let talk = page.value.next_cursor.as_deref().map(|next| more("list", &query, next)).unwrap_or_default();
+    Ok(Answer { text, talk, exit: Exit::Ok })
+}
+
+/// The filters as the server takes them; times are instants from here on.
+fn filters(args: &Args, now: &Zoned) -> Result<Vec<(&'static str, String)>, Failure> {
+    let filters = [
+        ("status", args.status.map(|status| status.as_str().to_owned())),
+        ("priority", args.priority.map(|priority| priority.to_string())),
+        ("channel", args.channel.as_ref().map(ToString::to_string)),
+        ("recipient", args.recipient.clone()),
+        ("kind", args.kind.clone()),
+        ("correlation_id", args.correlation_id.clone()),
+        ("since", instant(args.since.as_deref(), "--since", now)?),
+        ("until", instant(args.until.as_deref(), "--until", now)?),
+    ];
+    Ok(filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+}
+
+/// A time that was given, as an instant.
+pub(super) fn instant(text: Option<&str>, flag: &str, now: &Zoned) -> Result<Option<String>, Failure> {
+    let read = |text| when::parse_back(text, now).map_err(|message| Failure::usage(format!("`{flag}`: {message}")));
+    Ok(text.map(read).transpose()?.map(|at| at.to_string()))
+}
+
+/// The command for the page behind this one. Its times are those of this page, or its cursor would be another's.
+pub(super) fn more(command: &str, query: &[(&str, String)], cursor: &str) -> String {
+    let mut line = format!("there is more: campanile {command}");
+    for (name, value) in query.iter().chain([&("cursor", cursor.to_owned())]) {
+        line.push_str(&format!(" --{} {}", name.replace('_', "-"), shell_word(value)));
+    }
+    line.push('\n');
+    line
+}
+
+/// `text` as one word of a POSIX shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@/+,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", super::terminal::escaped(text).replace('\'', r"'\''"))
+}
+
+fn show(notifications: &[Notification], paint: Paint) -> String {
+    let mut table = Table::new(["ID", "STATUS", "PRIORITY", "KIND", "ACCEPTED", "DELIVERIES", "TITLE"]);
+    for notification in notifications {
+        let Notification { id, status, kind, priority, created_at, title, deliveries } = notification;
+        table.row([
+            id.as_str().into(),
+            Cell::status(status),
+            priority.as_str().into(),
+            kind.as_str().into(),
+            created_at.as_str().into(),
+            deliveries.len().to_string().into(),
+            Cell::or_dash(title.as_deref()),
+        ]);
+    }
+    table.render(paint, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    #[test]
+    fn a_line_is_a_notification() {
+        let page = json!({ "next_cursor": null, "notifications": [
+            { "id": "ntf_02", "status": "failed", "kind": "warning", "priority": "high",
+              "created_at": "2026-01-02T03:04:05.000Z", "title": "Disk\u{1b}[2J full", "deliveries": [
+                { "id": "dlv_02_0", "channel": "ops", "recipient": null, "status": "failed", "attempts": [] }] },
+            { "id": "ntf_01", "status": "pending", "kind": "info", "priority": "normal",
+              "created_at": "2026-01-02T03:04:04.000Z", "deliveries": [] },
+        ]});
+        let page: Notifications = serde_json::from_value(page).expect("the shape of the server's answer");
+        assert_snapshot!(show(&page.notifications, Paint::Off), @"");
+    }
+
+    #[test]
+    fn the_command_for_the_next_page_can_be_pasted() {
+        let query =
+            [("kind", "it's full".to_owned()), ("correlation_id", "order-7".to_owned()), ("limit", "2".to_owned())];
+        assert_snapshot!(more("list", &query, "AW4_-"), @"");
+    }
+}
