@@ -10,6 +10,7 @@
 //! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters` and `plugins list`,
 //! `release` and `approve` are clients of one over HTTP.
 
+mod backup;
 mod bench;
 mod cancel;
 mod client;
@@ -17,16 +18,20 @@ mod completions;
 mod config;
 mod dead_letters;
 mod demo;
+mod doctor;
 mod failure;
 mod list;
 mod log;
+mod migrate;
 mod plugins;
 mod replay;
+mod restore;
 mod send;
 mod serve;
 mod status;
 mod table;
 mod terminal;
+mod upkeep;
 mod when;
 
 use std::ffi::OsString;
@@ -103,6 +108,14 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand, arg_required_else_help = true)]
     Config(config::Command),
+    /// Copy the database into a file, also while a server runs
+    Backup(backup::Args),
+    /// Put a backup in the place of the database
+    Restore(restore::Args),
+    /// Bring the database up to the version of this program
+    Migrate(migrate::Args),
+    /// Explain what is wrong with this installation
+    Doctor,
     /// Measure this machine
     #[command(subcommand, arg_required_else_help = true)]
     Bench(bench::Command),
@@ -209,6 +222,10 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::DeadLetters(command) => block_on(dead_letters::run(&globals, &command)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),
         Command::Config(command) => config::run(&globals, &command),
+        Command::Backup(args) => backup::run(&globals, &args),
+        Command::Restore(args) => restore::run(&globals, &args),
+        Command::Migrate(args) => migrate::run(&globals, &args),
+        Command::Doctor => block_on(doctor::run(&globals)),
         Command::Bench(command) => bench::run(&globals, command),
         Command::Completions(args) => Ok(completions::run(&args)),
     }

@@ -9,6 +9,7 @@
 
 mod adapters;
 mod builder;
+mod doctor;
 mod draft;
 mod expander;
 mod finding;
@@ -17,6 +18,7 @@ mod inspection;
 mod outcomes;
 mod retention;
 mod supplying;
+mod upkeep;
 mod workshop;
 
 use std::collections::BTreeMap;
@@ -43,17 +45,20 @@ pub use crate::sandbox::{
     CONTRACT_VERSION, ChannelStatus, ConsoleSink, Descriptor, InspectError, Need, OperatorError, PluginKind,
     PluginSource, PluginState, PluginStatus, PrepareError, Role, SecretKey,
 };
+pub use crate::store::sqlite::{Copied, Migrated, Restored, UpkeepError};
 pub use crate::store::{
     Cancelled, DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage,
-    NotificationRecord, StoreError,
+    NotificationRecord, StatusCounts64, StoreError,
 };
 pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustError};
 pub use builder::{BuildError, RuntimeBuilder};
+pub use doctor::{Check, CheckStatus, Examined, examine_installation};
 pub use draft::Notification;
 pub use finding::{NotReplayed, NotificationQuery, ParseRateError, ReplayRate, ReplayReport};
 pub use handle::{Handle, OutcomeError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
 pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};
+pub use upkeep::{STORE_VERSION, backup_store, migrate_store, restore_store, store_version};
 pub use workshop::{KeepError, Kept, TRIAL_MEMORY_MAX, Trial, TrialError, Tried, Workpiece};
 
 #[cfg(test)]

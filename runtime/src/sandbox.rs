@@ -54,6 +54,7 @@ pub use descriptor::{
     ChannelDescriptor, Descriptor, EngineDescriptor, Length, LengthUnit, Need, Rate, Role, SecretKey,
 };
 pub use ends::CallEnd;
+pub use folder::plugin_files;
 pub use grants::{Granted, Grants, NotGranted};
 pub use inspect::{
     FILE_BYTES_MAX, FileHash, InspectError, Inspected, PluginKind, inspect, inspect_file, name_of_file, stack_bytes,
@@ -63,7 +64,7 @@ pub use output::{ConsoleSink, Stdout};
 pub use plugin::{Mismatch, Plugin, PrepareError};
 pub use registry::{
     ChannelStatus, ConfigSchema, DeliveryHolds, Held, Nobody, NotKept, OperatorError, PluginMemory, PluginSource,
-    PluginState, PluginStatus, Registry, RegistrySettings, SchemaError,
+    PluginState, PluginStatus, Registry, RegistrySettings, SchemaError, find_bundled,
 };
 pub use watch::{RESCAN, Watch};
 

@@ -122,6 +122,19 @@ impl Client {
         url
     }
 
+    /// Whether a Campanile answers there; in the failure, why not. `/healthz` stands outside of `v1`.
+    pub(super) async fn health(&self) -> Result<(), Failure> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("healthz");
+        }
+        self.ask::<Value>(self.http.get(url), ANSWER_LIMIT).await.map(|_| ())
+    }
+
+    pub(super) fn base(&self) -> &Url {
+        &self.base
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         // Only a URL without a host cannot have segments, and those were refused.

@@ -61,6 +61,11 @@ impl Failure {
         if rest.is_empty() { failure } else { failure.hint(rest) }
     }
 
+    /// What went wrong and why, in one line.
+    pub(super) fn message(&self) -> String {
+        self.error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
     /// As it goes to standard output where JSON was asked for.
     pub(super) fn json(&self) -> String {
         let causes: Vec<_> = self.error.chain().skip(1).map(ToString::to_string).collect();

@@ -81,6 +81,15 @@ pub(super) fn list(dir: &Path) -> io::Result<Listing> {
     Ok(Listing(files))
 }
 
+/// The plugin files in a folder with their sizes in bytes, by name. Blocks.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub fn plugin_files(dir: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    Ok(list(dir)?.0.into_iter().map(|(path, fingerprint)| (path, fingerprint.size)).collect())
+}
+
 /// Hidden files are how editors and copying programs name what is not finished.
 fn is_candidate(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));

@@ -363,7 +363,9 @@ impl Registry {
     }
 }
 
-fn find_bundled() -> Option<PathBuf> {
+/// Where the plugins are looked for that come with the program, where `bundled_dir` says nothing.
+#[must_use]
+pub fn find_bundled() -> Option<PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("plugins")));
     [beside, Some(PathBuf::from(PACKAGED))].into_iter().flatten().find(|dir| dir.is_dir())
 }

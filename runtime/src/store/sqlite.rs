@@ -7,10 +7,14 @@
 //! *Invariants:* one process owns the file (`lock`). What a caller was told is durable at the configured level. A
 //! restart forgets claims and nothing else.
 //!
+//! Operators have a side door (`upkeep`, `examine`): they copy, restore, migrate and look without a store that is open.
+//!
 //! *Not here:* decisions. States and due times arrive computed; rusqlite does not leave this room.
 
 mod checkpoint;
+mod copying;
 mod event;
+mod examine;
 mod failure;
 mod kv;
 mod live;
@@ -25,6 +29,7 @@ mod schema;
 mod statements;
 mod suspects;
 mod transaction;
+mod upkeep;
 mod wire;
 mod writer;
 
@@ -34,6 +39,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
+
+pub use self::copying::Copied;
+pub use self::examine::{Examination, Recounts, examine};
+pub use self::lock::holder_of;
+pub use self::upkeep::{Migrated, Restored, UpkeepError, VERSION, backup, migrate, restore, version};
 
 use self::checkpoint::Checkpoints;
 use self::failure::Failure;

@@ -27,6 +27,13 @@ impl Failure {
         }
     }
 
+    /// What the engine said.
+    pub(super) fn reason(self) -> String {
+        match self {
+            Self::Disk(reason) | Self::Damaged(reason) | Self::Internal(reason) => reason,
+        }
+    }
+
     pub(super) fn at(self, path: &Path) -> StoreError {
         match self {
             Self::Disk(reason) => StoreError::Unavailable { reason },

@@ -33,6 +33,29 @@ impl OwnerLock {
     }
 }
 
+/// Who has the database at `path` open, as [`StoreError::Locked`] names it; none where nobody has. Nothing is made or
+/// written; a process that starts in this very moment may be refused once.
+///
+/// # Errors
+///
+/// [`StoreError::Unavailable`] where the lock file cannot be read.
+pub fn holder_of(path: &Path) -> Result<Option<String>, StoreError> {
+    let beside = lock_path(path);
+    let unavailable = |error: std::io::Error| StoreError::Unavailable {
+        reason: format!("cannot look at `{}`: {error}", beside.display()),
+    };
+    let mut file = match File::open(&beside) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(unavailable)?,
+    };
+    // Shared, so that two looks do not see each other. Closing the file gives it up.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
+        Err(TryLockError::Error(error)) => Err(unavailable(error)),
+    }
+}
+
 /// Opens a file, or makes it, for its owner alone: a store holds addresses and content. SQLite gives the files beside
 /// the database the same mode.
 pub(super) fn open_private(path: &Path) -> std::io::Result<File> {

@@ -1,13 +1,15 @@
 //! Opening the file: settings of a connection, and the migrations up to the version that this program writes.
 //!
-//! *Invariants:* a migration that was released never changes. A file of a later version is left alone.
+//! *Invariants:* a migration that was released never changes. A file of a later version is left alone. What is opened to
+//! be looked at is not changed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::Failure;
-use super::lookup;
+use super::{copying, lookup};
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
@@ -24,6 +26,9 @@ const MIGRATIONS: [&str; 7] = [
 /// The step whose table is filled from what is there, which takes more than SQL.
 const FIND: &str = include_str!("schema/0005_find.sql");
 
+/// The version that this program writes.
+pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
+
 /// "CAMP": tells our files from those of other programs.
 const APPLICATION_ID: i32 = 0x4341_4d50;
 
@@ -37,8 +42,72 @@ const JOURNAL_SIZE_LIMIT: u32 = 128 << 20;
 /// Statements kept ready per connection. There are about 40.
 const STATEMENTS_MAX: usize = 64;
 
-/// Opens the connection that writes, creating or migrating the file.
+/// What has a meaning in a file name that SQLite takes as a URI.
+const URI_RESERVED: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
+
+/// Whose database a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nobody's: there is nothing in it.
+    Empty,
+    /// Ours, of this version.
+    Ours(u32),
+    /// Ours, of a version that this program does not know.
+    Unknown(i64),
+    /// Another program's.
+    Foreign,
+}
+
+impl Kind {
+    pub(super) fn of(connection: &Connection) -> Result<Self, Failure> {
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let version = number("PRAGMA user_version")?;
+        if number("PRAGMA application_id")? == i64::from(APPLICATION_ID) {
+            return Ok(match u32::try_from(version) {
+                Ok(version) if version <= VERSION => Self::Ours(version),
+                _ => Self::Unknown(version),
+            });
+        }
+        Ok(if number("SELECT count(*) FROM sqlite_schema")? == 0 { Self::Empty } else { Self::Foreign })
+    }
+
+    /// The version to migrate from; 0 where there is nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used.
+    pub(super) fn version(self) -> Result<u32, String> {
+        match self {
+            Self::Empty => Ok(0),
+            Self::Ours(version) => Ok(version),
+            Self::Foreign => Err("it is a database of another program".to_owned()),
+            Self::Unknown(version) => {
+                Err(format!("it has version {version}, this program knows up to {VERSION}: use the newer program"))
+            }
+        }
+    }
+}
+
+/// Opens the connection that writes, creating or migrating the file. What is about to be migrated is kept beside it.
 pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
+    open_migrating(path, durability, true).map(|(connection, _)| connection)
+}
+
+/// What a migration did.
+#[derive(Debug)]
+pub(super) struct Steps {
+    /// 0 where the file was new.
+    pub(super) from: u32,
+    /// The copy of the file before.
+    pub(super) kept: Option<PathBuf>,
+}
+
+/// The same; says what it did.
+pub(super) fn open_migrating(
+    path: &Path,
+    durability: Durability,
+    keep: bool,
+) -> Result<(Connection, Steps), StoreError> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(StoreError::Unusable {
             path: path.display().to_string(),
@@ -56,8 +125,11 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
         .map_err(Failure::from)
         .and_then(|mut connection| {
             set_up_writer(&mut connection, durability)?;
-            migrate(&mut connection)?;
-            Ok(connection)
+            let from = Kind::of(&connection)?.version().map_err(Failure::Damaged)?;
+            let kept =
+                if keep && 0 < from && from < VERSION { Some(keep_before(&connection, path, from)?) } else { None };
+            migrate(&mut connection, from)?;
+            Ok((connection, Steps { from, kept }))
         })
         .map_err(|failure| failure.at(path))
 }
@@ -98,28 +170,56 @@ fn set_up_writer(connection: &mut Connection, durability: Durability) -> Result<
     Ok(())
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), Failure> {
-    let number = |connection: &Connection, sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let version = number(connection, "PRAGMA user_version")?;
-    let application = number(connection, "PRAGMA application_id")?;
-    let tables = number(connection, "SELECT count(*) FROM sqlite_schema")?;
-    if application != i64::from(APPLICATION_ID) && tables > 0 {
-        return Err(Failure::Damaged("it is a database of another program".to_owned()));
+/// Opens a file to look at it, without a trace. Where nobody has it open there is no log, and the file is taken as it
+/// stands: SQLite would make a log and an index of it otherwise. Whoever looks for long checks with [`is_at_rest`] that
+/// nobody opened it meanwhile.
+pub(super) fn open_look(path: &Path) -> Result<Connection, Failure> {
+    open_uri(path, if is_at_rest(path) { "&immutable=1" } else { "" })
+}
+
+/// Whether the file has no log beside it, which it has whenever somebody has it open, and after a crash.
+pub(super) fn is_at_rest(path: &Path) -> bool {
+    !copying::beside(path, "-wal").exists()
+}
+
+/// Opens a connection that cannot write. Also beside a process that does: the log keeps both apart.
+pub(super) fn open_read_only(path: &Path) -> Result<Connection, Failure> {
+    open_uri(path, "")
+}
+
+fn open_uri(path: &Path, more: &str) -> Result<Connection, Failure> {
+    let path = std::path::absolute(path).map_err(|error| Failure::Disk(error.to_string()))?;
+    let name = percent_encode(path.as_os_str().as_encoded_bytes(), URI_RESERVED);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(format!("file:{name}?mode=ro{more}"), flags)?;
+    connection.execute_batch("PRAGMA cache_size = -8192; PRAGMA busy_timeout = 5000")?;
+    Ok(connection)
+}
+
+/// Copies the file as it is before its first migration to `NAME.v<version>`; one that is there is replaced, since it is
+/// of an earlier try.
+fn keep_before(connection: &Connection, path: &Path, version: u32) -> Result<PathBuf, Failure> {
+    let to = copying::beside(path, &format!(".v{version}"));
+    match copying::write(connection, &to, true) {
+        Ok(_) => Ok(to),
+        Err(error) => Err(Failure::Disk(format!(
+            "there is no copy of it before its migration: {}; make room, or go without one: `campanile migrate \
+             --no-backup`",
+            error.with_source()
+        ))),
     }
-    let Some(steps) = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..)) else {
-        return Err(Failure::Damaged(format!(
-            "it has version {version}, this program knows up to {}: use the newer program",
-            MIGRATIONS.len()
-        )));
-    };
-    for (step, sql) in steps.iter().enumerate() {
+}
+
+fn migrate(connection: &mut Connection, version: u32) -> Result<(), Failure> {
+    let steps = MIGRATIONS.get(version as usize..).unwrap_or_default();
+    for (step, sql) in (version + 1..).zip(steps) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(sql)?;
         if *sql == FIND {
             lookup::fill(&transaction)?;
         }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", version + 1 + step as i64)?;
+        transaction.pragma_update(None, "user_version", step)?;
         transaction.commit()?;
     }
     Ok(())

@@ -1,0 +1,53 @@
+//! What an operator does with the store's file, without a runtime. Everything here blocks.
+
+use std::path::Path;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Durability, StoreConfig};
+use crate::store::sqlite::{self, Copied, Migrated, Restored, UpkeepError};
+
+/// The version of the tables that this program writes.
+pub const STORE_VERSION: u32 = sqlite::VERSION;
+
+/// Copies the store's database to `to`, also while a server writes to it.
+///
+/// # Errors
+///
+/// [`UpkeepError`]; a file at `to` is as it was then.
+pub fn backup_store(store: &StoreConfig, to: &Path, replace: bool) -> Result<Copied, UpkeepError> {
+    sqlite::backup(file(store)?, to, replace)
+}
+
+/// Puts a copy in the place of the store's database. What was there is kept beside it.
+///
+/// # Errors
+///
+/// [`UpkeepError`], among them that a server has the store open; the database is as it was then.
+pub fn restore_store(store: &StoreConfig, from: &Path, replace: bool) -> Result<Restored, UpkeepError> {
+    sqlite::restore(from, file(store)?, replace, SystemClock.now())
+}
+
+/// Brings the store's database up to [`STORE_VERSION`]; with `keep`, what was there stays beside it.
+///
+/// # Errors
+///
+/// [`UpkeepError`], among them that a server has the store open.
+pub fn migrate_store(store: &StoreConfig, keep: bool) -> Result<Migrated, UpkeepError> {
+    sqlite::migrate(file(store)?, keep)
+}
+
+/// The version of the store's database; none where there is none yet. Changes nothing.
+///
+/// # Errors
+///
+/// [`UpkeepError`] where this program cannot use it.
+pub fn store_version(store: &StoreConfig) -> Result<Option<u32>, UpkeepError> {
+    sqlite::version(file(store)?)
+}
+
+fn file(store: &StoreConfig) -> Result<&Path, UpkeepError> {
+    match store.durability {
+        Durability::Full | Durability::Os => Ok(&store.path),
+        Durability::Memory => Err(UpkeepError::InMemory),
+    }
+}
