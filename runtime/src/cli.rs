@@ -8,7 +8,7 @@
 //! control characters escaped. A command is in `--help` only if it works.
 //!
 //! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters` and `plugins list`,
-//! `release` and `approve` are clients of one over HTTP.
+//! `release` and `approve` are clients of one over HTTP; `backup` reads the database beside one.
 
 mod backup;
 mod bench;
@@ -115,7 +115,7 @@ enum Command {
     /// Bring the database up to the version of this program
     Migrate(migrate::Args),
     /// Explain what is wrong with this installation
-    Doctor,
+    Doctor(doctor::Args),
     /// Measure this machine
     #[command(subcommand, arg_required_else_help = true)]
     Bench(bench::Command),
@@ -225,7 +225,7 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::Backup(args) => backup::run(&globals, &args),
         Command::Restore(args) => restore::run(&globals, &args),
         Command::Migrate(args) => migrate::run(&globals, &args),
-        Command::Doctor => block_on(doctor::run(&globals)),
+        Command::Doctor(_) => block_on(doctor::run(&globals)),
         Command::Bench(command) => bench::run(&globals, command),
         Command::Completions(args) => Ok(completions::run(&args)),
     }

@@ -24,3 +24,4 @@ mod supply;
 mod swap;
 mod tidy;
 mod tools;
+mod upkeep;

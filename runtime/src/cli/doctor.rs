@@ -8,6 +8,11 @@ use super::terminal::{Color, Paint, escaped};
 use super::{Answer, Globals, plugins};
 use crate::runtime::{Check, CheckStatus, Examined, examine_installation};
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Changes nothing. Reads the whole database, and compiles the files in the plugin folder.\n\n\
+                        Exit codes: 0 it works, perhaps with warnings; 1 something is to be put right.")]
+pub(super) struct Args {}
+
 pub(super) async fn run(globals: &Globals) -> Result<Answer, Failure> {
     let mut checks = Vec::new();
     match globals.load() {

@@ -33,6 +33,10 @@ fn help_lists_what_works() {
       status       Show a notification: deliveries and attempts
       plugins      Look at plugins
       config       Look at the configuration
+      backup       Copy the database into a file, also while a server runs
+      restore      Put a backup in the place of the database
+      migrate      Bring the database up to the version of this program
+      doctor       Explain what is wrong with this installation
       bench        Measure this machine
       completions  Print completions for a shell
       help         Print this message or the help of the given subcommand(s)
@@ -100,6 +104,82 @@ fn help_of_send_names_every_option() {
       campanile send -c console -b 'Backup done'
       df -h | campanile send -c ops --title 'Disks' --priority high --wait
       campanile send -c mail -t ada@example.com --template welcome -d name=Ada
+    "#);
+}
+
+/// Without the global options, which are the same everywhere.
+fn own_help(name: &str) -> String {
+    let help = help(&[name]);
+    let (own, rest) = help.split_once("Global options:").expect("every command has them");
+    format!("{own}…\n\n{}", rest.split_once("\n\n").map_or("", |(_, after)| after))
+}
+
+#[test]
+fn help_of_what_is_done_with_the_database_says_what_becomes_of_the_files() {
+    assert_snapshot!(own_help("backup"), @r#"
+    Copy the database into a file, also while a server runs
+
+    Usage: campanile backup [OPTIONS] <FILE>
+
+    Arguments:
+      <FILE>  Where to write the copy
+
+    Options:
+          --force  Replace FILE if it is there
+      -h, --help   Print help
+
+    …
+
+    The copy is the state of one instant; it is checked before it gets its name, and nobody else can
+    read it. Plugins, templates and the configuration are files of their own: copy them too.
+    "#);
+    assert_snapshot!(own_help("restore"), @r#"
+    Put a backup in the place of the database
+
+    Usage: campanile restore [OPTIONS] <FILE>
+
+    Arguments:
+      <FILE>  What `campanile backup` has written
+
+    Options:
+          --yes   Replace the database that is there
+      -h, --help  Print help
+
+    …
+
+    The server has to be stopped. The database that is there is kept beside the new one, as
+    `campanile.db.before-restore-TIME`. What was delivered after the backup is delivered again.
+    "#);
+    assert_snapshot!(own_help("migrate"), @r#"
+    Bring the database up to the version of this program
+
+    Usage: campanile migrate [OPTIONS]
+
+    Options:
+          --check      Only say whether a migration is due
+          --no-backup  Keep no copy of the file before
+      -h, --help       Print help
+
+    …
+
+    A server migrates when it starts. This does the same before, with the server stopped: the file as
+    it was stays beside it as `campanile.db.vVERSION`.
+
+    Exit codes: 0 up to date; 1 with --check, a migration is due.
+    "#);
+    assert_snapshot!(own_help("doctor"), @r#"
+    Explain what is wrong with this installation
+
+    Usage: campanile doctor [OPTIONS]
+
+    Options:
+      -h, --help  Print help
+
+    …
+
+    Changes nothing. Reads the whole database, and compiles the files in the plugin folder.
+
+    Exit codes: 0 it works, perhaps with warnings; 1 something is to be put right.
     "#);
 }
 
