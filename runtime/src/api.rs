@@ -37,10 +37,11 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 15] = [
+const ROUTES: [&str; 16] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
+    "/v1/notifications/{id}/deliveries",
     "/v1/notifications/{id}/cancel",
     "/v1/notifications/{id}/replay",
     "/v1/deliveries/{id}",
@@ -73,12 +74,14 @@ struct Api {
 pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let ServerConfig { listen, body_max, batch_body_max, .. } = *server;
     let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
-    let [notifications, batch, notification, cancel, replay, delivery, replay_delivery, rest @ ..] = ROUTES;
-    let [dead_letters, replay_dead_letters, plugins, release, approve, healthz, readyz, metrics] = rest;
+    let [notifications, batch, notification, deliveries, cancel, replay, delivery, rest @ ..] = ROUTES;
+    let [replay_delivery, dead_letters, replay_dead_letters, plugins, release, approve, healthz, readyz, metrics] =
+        rest;
     Router::new()
         .route(notifications, post(notifications::submit).get(finding::list))
         .route(batch, post(notifications::submit_batch))
         .route(notification, get(notifications::show))
+        .route(deliveries, get(finding::deliveries))
         .route(cancel, post(finding::cancel))
         .route(replay, post(finding::replay_notification))
         .route(delivery, get(finding::delivery))

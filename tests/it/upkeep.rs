@@ -11,8 +11,7 @@ use crate::api::Api;
 
 /// Accepts a batch and returns its ids.
 async fn accept(api: &Api, batch: usize) -> Vec<String> {
-    let items: Vec<Value> =
-        (0..50).map(|n| json!({ "channels": ["null"], "body": format!("{batch}-{n}") })).collect();
+    let items: Vec<Value> = (0..50).map(|n| json!({ "channels": ["null"], "body": format!("{batch}-{n}") })).collect();
     let answer = api.post("/v1/notifications/batch", &Value::Array(items)).await;
     let results = answer.body["results"].as_array().unwrap_or_else(|| panic!("{answer:?}")).clone();
     results.iter().map(|result| result["id"].as_str().expect("every item is accepted").to_owned()).collect()

@@ -7,9 +7,9 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::failure::{Failure, json};
-use super::query::{self, Query};
-use super::wire::NotificationView;
-use super::wire::found::{CancelAnswer, DeliveryAnswer, NotificationList, ReplayAnswer};
+use super::query::{self, Named as _, Query};
+use super::wire::found::{CancelAnswer, DeliveryAnswer, DeliveryPage, NotificationList, ReplayAnswer};
+use super::wire::{DeliveryView, NotificationView};
 use super::{Api, cursor, filter};
 use crate::domain::{DeliveryId, NotificationId};
 use crate::intake::Problems;
@@ -80,10 +80,39 @@ pub(super) async fn delivery(
 ) -> Result<Response, Failure> {
     query::none(query.as_deref())?;
     let id: DeliveryId = id.parse().map_err(|_| NO_DELIVERY)?;
-    let record = api.runtime.notification(id.notification()).await?.ok_or(NO_DELIVERY)?;
+    let mut record = api.runtime.notification(id.notification()).await?.ok_or(NO_DELIVERY)?;
+    // Of a large notification the record holds the first ones only.
+    record.deliveries = api.runtime.deliveries(id.notification(), id.index(), 1).await?;
     let delivery = record.deliveries.iter().find(|delivery| delivery.id == id).ok_or(NO_DELIVERY)?;
     let held = api.runtime.held_deliveries(&record).await;
     Ok(json(StatusCode::OK, JSON, &DeliveryAnswer::of(delivery, &held)))
+}
+
+fn whole(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "must be a whole number: `next` of the page before")
+}
+
+/// `GET /v1/notifications/{id}/deliveries`: those of a large one, page by page, as far as they are made.
+pub(super) async fn deliveries(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let mut query = Query::read(query.as_deref());
+    let mut problems = Problems::default();
+    let limit = query.limit(&mut problems);
+    let from: Option<u32> = query.parse("from", whole, &mut problems);
+    query.finish(&["from", "limit"], problems)?;
+    let id: NotificationId = id.parse().map_err(|_| NO_NOTIFICATION)?;
+    let mut record = api.runtime.notification(id).await?.ok_or(NO_NOTIFICATION)?;
+    record.deliveries = api.runtime.deliveries(id, from.unwrap_or(0), limit).await?;
+    let next = match record.deliveries.last() {
+        Some(last) if record.deliveries.len() == limit => Some(last.id.index() + 1),
+        _ => None,
+    };
+    let held = api.runtime.held_deliveries(&record).await;
+    let deliveries = record.deliveries.iter().map(|delivery| DeliveryView::of(delivery, &held)).collect();
+    Ok(json(StatusCode::OK, JSON, &DeliveryPage { deliveries, next }))
 }
 
 /// `POST /v1/notifications/{id}/cancel`: 202 where an attempt is under way that may still send.

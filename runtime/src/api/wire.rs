@@ -326,7 +326,7 @@ impl NotificationView {
 }
 
 impl DeliveryView {
-    fn of(record: &DeliveryRecord, held_deliveries: &BTreeMap<DeliveryId, String>) -> Self {
+    pub(super) fn of(record: &DeliveryRecord, held_deliveries: &BTreeMap<DeliveryId, String>) -> Self {
         let (mut detail, mut reason, mut due, mut held) = (None, None, None, None);
         match &record.state {
             DeliveryState::Waiting(waiting) => {

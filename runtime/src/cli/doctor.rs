@@ -34,7 +34,7 @@ pub(super) async fn run(globals: &Globals) -> Result<Answer, Failure> {
     }
     let ok = checks.iter().all(|check| check.status < CheckStatus::Fail);
     let text = if globals.json { json_of(&checks, ok) } else { text_of(&checks, globals.paint_stdout()) };
-    Ok(Answer { text, exit: if ok { Exit::Ok } else { Exit::No } })
+    Ok(Answer { text, talk: String::new(), exit: if ok { Exit::Ok } else { Exit::No } })
 }
 
 async fn of_server(globals: &Globals, holder: Option<String>) -> Check {

@@ -36,7 +36,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     if globals.json {
         let kept = done.and_then(|done| done.kept).map(|kept| kept.display().to_string());
         let answer = json!({ "file": file, "from": from, "to": STORE_VERSION, "due": due && args.check, "kept": kept });
-        return Ok(Answer { text: format!("{answer:#}\n"), exit });
+        return Ok(Answer { text: format!("{answer:#}\n"), talk: String::new(), exit });
     }
     let file = escaped(&file);
     let text = match (from, done) {
@@ -51,5 +51,5 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
             format!("{file}: migrated from version {from} to {to}\n{}", kept.unwrap_or_default())
         }
     };
-    Ok(Answer { text, exit })
+    Ok(Answer { text, talk: String::new(), exit })
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Runtime;
 use crate::domain::{ChannelName, DeliveryId, DeliveryState, NotificationId, NotificationStatus, Priority, Timestamp};
 use crate::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, Store,
-    StoreError,
+    DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage, Replay,
+    Replayed, Store, StoreError,
 };
 
 /// Dead letters that are looked at, and replayed or purged, in one transaction.
@@ -241,26 +241,48 @@ impl Runtime {
         id: NotificationId,
         only: Option<DeliveryId>,
     ) -> Result<Result<u64, NotReplayed>, StoreError> {
-        let due = self.parts.clock.now();
-        let Some(mut record) = self.notification(id).await? else { return Ok(Err(NotReplayed::Unknown)) };
-        record.deliveries.retain(|delivery| only.is_none_or(|only| only == delivery.id));
-        if record.deliveries.is_empty() && only.is_some() {
-            return Ok(Err(NotReplayed::Unknown));
+        let now = self.parts.clock.now();
+        let Some(record) = self.notification(id).await? else { return Ok(Err(NotReplayed::Unknown)) };
+        let is_expired = record.notification.expires_at.is_some_and(|expires_at| expires_at <= now);
+        let (mut from, mut found, mut replayed) = (only.map_or(0, DeliveryId::index), false, 0);
+        let limit = if only.is_some() { 1 } else { SLICE };
+        loop {
+            let mut deliveries = self.deliveries(id, from, limit).await?;
+            deliveries.retain(|delivery| only.is_none_or(|only| only == delivery.id));
+            let Some(last) = deliveries.last() else { break };
+            found = true;
+            from = last.id.index().saturating_add(1);
+            deliveries.retain(|delivery| matches!(delivery.state, DeliveryState::Failed { .. }));
+            if is_expired && !deliveries.is_empty() {
+                return Ok(Err(NotReplayed::Expired));
+            }
+            let replays = deliveries.iter().map(|delivery| Replay { delivery: delivery.id, due: now }).collect();
+            // Since they were read, somebody else may have replayed or cancelled them.
+            let answers = self.parts.store.replay(replays, now).await?;
+            replayed += answers.iter().filter(|one| **one == Replayed::Waits).count() as u64;
+            if only.is_some() {
+                break;
+            }
         }
-        record.deliveries.retain(|delivery| matches!(delivery.state, DeliveryState::Failed { .. }));
-        if record.deliveries.is_empty() {
-            return Ok(Err(NotReplayed::NotFailed));
-        }
-        if record.notification.expires_at.is_some_and(|expires_at| expires_at <= due) {
-            return Ok(Err(NotReplayed::Expired));
-        }
-        let replays = record.deliveries.iter().map(|delivery| Replay { delivery: delivery.id, due }).collect();
-        let replayed = self.parts.store.replay(replays, due).await?;
-        // Since they were read, somebody else may have replayed or cancelled them.
-        match replayed.iter().filter(|one| **one == Replayed::Waits).count() {
-            0 => Ok(Err(NotReplayed::NotFailed)),
-            count => Ok(Ok(count as u64)),
-        }
+        Ok(match (found, replayed) {
+            (_, 1..) => Ok(replayed),
+            (false, 0) if only.is_some() => Err(NotReplayed::Unknown),
+            (_, 0) => Err(NotReplayed::NotFailed),
+        })
+    }
+
+    /// Up to `limit` deliveries of a notification that are made, from index `from` on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn deliveries(
+        &self,
+        id: NotificationId,
+        from: u32,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        self.parts.store.deliveries(id, from, limit.clamp(1, SLICE)).await
     }
 
     /// Starts a new run of every dead letter that matches, at this rate; at once where there is none. Those whose

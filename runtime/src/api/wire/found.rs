@@ -28,6 +28,15 @@ pub(in crate::api) struct DeliveryAnswer {
     pub(in crate::api) delivery: DeliveryView,
 }
 
+/// Some deliveries of a notification.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::api) struct DeliveryPage {
+    /// By index.
+    pub(in crate::api) deliveries: Vec<DeliveryView>,
+    /// What `from` is for the next page; null where no more are made.
+    pub(in crate::api) next: Option<u32>,
+}
+
 /// What a cancel did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(in crate::api) struct CancelAnswer {

@@ -142,7 +142,10 @@ fn little_room_is_a_warning_and_less_a_failure() {
     assert_eq!(at((1 << 30) - 1).status, CheckStatus::Warn);
     assert_eq!(at(64 << 20).status, CheckStatus::Warn);
     let full = at((64 << 20) - 1);
-    assert_eq!((full.status, full.hint.as_deref()), (CheckStatus::Fail, Some("make room on that disk: 64.0 MiB at least")));
+    assert_eq!(
+        (full.status, full.hint.as_deref()),
+        (CheckStatus::Fail, Some("make room on that disk: 64.0 MiB at least"))
+    );
 }
 
 #[test]

@@ -28,10 +28,10 @@ async fn filled(path: &Path) -> Arc<SqliteStore> {
     settle_one(&*store, &claim, sent(1)).await;
     let claim = claim_one(&*store, id(2).delivery(0)).await;
     settle_one(&*store, &claim, failed(1)).await;
-    for (key, change) in [("a", KvChange::Set(b"12".to_vec())), ("é", KvChange::Set(Vec::new())), ("a", KvChange::Remove)]
+    for (key, change) in
+        [("a", KvChange::Set(b"12".to_vec())), ("é", KvChange::Set(Vec::new())), ("a", KvChange::Remove)]
     {
-        let write =
-            KvWrite { channel: channel("mail"), key: key.to_owned(), change, expected: None, quota: QUOTA };
+        let write = KvWrite { channel: channel("mail"), key: key.to_owned(), change, expected: None, quota: QUOTA };
         store.kv_write(write).await.unwrap();
     }
     store
@@ -63,8 +63,8 @@ async fn a_sound_database_is_found_sound_with_a_server_or_without_and_looks_as_b
     store.close().await;
 
     let contents = || {
-        let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-        let mut contents: Vec<_> = files.map(|file| (std::fs::read(&file).unwrap(), file)).collect();
+        let files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut contents: Vec<_> = files.map(|file| (fs::read(&file).unwrap(), file)).collect();
         contents.sort();
         contents
     };
@@ -78,21 +78,20 @@ async fn a_sound_database_is_found_sound_with_a_server_or_without_and_looks_as_b
 #[tokio::test]
 async fn each_count_that_is_not_so_is_found() {
     for (break_it, expected) in [
-        ("UPDATE tallies SET open = 9 WHERE notification = (SELECT min(notification) FROM tallies)", Recounts {
-            wrong_tallies: 1,
-            ..SOUND
-        }),
+        (
+            "UPDATE tallies SET open = 9 WHERE notification = (SELECT min(notification) FROM tallies)",
+            Recounts { wrong_tallies: 1, ..SOUND },
+        ),
         ("DELETE FROM tallies", Recounts { wrong_tallies: 2, ..SOUND }),
-        ("DELETE FROM live WHERE notification = (SELECT max(notification) FROM live) AND idx = 1", Recounts {
-            missing_live: 1,
-            ..SOUND
-        }),
+        (
+            "DELETE FROM live WHERE notification = (SELECT max(notification) FROM live) AND idx = 1",
+            Recounts { missing_live: 1, ..SOUND },
+        ),
         // Its place is not where its delivery says: it would come too late.
-        ("UPDATE live SET due = due + 5 WHERE notification = (SELECT max(notification) FROM live)", Recounts {
-            missing_live: 2,
-            stray_live: 2,
-            ..SOUND
-        }),
+        (
+            "UPDATE live SET due = due + 5 WHERE notification = (SELECT max(notification) FROM live)",
+            Recounts { missing_live: 2, stray_live: 2, ..SOUND },
+        ),
         ("DELETE FROM dead_letters", Recounts { dead_letters: 0, missing_dead_letters: 1, ..SOUND }),
         (
             "INSERT INTO dead_letters SELECT notification, idx FROM deliveries WHERE status = 1",
@@ -115,7 +114,7 @@ async fn damage_is_told_and_an_older_version_is_not_counted() {
     let path = folder.path().join("campanile.db");
     filled(&path).await.close().await;
     let older = folder.path().join("older.db");
-    std::fs::copy(&path, &older).unwrap();
+    fs::copy(&path, &older).unwrap();
     Connection::open(&older).unwrap().pragma_update(None, "user_version", 4).unwrap();
     let found = examine(&older).unwrap().unwrap();
     assert_eq!((found.version, found.recounts), (4, None));

@@ -174,10 +174,9 @@ async fn nothing_is_restored_or_migrated_while_a_server_has_the_store() {
     backup(&folder.database(), &copy, false).unwrap();
     let store = open(&folder.database());
     let holder = format!("process {}", std::process::id());
-    for refused in [
-        restore(&copy, &folder.database(), true, NOW).unwrap_err(),
-        migrate(&folder.database(), true).unwrap_err(),
-    ] {
+    for refused in
+        [restore(&copy, &folder.database(), true, NOW).unwrap_err(), migrate(&folder.database(), true).unwrap_err()]
+    {
         match refused {
             UpkeepError::Store(StoreError::Locked { holder: named, .. }) => assert_eq!(named, holder),
             other => panic!("it is refused as locked, not {other:?}"),
@@ -213,7 +212,9 @@ async fn what_is_no_whole_backup_is_refused_with_the_reason_and_changes_nothing(
     Connection::open(folder.path("newer.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert_eq!(
         refusal("newer.db"),
-        format!("`FILE` cannot be restored: it has version 99, this program knows up to {VERSION}: use the newer program")
+        format!(
+            "`FILE` cannot be restored: it has version 99, this program knows up to {VERSION}: use the newer program"
+        )
     );
     assert!(has(&target.database(), 0).await);
     assert_eq!(target.names(), ["campanile.db", "campanile.db.lock"]);
