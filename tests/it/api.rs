@@ -54,6 +54,10 @@ impl Api {
         Self::read(response).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        Self::answer(self.client.delete(format!("{}{path}", self.url))).await
+    }
+
     pub(crate) async fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
         let request = self.client.post(format!("{}{path}", self.url)).json(body);
         Self::answer(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await

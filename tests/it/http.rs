@@ -190,7 +190,7 @@ async fn what_is_not_there_is_a_problem_document_too() {
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
         assert_eq!(problem(response).await["code"], "not-found");
     }
-    let response = api.get("/v1/notifications").await;
+    let response = api.get("/v1/notifications/batch").await;
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(response.headers()["allow"], "POST");
     problem(response).await;

@@ -6,6 +6,7 @@ mod canary;
 mod contract;
 mod crash;
 mod delivery;
+mod finding;
 mod guests;
 mod http;
 mod intake;

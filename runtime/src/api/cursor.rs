@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_cursor_is_the_same_text_in_every_process() {
         let id = NotificationId::from_bytes([7; 16]);
-        insta::assert_snapshot!(write(&id, mark("failed")), @"");
+        insta::assert_snapshot!(write(&id, mark("failed")), @"AW4Jw-brBZCVpAcHBwcHBwcHBwcHBwcHBwf2M6BonogpTw");
     }
 
     #[test]

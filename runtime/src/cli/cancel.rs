@@ -56,14 +56,14 @@ mod tests {
 
     #[test]
     fn what_may_still_be_sent_is_told() {
-        assert_snapshot!(show(&Cancelled { cancelled: 1, in_flight: 0 }, "ntf_01"), @"");
-        assert_snapshot!(show(&Cancelled { cancelled: 0, in_flight: 2 }, "ntf_01"), @"");
+        assert_snapshot!(show(&Cancelled { cancelled: 1, in_flight: 0 }, "ntf_01"), @"1 delivery cancelled");
+        assert_snapshot!(show(&Cancelled { cancelled: 0, in_flight: 2 }, "ntf_01"), @"0 deliveries cancelled, 2 in flight: cancelled, too, unless the attempt under way sends it; see `campanile status ntf_01`");
     }
 
     #[test]
     fn a_delivery_is_not_cancelled_alone() {
         let hex = "01890a5d0b0170008000000000000001";
         assert!(id(&format!("ntf_{hex}")).is_ok());
-        assert_snapshot!(id(&format!("dlv_{hex}_7")).expect_err("no notification"), @"");
+        assert_snapshot!(id(&format!("dlv_{hex}_7")).expect_err("no notification"), @"a delivery is cancelled with all of its notification, `ntf_01890a5d0b0170008000000000000001`");
     }
 }

@@ -214,6 +214,9 @@ mod tests {
                   "plugin": "webhook@0.1.0", "fuel": 12000, "memory_bytes": 1_114_112 }] },
         ]});
         let page: DeadLetters = serde_json::from_value(page).expect("the shape of the server's answer");
-        assert_snapshot!(table(&page.dead_letters, Paint::Off), @"");
+        assert_snapshot!(table(&page.dead_letters, Paint::Off), @r"
+        DELIVERY  CHANNEL  PRIORITY  REASON    FAILED                    ATTEMPTS  DETAIL
+        dlv_01_0  ops      high      rejected  2026-01-02T03:04:06.000Z  1         receiver\n answered 404
+        ");
     }
 }

@@ -156,13 +156,17 @@ mod tests {
               "created_at": "2026-01-02T03:04:04.000Z", "deliveries": [] },
         ]});
         let page: Notifications = serde_json::from_value(page).expect("the shape of the server's answer");
-        assert_snapshot!(show(&page.notifications, Paint::Off), @"");
+        assert_snapshot!(show(&page.notifications, Paint::Off), @r"
+        ID      STATUS   PRIORITY  KIND     ACCEPTED                  DELIVERIES  TITLE
+        ntf_02  failed   high      warning  2026-01-02T03:04:05.000Z  1           Disk\u{1b}[2J full
+        ntf_01  pending  normal    info     2026-01-02T03:04:04.000Z  0           -
+        ");
     }
 
     #[test]
     fn the_command_for_the_next_page_can_be_pasted() {
         let query =
             [("kind", "it's full".to_owned()), ("correlation_id", "order-7".to_owned()), ("limit", "2".to_owned())];
-        assert_snapshot!(more("list", &query, "AW4_-"), @"");
+        assert_snapshot!(more("list", &query, "AW4_-"), @r"there is more: campanile list --kind 'it'\''s full' --correlation-id order-7 --limit 2 --cursor AW4_-");
     }
 }

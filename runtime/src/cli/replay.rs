@@ -107,10 +107,10 @@ mod tests {
     #[test]
     fn how_many_and_until_when_is_told() {
         let told = |replayed, expired, takes_ms| show(&Replayed { replayed, expired, takes_ms });
-        assert_snapshot!(told(1, 0, 0), @"");
-        assert_snapshot!(told(1_200, 3, 23_980), @"");
-        assert_snapshot!(told(0, 2, 0), @"");
-        assert_snapshot!(told(0, 0, 0), @"");
+        assert_snapshot!(told(1, 0, 0), @"1 delivery replayed");
+        assert_snapshot!(told(1_200, 3, 23_980), @"1200 deliveries replayed, the last is due in 23s980ms; 3 stay dead letters: their `expires_at` passes before their turn");
+        assert_snapshot!(told(0, 2, 0), @"0 deliveries replayed; 2 stay dead letters: their `expires_at` passes before their turn");
+        assert_snapshot!(told(0, 0, 0), @"no dead letter matches");
     }
 
     #[test]
