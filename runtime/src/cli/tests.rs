@@ -139,7 +139,7 @@ fn help_of_what_is_done_with_the_database_says_what_becomes_of_the_files() {
 
     Options:
           --force  Replace FILE if it is there
-      -h, --help   Print help
+      -h, --help   Print help (see more with '--help')
 
     …
 

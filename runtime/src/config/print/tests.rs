@@ -28,6 +28,7 @@ fn the_defaults_are_these() {
     url = "sqlite://data/campanile.db"
     durability = "full"
     dedupe_window = "5m"
+    retention = "30d"
 
     [plugins]
     dir = "plugins-enabled"
@@ -43,6 +44,9 @@ fn the_defaults_are_these() {
     egress_calls = 8
     response_max = "1MiB"
     log_max = "16KiB"
+
+    [events]
+    retention = "7d"
 
     [templates]
     dir = "templates"
