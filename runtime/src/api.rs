@@ -100,6 +100,18 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
         .with_state(api)
 }
 
+/// What is answered while the server starts: it lives, and takes nothing yet. Plugins that were never seen are compiled
+/// then, which takes seconds.
+pub fn starting() -> Router {
+    Router::new().route("/healthz", get(operations::healthz)).fallback(async || Failure::Starting).layer(
+        axum::middleware::map_response(async |mut response: Response| {
+            // The next request is for the server itself.
+            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            response
+        }),
+    )
+}
+
 /// Answers requests on `listener` until `stop` completes, then those under way.
 ///
 /// # Errors

@@ -54,6 +54,8 @@ pub(super) enum Failure {
     NotFound(&'static str),
     #[error("this path does not take that method")]
     Method,
+    #[error("the server is starting: it compiles plugins that it has not seen before; ask again in a moment")]
+    Starting,
     #[error("not now; ask again later")]
     Unavailable { retry_after: Duration },
     #[error("the request met a defect of this program, which is in its log")]
@@ -74,7 +76,7 @@ impl Failure {
                 StatusCode::CONFLICT
             }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Starting | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -98,6 +100,7 @@ impl Failure {
             Self::NotFailed(_) => "not-failed",
             Self::Expired => "expired",
             Self::Method => "method-not-allowed",
+            Self::Starting => "starting",
             Self::Unavailable { .. } => "unavailable",
             Self::Internal => "internal",
         }
@@ -125,9 +128,13 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = json(self.status(), "application/problem+json", &self.document());
-        if let Self::Unavailable { retry_after } = self {
-            let seconds = retry_after.as_secs().max(1);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        let retry_after = match self {
+            Self::Starting => Some(Duration::from_secs(1)),
+            Self::Unavailable { retry_after } => Some(retry_after),
+            _ => None,
+        };
+        if let Some(retry_after) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
         }
         response
     }

@@ -43,8 +43,20 @@ async fn serve(config: Config) -> Result<Answer, Failure> {
     })?;
     // Before the runtime: a signal that comes while it starts is kept until it can be heeded.
     let mut signals = Signals::listen()?;
-    let runtime = start(config).await?;
     let address = listener.local_addr().context("the listener has no address")?;
+    let (listener, meanwhile) = twice(listener)?;
+    let (ready, starting) = oneshot::channel::<()>();
+    let meanwhile = tokio::spawn(crate::api::serve(meanwhile, crate::api::starting(), async move {
+        let _ = starting.await;
+    }));
+    let runtime = tokio::select! {
+        runtime = start(config) => runtime?,
+        // Nothing was accepted, and nothing begun.
+        () = signals.next() => return Ok(Answer::ok("")),
+    };
+    let _ = ready.send(());
+    // Whoever is being answered is answered; nobody keeps a connection to what answers no more.
+    let _ = tokio::time::timeout(CONNECTIONS_LIMIT, meanwhile).await;
     announce(address)?;
 
     let (stop, stopped) = oneshot::channel::<()>();
@@ -63,6 +75,14 @@ async fn serve(config: Config) -> Result<Answer, Failure> {
                 .hint("nothing is lost: the next start delivers what was in flight"))
         }
     }
+}
+
+/// Two handles of one socket: for what answers while the server starts, and for the server.
+fn twice(listener: TcpListener) -> Result<(TcpListener, TcpListener), Failure> {
+    let cloned = listener.into_std().and_then(|first| Ok((first.try_clone()?, first)));
+    let (first, second) = cloned.context("the listener cannot be shared")?;
+    let back = |listener| TcpListener::from_std(listener).context("the listener cannot be shared");
+    Ok((back(first)?, back(second)?))
 }
 
 async fn start(config: Config) -> Result<Runtime, Failure> {

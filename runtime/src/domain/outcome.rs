@@ -98,6 +98,27 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The same, and behind its reason what the host had to say: a plugin that speaks through a ready-made client may
+    /// not have heard it. What was sent stays as it is.
+    #[must_use]
+    pub fn with_word_of_host(mut self, word: &str) -> Self {
+        match &mut self {
+            Self::Sent(_) | Self::Accepted { .. } => {}
+            Self::Retry { reason, .. }
+            | Self::RateLimited { reason, .. }
+            | Self::Rejected { reason, .. }
+            | Self::RecipientGone { reason, .. } => {
+                if !reason.contains(word) {
+                    reason.push_str("; the host says: ");
+                    reason.push_str(word);
+                }
+            }
+        }
+        self
+    }
+}
+
 /// How a plugin failed: its own fault, not the recipient's problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {

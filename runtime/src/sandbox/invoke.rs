@@ -60,11 +60,13 @@ pub(super) struct Invoked<A> {
     pub(super) duration: Duration,
     pub(super) fuel: u64,
     pub(super) memory_bytes: u64,
+    /// What the host refused a ready-made client that could not hand the reason on.
+    pub(super) refused: Option<String>,
 }
 
 impl<A> Invoked<A> {
     pub(super) fn never(end: CallEnd) -> Self {
-        Self { answer: Err(end), duration: Duration::ZERO, fuel: 0, memory_bytes: 0 }
+        Self { answer: Err(end), duration: Duration::ZERO, fuel: 0, memory_bytes: 0, refused: None }
     }
 }
 
@@ -121,9 +123,10 @@ impl Sandbox {
         let fuel = fuel.saturating_sub(left);
         let memory_bytes = store.data().meter.memory();
         self.publish_output(store.data_mut());
+        let refused = store.data().refused();
         drop(store);
         drop(permit);
-        Invoked { answer, duration: started.elapsed(), fuel, memory_bytes }
+        Invoked { answer, duration: started.elapsed(), fuel, memory_bytes, refused }
     }
 
     fn fuel(&self, limits: &CallLimits) -> u64 {

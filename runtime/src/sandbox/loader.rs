@@ -5,7 +5,7 @@
 //! *Invariants:* nothing here runs on an executor thread but the last step, which is a call like any other; one file is
 //! compiled at a time, however many are waiting; where the sandbox knows of a compiler, that is a process of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,7 +66,19 @@ pub(super) struct Loader {
     plugins: Arc<PluginsConfig>,
     /// By file, with the hash it had: what speaks against it though it is loaded.
     warnings: Mutex<BTreeMap<PathBuf, (FileHash, Vec<String>)>>,
+    /// Compiled ahead of being asked for, with what came of it: whoever asks takes it.
+    ahead: Mutex<HashMap<FileHash, Result<Component, NotCompiled>>>,
 }
+
+/// Why a component was not compiled ahead.
+#[derive(Clone, Debug)]
+enum NotCompiled {
+    Refused(String),
+    TooSlow(Duration),
+}
+
+/// Components that are compiled ahead and not asked for yet; more than ever come at once.
+const AHEAD_MAX: usize = 16;
 
 /// A cache that complains once.
 #[derive(Debug)]
@@ -95,7 +107,40 @@ impl Loader {
             compiler: Arc::new(Semaphore::new(1)),
             plugins: Arc::new(plugins),
             warnings: Mutex::default(),
+            ahead: Mutex::default(),
         }
+    }
+
+    /// Compiles a file that is about to be loaded, so that loading it takes no time: for who must not be held up then.
+    /// Whatever is wrong with the file is told when it is loaded.
+    pub(super) async fn compile_ahead(&self, path: &Path) {
+        let (path, plugins) = (path.to_owned(), Arc::clone(&self.plugins));
+        let look = move || {
+            let inspected = inspect_file(&path).ok()?;
+            supply::vet(&plugins, &path, Sha256(inspected.sha256.0)).ok()?;
+            Some(inspected)
+        };
+        let Ok(Some(inspected)) = tokio::task::spawn_blocking(look).await else { return };
+        let sha256 = inspected.sha256;
+        if self.ahead().contains_key(&sha256) {
+            return;
+        }
+        let compiled = match self.compile(inspected).await {
+            Ok(component) => Ok(component),
+            Err(LoadError::Prepare(PrepareError::Compile { reason })) => Err(NotCompiled::Refused(reason)),
+            Err(LoadError::Prepare(PrepareError::TooSlow { limit })) => Err(NotCompiled::TooSlow(limit)),
+            // Tried again when it is loaded.
+            Err(_) => return,
+        };
+        let mut ahead = self.ahead();
+        if ahead.len() >= AHEAD_MAX {
+            ahead.clear();
+        }
+        ahead.insert(sha256, compiled);
+    }
+
+    fn ahead(&self) -> std::sync::MutexGuard<'_, HashMap<FileHash, Result<Component, NotCompiled>>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads, validates and hashes a file, and asks who answers for it.
@@ -144,6 +189,16 @@ impl Loader {
     }
 
     async fn component(&self, inspected: Inspected) -> Result<Component, LoadError> {
+        let ahead = self.ahead().remove(&inspected.sha256);
+        match ahead {
+            Some(Ok(component)) => Ok(component),
+            Some(Err(NotCompiled::Refused(reason))) => Err(PrepareError::Compile { reason }.into()),
+            Some(Err(NotCompiled::TooSlow(limit))) => Err(PrepareError::TooSlow { limit }.into()),
+            None => self.compile(inspected).await,
+        }
+    }
+
+    async fn compile(&self, inspected: Inspected) -> Result<Component, LoadError> {
         // Closed never; without a permit nothing is compiled.
         let permit = Arc::clone(&self.compiler).acquire_owned().await.map_err(|_| LoadError::Host)?;
         match self.sandbox.compiler() {
@@ -159,6 +214,7 @@ impl Loader {
         if let Some(component) = found {
             return Ok(component);
         }
+        tracing::info!(bytes = inspected.bytes.len(), "Compiling a plugin, which is done once for each file.");
         let (component, compiled) = self.sandbox.compile_apart(program, &inspected.bytes).await?;
         if let Some(kept) = self.cache.clone() {
             let keep = move || kept.keep(sha256, &compiled);
@@ -237,6 +293,7 @@ fn load_or_compile(
     if let Some(component) = kept.and_then(|kept| kept.cache.load(engine, sha256)) {
         return Ok(component);
     }
+    tracing::info!(bytes = bytes.len(), "Compiling a plugin, which is done once for each file.");
     let component = Component::from_binary(engine, bytes)?;
     if let Some(kept) = kept {
         match component.serialize() {

@@ -12,7 +12,7 @@ use crate::call::{
     Call, PluginVersion, RenderCall, RenderFailure, Report, TemplateCheckError, TemplateProblem, TemplateVariable,
 };
 use crate::config::CallLimits;
-use crate::domain::{AttemptEnd, ChannelName, Interruption, Timestamp};
+use crate::domain::{AttemptEnd, ChannelName, Interruption, Outcome, Timestamp};
 
 use super::Sandbox;
 use super::channel::{self, ChannelExports, ConfigProblem, Health, PreparedChannel};
@@ -361,9 +361,15 @@ impl Plugin {
         let subject = Subject { channel: Some(channel.name.clone()), delivery: Some(call.delivery), ..self.subject() };
         let allowance =
             Allowance { limits: &channel.limits, grants: Some(&channel.grants), stopped: Some(&self.stopped) };
-        let Invoked { answer, duration, fuel, memory_bytes } =
+        let Invoked { answer, duration, fuel, memory_bytes, refused } =
             self.sandbox.invoke(&self.pre, subject, allowance, export).await;
-        self.report(Invoked { answer: answer.map(AttemptEnd::Outcome), duration, fuel, memory_bytes })
+        let judged = |outcome: Outcome| {
+            AttemptEnd::Outcome(match &refused {
+                Some(why) => outcome.with_word_of_host(why),
+                None => outcome,
+            })
+        };
+        self.report(Invoked { answer: answer.map(judged), duration, fuel, memory_bytes, refused: None })
     }
 
     /// Asks the plugin how its provider is; none where it has no `health`.
@@ -441,7 +447,7 @@ impl Plugin {
     }
 
     fn report(&self, invoked: Invoked<AttemptEnd>) -> Report {
-        let Invoked { answer, duration, fuel, memory_bytes } = invoked;
+        let Invoked { answer, duration, fuel, memory_bytes, refused: _ } = invoked;
         let end = answer.unwrap_or_else(AttemptEnd::from);
         Report { end, duration, plugin: Some(Arc::clone(self.version())), fuel, memory_bytes }
     }

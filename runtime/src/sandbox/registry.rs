@@ -188,6 +188,11 @@ impl Registry {
 
     /// Brings the books in step with what a look at the operator's folder told.
     pub(super) async fn follow(&self, seen: &Seen) {
+        // Ahead of the books: a quarantine, an operator's word and a channel that needs its plugin do not wait for a
+        // compiler.
+        for path in self.fresh(seen).await {
+            self.loader.compile_ahead(&path).await;
+        }
         let mut shelf = self.shelf.lock().await;
         let mut changed = shelf.forget_gone(|path| seen.has(path));
         for (path, fingerprint) in &seen.settled.0 {
@@ -205,6 +210,15 @@ impl Registry {
             self.publish(&mut shelf);
         }
         self.hand_over(&mut shelf).await;
+    }
+
+    /// Files that the books do not have as they are.
+    async fn fresh(&self, seen: &Seen) -> Vec<PathBuf> {
+        let shelf = self.shelf.lock().await;
+        let is_fresh = |(path, fingerprint): &(&PathBuf, &Fingerprint)| {
+            shelf.files.get(*path).is_none_or(|record| record.fingerprint != **fingerprint)
+        };
+        seen.settled.0.iter().filter(is_fresh).map(|(path, _)| path.clone()).collect()
     }
 
     async fn remove_orphans(&self, shelf: &mut Shelf) -> bool {

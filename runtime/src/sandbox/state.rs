@@ -64,6 +64,8 @@ pub(super) struct HttpState {
     pub(super) waiting: bool,
     /// Requests of `wasi:http` that are on their way: the guest may run on meanwhile.
     pub(super) on_their_way: Arc<AtomicU32>,
+    /// Why the last request of `wasi:http` was refused or failed: its errors are words without room for a sentence.
+    pub(super) told: Arc<Mutex<Option<String>>>,
     pub(super) pulse: Arc<Pulse>,
     /// Whose requests are counted, and where.
     pub(super) counted: Option<(Arc<PluginVersion>, Arc<Metrics>)>,
@@ -107,6 +109,13 @@ pub(super) struct Wasi {
 }
 
 impl CallState {
+    /// Why the last request of a ready-made client was refused or failed.
+    pub(super) fn refused(&self) -> Option<String> {
+        self.http.told.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl CallState {
     pub(super) fn new(
         subject: Subject,
         limits: &CallLimits,
@@ -139,6 +148,7 @@ impl CallState {
                 sign: grants.as_ref().and_then(|grants| grants.sign.as_ref()).map(SignGrant::open),
                 waiting: false,
                 on_their_way: Arc::default(),
+                told: Arc::default(),
                 pulse: Arc::clone(&pulse),
                 counted,
             },

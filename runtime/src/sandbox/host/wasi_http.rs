@@ -4,8 +4,8 @@
 //! of secrets are replaced as there, in the body if it is UTF-8, since nothing else here tells text from bytes; no
 //! redirect is followed, a client follows them by itself, through here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -75,11 +75,14 @@ impl WasiHttpHooks for HttpState {
     ) -> Box<dyn Future<Output = Result<Sent>> + Send> {
         let Some(grant) = &self.grant else {
             self.count(EgressResult::Denied);
+            let sentence = "no host is granted to it: name one with `allow_hosts`, or in its config";
+            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.to_owned());
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
         let open = self.open.get_or_insert_with(|| grant.open(self.limits, self.deadline)).clone();
         let (secrets, counted, pulse) = (self.secrets.clone(), self.counted.clone(), Arc::clone(&self.pulse));
         let (deadline, limit) = (self.deadline, self.limits.request_max);
+        let told = Arc::clone(&self.told);
         let on_its_way = OnItsWay::new(&self.on_their_way);
         Box::new(async move {
             let _on_its_way = on_its_way;
@@ -95,6 +98,9 @@ impl WasiHttpHooks for HttpState {
             };
             if let Some((plugin, metrics)) = &counted {
                 metrics.egress(&plugin.name, answer.as_ref().map_or_else(result_of, |_| EgressResult::Answered));
+            }
+            if let Err(error) = &answer {
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
             }
             let done: Box<dyn Future<Output = Result<()>> + Send> = Box::new(async { Ok(()) });
             answer.map_err(to_error).and_then(to_response).map(|response| (response, done))

@@ -66,7 +66,8 @@ async fn has(path: &Path, number: u32) -> bool {
 }
 
 /// As the program before left it.
-const VERSION_4: &str = "DROP TABLE dead_letters; DROP TABLE lookups; PRAGMA user_version = 4";
+const VERSION_4: &str = "DROP TABLE dead_letters; DROP TABLE lookups; DROP TABLE targets; DROP TABLE in_flight;
+     DROP TABLE marks; PRAGMA user_version = 4";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_taken_while_a_writer_goes_on_is_whole_and_opens() {
