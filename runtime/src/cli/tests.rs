@@ -156,7 +156,7 @@ fn help_of_what_is_done_with_the_database_says_what_becomes_of_the_files() {
 
     Options:
           --yes   Replace the database that is there
-      -h, --help  Print help
+      -h, --help  Print help (see more with '--help')
 
     …
 
@@ -198,7 +198,7 @@ fn help_of_what_is_done_with_the_database_says_what_becomes_of_the_files() {
 
 #[test]
 fn help_of_list_names_every_filter() {
-    assert_snapshot!(own_help(&["list"]), @r"
+    assert_snapshot!(own_help(&["list"]), @r#"
     List notifications, the newest first
 
     Usage: campanile list [OPTIONS]
@@ -215,7 +215,7 @@ fn help_of_list_names_every_filter() {
           --until <TIME>         Accepted before this; written as --since
           --limit <COUNT>        At most so many, 1 to 1000 [default: 100]
           --cursor <CURSOR>      Go on where the page before ended
-      -h, --help                 Print help
+      -h, --help                 Print help (see more with '--help')
 
     Exit codes: 0 found; 1 no server answers; 2 refused; 3 nothing matched.
 
@@ -223,12 +223,12 @@ fn help_of_list_names_every_filter() {
       campanile list --status failed --since 2h
       campanile list --recipient ada@example.com --limit 10
       campanile --json list --correlation-id order-7
-    ");
+    "#);
 }
 
 #[test]
 fn help_of_cancel_and_replay_says_what_they_take() {
-    assert_snapshot!(own_help(&["cancel"]), @r"
+    assert_snapshot!(own_help(&["cancel"]), @r#"
     Cancel what has not left of a notification
 
     Usage: campanile cancel [OPTIONS] <ID>
@@ -237,11 +237,11 @@ fn help_of_cancel_and_replay_says_what_they_take() {
       <ID>  Id of a notification
 
     Options:
-      -h, --help  Print help
+      -h, --help  Print help (see more with '--help')
 
     Exit codes: 0 cancelled; 1 all of it is final, or no server answers; 3 no such
     notification.
-    ");
+    "#);
     assert_snapshot!(own_help(&["replay"]), @r"
     Try again what failed for good
 
@@ -278,7 +278,7 @@ fn help_of_cancel_and_replay_says_what_they_take() {
 
 #[test]
 fn help_of_dead_letters_says_what_can_be_done_with_them() {
-    assert_snapshot!(own_help(&["dead-letters"]), @r"
+    assert_snapshot!(own_help(&["dead-letters"]), @r#"
     Look at what failed for good
 
     Usage: campanile dead-letters [OPTIONS] <COMMAND>
@@ -290,8 +290,8 @@ fn help_of_dead_letters_says_what_can_be_done_with_them() {
       help   Print this message or the help of the given subcommand(s)
 
     Options:
-      -h, --help  Print help
-    ");
+      -h, --help  Print help (see more with '--help')
+    "#);
     assert_snapshot!(own_help(&["dead-letters", "list"]), @r"
     List dead letters, those of the oldest notifications first
 
