@@ -129,10 +129,12 @@ pub async fn serve(
 async fn watch_over(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = ROUTES.into_iter().find(|route| matched == Some(*route)).unwrap_or(NO_ROUTE);
-    let response = if guard::is_ours(request.headers(), request.uri(), api.listen) {
-        next.run(request).await
-    } else {
+    let response = if !guard::is_ours(request.headers(), request.uri(), api.listen) {
         Failure::WrongHost.into_response()
+    } else if !guard::is_from_us(request.headers(), api.listen) {
+        Failure::WrongOrigin.into_response()
+    } else {
+        next.run(request).await
     };
     api.runtime.metrics().http_request(route, response.status().as_u16());
     response

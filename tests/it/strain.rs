@@ -79,7 +79,7 @@ async fn refusal(api: &Api, file: &str) -> Option<String> {
 }
 
 /// A file that is within every bound and still takes the compiler more than it may use is refused with the limit, and
-/// no delivery waits for that.
+/// no delivery and no operator waits for that.
 #[tokio::test]
 async fn deliveries_go_on_while_a_compile_bomb_is_compiled_and_refused() {
     let receiver = Receiver::start(Vec::new(), Reply::new(200, "{}")).await;
@@ -106,6 +106,9 @@ async fn deliveries_go_on_while_a_compile_bomb_is_compiled_and_refused() {
                 return reason;
             }
             deliver().await;
+            // An operator is answered meanwhile, too: the books are nobody's while a file is compiled.
+            let answer = api.post("/v1/plugins/webhook/release", &json!({})).await;
+            assert_eq!((answer.status, &answer.body["code"]), (409, &json!("nothing-to-do")), "{answer:?}");
             during += 1;
         }
     });

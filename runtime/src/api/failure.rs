@@ -38,6 +38,8 @@ pub(super) enum Failure {
          for another host"
     )]
     WrongHost,
+    #[error("no API key is configured, and this comes from a web page of another origin, which anybody may have made")]
+    WrongOrigin,
     #[error("{0}")]
     NoPlugin(String),
     #[error("{0}")]
@@ -71,6 +73,7 @@ impl Failure {
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::WrongOrigin => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::NoPlugin(_) => StatusCode::NOT_FOUND,
             Self::NothingToDo(_) | Self::PluginRefused(_) | Self::AlreadyFinal | Self::NotFailed(_) | Self::Expired => {
                 StatusCode::CONFLICT
@@ -92,6 +95,7 @@ impl Failure {
             Self::TooSlow(_) => "body-too-slow",
             Self::Broken => "body-incomplete",
             Self::WrongHost => "wrong-host",
+            Self::WrongOrigin => "wrong-origin",
             Self::NotFound(_) => "not-found",
             Self::NoPlugin(_) => "unknown-plugin",
             Self::NothingToDo(_) => "nothing-to-do",

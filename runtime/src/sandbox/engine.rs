@@ -12,6 +12,7 @@ use wasmtime::{
 
 use super::convert::bounded;
 use super::limits;
+use crate::config::format_size;
 
 /// The longest sentence of the compiler's that is handed on, in bytes.
 const COMPLAINT_BYTES_MAX: usize = 500;
@@ -47,10 +48,28 @@ pub(super) fn for_compiling() -> wasmtime::Result<Engine> {
     Engine::new(&config(InstanceAllocationStrategy::OnDemand))
 }
 
-/// Why the compiler, or the pool that its code is for, does not take a component. Their limits are constants of ours, also
-/// where wasmtime calls them configured.
+/// Why the compiler, or the pool that its code is for, does not take a component. But for the memory that a plugin
+/// starts with, their limits are constants of ours, also where wasmtime calls them configured.
 pub(super) fn refused_by_compiler(error: &wasmtime::Error) -> String {
-    format!("{}; no setting changes that: build it otherwise", bounded(&format!("{error:#}"), COMPLAINT_BYTES_MAX))
+    let text = format!("{error:#}");
+    if let Some((asked, limit)) = memory_refused(&text) {
+        let (asked, limit) = (format_size(asked), format_size(limit));
+        return format!(
+            "its memory starts with {asked}, and the largest `memory` of [plugins.defaults] and the channels is {limit}; \
+             write `memory = \"{asked}\"`, or more, in [plugins.defaults]"
+        );
+    }
+    format!("{}; no setting changes that: build it otherwise", bounded(&text, COMPLAINT_BYTES_MAX))
+}
+
+/// What a memory starts with and what the pool has for one, out of wasmtime's sentence. Where a later version says it
+/// otherwise, that sentence is told as it is; a test with a real component would see it.
+fn memory_refused(text: &str) -> Option<(u64, u64)> {
+    let (_, rest) = text.split_once("minimum byte size of ")?;
+    let (asked, rest) = rest.split_once(" which exceeds")?;
+    let (_, limit) = rest.split_once("limit of 0x")?;
+    let digits = limit.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(limit.len());
+    Some((asked.trim().parse().ok()?, u64::from_str_radix(&limit[..digits], 16).ok()?))
 }
 
 fn config(allocation: InstanceAllocationStrategy) -> Config {

@@ -78,8 +78,8 @@ pub(super) enum Refusal {
     #[error("no answer from the provider before the call's deadline, which `timeout` of the channel sets")]
     ProviderDeadline,
     #[error(
-        "the plugin was quarantined while the call was running; `campanile plugins release NAME`, or a new version, has it \
-         called again"
+        "the plugin was quarantined while the call was running; a new version, or its release as `campanile plugins list` \
+         names it, has it called again"
     )]
     Stopped,
 }

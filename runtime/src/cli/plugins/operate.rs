@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cli::client::Client;
 use crate::cli::client::wire::{Plugin, Plugins};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::terminal::{Color, Paint, escaped};
 use crate::cli::{Answer, Globals};
 use crate::domain::PluginName;
@@ -31,11 +31,14 @@ pub(super) async fn approve(globals: &Globals, args: &Args) -> Result<Answer, Fa
 async fn ask(globals: &Globals, name: &PluginName, what: &str) -> Result<Answer, Failure> {
     let path = ["plugins", name.as_str(), what];
     let answered = Client::new(globals)?.post::<Plugins>(&path, &json!({})).await?;
-    Ok(Answer::ok(if globals.json {
+    let text = if globals.json {
         format!("{:#}\n", answered.json)
     } else {
         show(&answered.value.plugins, globals.paint_stdout())
-    }))
+    };
+    // What was asked for was done, and a newer version, seen meanwhile, waits for another word.
+    let waits = answered.value.plugins.iter().any(|plugin| matches!(plugin.state.as_str(), "held" | "quarantined"));
+    Ok(Answer { exit: if waits { Exit::No } else { Exit::Ok }, ..Answer::ok(text) })
 }
 
 /// A line for each version, with how it is doing now.

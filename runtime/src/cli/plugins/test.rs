@@ -166,6 +166,9 @@ fn show(workpiece: &Workpiece, verdicts: &Verdicts, paint: Paint) -> String {
     let failed = verdicts.cases.iter().filter(|(_, problem)| problem.is_some()).count()
         + verdicts.matrix.iter().filter(|row| row.problem.is_some()).count();
     let _ = match failed {
+        0 if verdicts.cases.is_empty() => {
+            writeln!(text, "nothing failed: {} answers, and no case says what is right", verdicts.matrix.len())
+        }
         0 => writeln!(text, "passed: {} cases, {} answers", verdicts.cases.len(), verdicts.matrix.len()),
         failed => writeln!(text, "failed: {failed}"),
     };

@@ -70,7 +70,7 @@ fn every_refusal_of_a_call_names_its_limit_and_what_changes_it() {
     it handed more than 67108864 bytes to the host, the limit of a call; no setting changes that: it has to send less
     the machine has no memory to give; lower `max` in [workers], or give it more
     no answer from the provider before the call's deadline, which `timeout` of the channel sets
-    the plugin was quarantined while the call was running; `campanile plugins release NAME`, or a new version, has it called again
+    the plugin was quarantined while the call was running; a new version, or its release as `campanile plugins list` names it, has it called again
     "#);
 }
 
