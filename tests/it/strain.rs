@@ -168,3 +168,44 @@ async fn a_full_disk_is_told_to_callers_with_the_time_to_come_again() {
         assert_eq!(api.get(&format!("/v1/notifications/{id}")).await.status, 200, "{id} was accepted");
     }
 }
+
+/// Plugins that were never seen are compiled before the server takes anything. Whoever asks meanwhile is told so, with
+/// when to ask again, and is served once it is over.
+#[tokio::test]
+async fn a_server_that_compiles_at_its_start_says_that_it_lives_and_takes_nothing_yet() {
+    let place = tempfile::tempdir().expect("a folder");
+    fs::create_dir(place.path().join("plugins-enabled")).expect("a folder");
+    fs::write(place.path().join("plugins-enabled/bomb.wasm"), bomb()).expect("a file");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = free.local_addr().expect("it has an address").to_string();
+    drop(free);
+    let _server = tokio::process::Command::new(program())
+        .args(["serve", "--listen", &address])
+        .current_dir(place.path())
+        .env("CAMPANILE__PLUGINS__BUNDLED_DIR", campanile_tests::guests_dir())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program can be run");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let ask = async |path: &str| client.get(format!("http://{address}{path}")).send().await.ok();
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    let started = tokio::time::timeout(REFUSED_LIMIT, async {
+        let (mut lives, mut waits) = (0, 0);
+        loop {
+            ticks.tick().await;
+            lives += usize::from(ask("/healthz").await.is_some_and(|answer| answer.status() == 200));
+            let Some(answer) = ask("/v1/plugins").await else { continue };
+            if answer.status() == 200 {
+                return (lives, waits);
+            }
+            assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].as_bytes()), (503, &b"1"[..]));
+            let problem: Value = answer.json().await.expect("JSON");
+            assert_eq!(problem["code"], "starting");
+            waits += 1;
+        }
+    });
+    let (lives, waits) = started.await.expect("the server starts");
+    assert!(lives > DURING_MIN && waits > DURING_MIN, "{lives} signs of life, {waits} answers while it started");
+}
