@@ -171,7 +171,7 @@ fn help_of_what_is_done_with_the_database_says_what_becomes_of_the_files() {
     Options:
           --check      Only say whether a migration is due
           --no-backup  Keep no copy of the file before
-      -h, --help       Print help
+      -h, --help       Print help (see more with '--help')
 
     …
 
@@ -186,7 +186,7 @@ fn help_of_what_is_done_with_the_database_says_what_becomes_of_the_files() {
     Usage: campanile doctor [OPTIONS]
 
     Options:
-      -h, --help  Print help
+      -h, --help  Print help (see more with '--help')
 
     …
 
@@ -261,7 +261,7 @@ fn help_of_cancel_and_replay_says_what_they_take() {
           --all                  Every dead letter there is
           --rate <RATE>          How many are tried, such as `50/s`, `30/m` or `100/h` [default: all at
                                  once]
-      -h, --help                 Print help
+      -h, --help                 Print help (see more with '--help')
 
     All retries are before a delivery again; its id stays the same, so a receiver
     that has it already can tell.
@@ -307,7 +307,7 @@ fn help_of_dead_letters_says_what_can_be_done_with_them() {
           --until <TIME>         Accepted before this; written as --since
           --limit <COUNT>        At most so many, 1 to 1000 [default: 100]
           --cursor <CURSOR>      Go on where the page before ended
-      -h, --help                 Print help
+      -h, --help                 Print help (see more with '--help')
 
     Exit codes: 0 found; 1 no server answers; 2 refused; 3 nothing matched.
     ");
@@ -320,7 +320,7 @@ fn help_of_dead_letters_says_what_can_be_done_with_them() {
       <ID>  Id of a delivery, as `campanile dead-letters list` prints it
 
     Options:
-      -h, --help  Print help
+      -h, --help  Print help (see more with '--help')
 
     Exit codes: 0 found; 1 no server answers; 3 no such delivery, or it has not failed.
     ");
@@ -338,7 +338,7 @@ fn help_of_dead_letters_says_what_can_be_done_with_them() {
                                  `yesterday 17:30`
           --until <TIME>         Accepted before this; written as --since
           --all                  Every dead letter there is
-      -h, --help                 Print help
+      -h, --help                 Print help (see more with '--help')
 
     Exit codes: 0 purged; 1 no server answers; 2 refused; 3 nothing matched.
 

@@ -80,7 +80,7 @@ pub const POISON_CRASHES: u32 = 3;
 
 impl FailReason {
     /// Every word of [`as_str`](Self::as_str).
-    pub const WORDS: [&str; 6] = ["rejected", "recipient-gone", "exhausted", "too-old", "fault", "expired"];
+    pub const WORDS: [&str; 7] = ["rejected", "recipient-gone", "exhausted", "too-old", "fault", "expired", "poison"];
 
     /// Its word in every interface.
     #[must_use]

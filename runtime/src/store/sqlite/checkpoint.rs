@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
@@ -31,7 +32,9 @@ const FRAME_HEADER_BYTES: u64 = 24;
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     /// Asks the thread for a pass. One that is not taken yet is as good as a second.
-    wake: SyncSender<()>,
+    /// None once it is to end.
+    wake: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
     done: Arc<AtomicBool>,
     under_way: bool,
     frame_bytes: u64,
@@ -53,7 +56,7 @@ impl Checkpoints {
         let (wake, asked) = sync_channel(1);
         let done = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&done);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(move || {
                 while let Ok(()) = asked.recv() {
@@ -65,7 +68,16 @@ impl Checkpoints {
             })
             .map_err(|error| Failure::Disk(format!("cannot start a thread: {error}")))?;
         let frame_bytes = u64::from(page_bytes) + FRAME_HEADER_BYTES;
-        Ok(Self { wake, done, under_way: false, frame_bytes, log_bytes, next_at: log_bytes, warned: false })
+        Ok(Self {
+            wake: Some(wake),
+            thread: Some(thread),
+            done,
+            under_way: false,
+            frame_bytes,
+            log_bytes,
+            next_at: log_bytes,
+            warned: false,
+        })
     }
 
     /// Called by the writer after each commit.
@@ -88,10 +100,10 @@ impl Checkpoints {
             self.next_at = self.log_bytes;
             self.warned = false;
         } else if log_bytes >= self.next_at {
-            match self.wake.try_send(()) {
-                Ok(()) | Err(TrySendError::Full(())) => self.under_way = true,
+            match self.wake.as_ref().map(|wake| wake.try_send(())) {
+                Some(Ok(()) | Err(TrySendError::Full(()))) => self.under_way = true,
                 // Its thread is gone: the writer does it alone.
-                Err(TrySendError::Disconnected(())) => drop(checkpoint(writer, "PASSIVE")?),
+                Some(Err(TrySendError::Disconnected(()))) | None => drop(checkpoint(writer, "PASSIVE")?),
             }
         }
         if log_bytes >= LOG_BYTES_MAX && !self.warned {
@@ -99,6 +111,17 @@ impl Checkpoints {
             tracing::warn!(log_bytes, limit_bytes = LOG_BYTES_MAX, "A reader keeps the store's log from being reset.");
         }
         Ok(())
+    }
+}
+
+impl Drop for Checkpoints {
+    /// Waits for the thread, so that its connection is closed: the last one to close takes the log away.
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of it has been told by its hook.
+            let _ = thread.join();
+        }
     }
 }
 
