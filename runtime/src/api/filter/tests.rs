@@ -11,10 +11,10 @@ fn read(text: &str) -> Result<NotificationFilter, Vec<String>> {
     let mut query = Query::read(Some(text));
     let mut problems = Problems::default();
     let filter = notifications(&mut query, &mut problems);
-    query.finish(&OF_NOTIFICATIONS, problems).map(|()| filter).map_err(told)
+    query.finish(&OF_NOTIFICATIONS, problems).map(|()| filter).map_err(|failure| told(&failure))
 }
 
-fn told(failure: Failure) -> Vec<String> {
+fn told(failure: &Failure) -> Vec<String> {
     let problems = failure.document().problems;
     let line = |problem: &crate::api::wire::ProblemItem| {
         let hint = problem.hint.as_deref().map(|hint| format!(" {hint}")).unwrap_or_default();
@@ -94,7 +94,7 @@ fn page(text: &str) -> Result<(usize, Option<NotificationId>), Vec<String>> {
     let filter = notifications(&mut query, &mut problems);
     let limit = query.limit(&mut problems);
     let before = query.cursor(mark_of_notifications(&filter), &mut problems);
-    query.finish(&OF_NOTIFICATIONS, problems).map(|()| (limit, before)).map_err(told)
+    query.finish(&OF_NOTIFICATIONS, problems).map(|()| (limit, before)).map_err(|failure| told(&failure))
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Folder {
     async fn with(count: u32) -> Self {
         let folder = Self::new();
         let store = open(&folder.database());
-        fill(&*store, 0..count).await;
+        fill(&store, 0..count).await;
         store.close().await;
         folder
     }
