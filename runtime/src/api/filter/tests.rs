@@ -83,7 +83,7 @@ fn a_dead_letter_is_asked_for_by_a_reason_that_there_is() {
         })
     };
     assert_eq!(reason("reason=exhausted"), Ok(Some("exhausted".to_owned())));
-    let words = "must be one of `rejected`, `recipient-gone`, `exhausted`, `too-old`, `fault`, `expired`";
+    let words = "must be one of `rejected`, `recipient-gone`, `exhausted`, `too-old`, `fault`, `expired`, `poison`";
     assert_eq!(reason("reason=tired"), Err(words.to_owned()));
 }
 
