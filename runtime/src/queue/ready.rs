@@ -234,10 +234,12 @@ impl ReadyQueue {
         self.timers.first().map(|(due, _)| *due)
     }
 
-    /// The store has `waiting` deliveries in this lane, of before this queue was made.
+    /// The store has `waiting` deliveries in this lane, also those of before this queue was made.
     pub fn restore(&mut self, lane: &Lane, waiting: u64) {
         let number = self.number_of(lane);
-        self.lanes[number as usize].window.restore(waiting);
+        let window = &mut self.lanes[number as usize].window;
+        self.in_memory -= window.len();
+        window.restore(waiting);
         self.place(number);
     }
 

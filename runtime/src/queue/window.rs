@@ -140,8 +140,10 @@ impl Window {
         dropped
     }
 
-    /// The store has `waiting` deliveries of this lane that were never offered.
+    /// The store has `waiting` deliveries of this lane. What was offered already is among them, and is read with them: an
+    /// entry that stayed would be beyond a frontier that covers nothing, and with many of them no page were asked for.
     pub(super) fn restore(&mut self, waiting: u64) {
+        (self.line, self.rest) = (VecDeque::new(), BinaryHeap::new());
         self.frontier = Frontier::Nothing;
         self.beyond = waiting;
     }

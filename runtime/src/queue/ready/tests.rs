@@ -46,6 +46,24 @@ fn the_highest_priority_goes_first_and_a_reserved_slot_takes_only_the_upper_two(
 }
 
 #[test]
+fn what_was_offered_before_the_store_was_asked_is_read_with_the_rest_and_taken() {
+    let mut queue = ReadyQueue::new(WindowLimits { lane: 4, total: 1 << 20 });
+    let (ours, tomorrow) = (lane(Priority::Normal, 1), START.after(seconds(86_400)));
+    let backlog: Vec<_> = (10..30).map(|number| queued(&ours, tomorrow, number)).collect();
+    for queued in &backlog {
+        queue.offer(queued, START);
+    }
+    queue.restore(&ours, backlog.len() as u64);
+    let request = queue.next_page().expect("the store is asked");
+    assert_eq!(request.after, None);
+    queue.loaded(&request, &backlog[..request.limit.min(backlog.len())], START);
+    queue.offer(&queued(&ours, START, 1), START);
+    assert_eq!(queue.take(Slot::General, START).map(|taken| taken.position.delivery), Some(delivery(1)));
+    assert_eq!(queue.take(Slot::General, START), None, "the rest is for tomorrow");
+    assert_eq!(queue.depths().iter().map(|depth| depth.waiting).sum::<u64>(), backlog.len() as u64);
+}
+
+#[test]
 fn channels_of_one_priority_take_turns_however_long_their_lanes() {
     let mut queue = queue();
     let (long, short) = (lane(Priority::Normal, 1), lane(Priority::Normal, 2));
