@@ -5,7 +5,7 @@ use super::*;
 const MANY: usize = 2 * DELIVERIES_SLICE + 500;
 
 /// Notification `n` with so many deliveries through `mail`.
-fn large(n: u32, deliveries: usize) -> Planned {
+pub(crate) fn large(n: u32, deliveries: usize) -> Planned {
     let mut planned = planned(n, &["mail"]);
     let to = |place: usize| Recipient { address: format!("{place}@mail"), ..Recipient::default() };
     planned.deliveries = (0..deliveries).map(|place| PlannedDelivery::new(channel("mail"), to(place), NOW)).collect();

@@ -6,8 +6,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{KvChange, KvWrite};
+use crate::store::conformance::expanding::large;
 use crate::store::conformance::kv::QUOTA;
-use crate::store::conformance::{Ear, channel, claim_one, failed, id, planned, sent, settle_one};
+use crate::store::conformance::{Ear, NOW, channel, claim_one, failed, id, once, planned, sent, settle_one};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Durability, Store};
 
@@ -129,4 +130,30 @@ async fn damage_is_told_and_an_older_version_is_not_counted() {
     let found = examine(&path).unwrap().unwrap();
     assert!(found.damage[0].contains("never used"), "{:?}", found.damage);
     assert_eq!(found.recounts, None);
+}
+
+#[tokio::test]
+async fn a_large_notification_that_is_half_made_cancelled_or_deduplicated_is_sound() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("campanile.db");
+    let store = open(&path);
+    let mut doubled = large(3, 1_500);
+    for delivery in &mut doubled.deliveries[1_200..1_202] {
+        delivery.dedupe = Some(once(9));
+    }
+    store.accept(vec![large(1, 2_500), large(2, 2_500), doubled]).await.unwrap();
+    for (n, slices) in [(1, 1), (2, 1), (3, 2)] {
+        for _ in 0..slices {
+            store.expand(id(n), NOW).await.unwrap();
+        }
+    }
+    store.cancel(id(2), NOW).await.unwrap();
+    let found = recounts(&path);
+    assert_eq!((found.wrong_tallies, found.missing_live, found.stray_live), (0, 0, 0), "{found:?}");
+    // The third has 1,499 deliveries, and the first has 1,000 of its own.
+    assert_eq!(found.deliveries.open, 1_000 + 1_499);
+    store.close().await;
+    let break_it = "UPDATE tallies SET open = open + 1 WHERE notification = (SELECT min(notification) FROM tallies)";
+    Connection::open(&path).unwrap().execute(break_it, []).unwrap();
+    assert_eq!(recounts(&path).wrong_tallies, 1, "what is wrong with a large one is found all the same");
 }
