@@ -23,8 +23,10 @@ const BODY: RangeInclusive<u64> = 1 << 10..=1 << 30;
 const SHUTDOWN_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
 /// Below a second nothing is the same news; a key is kept as long as an idempotency key at most.
 const DEDUPE_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY;
-/// From what a caller that waits for an outcome needs to what no law asks for longer.
+/// From what a reader that was away for a while needs to what no law asks for longer.
 const RETENTION: RangeInclusive<Duration> = HOUR..=Duration::from_hours(10 * 365 * 24);
+/// The same, and a notification is there for as long as its idempotency key holds: its first answer is made of it.
+const KEPT: RangeInclusive<Duration> = DAY..=Duration::from_hours(10 * 365 * 24);
 /// A call is a request or two: one that takes longer should answer `accepted`.
 const CALL_TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=CallLimits::TIMEOUT_MAX;
 /// A minute of CPU for one message is a defect.
@@ -146,7 +148,7 @@ impl Findings {
             self.add("store.url", "names no file");
         }
         self.durations("store.dedupe_window", store.dedupe_window, &DEDUPE_WINDOW);
-        self.durations("store.retention", store.retention, &RETENTION);
+        self.durations("store.retention", store.retention, &KEPT);
     }
 
     fn plugins(&mut self, plugins: &PluginsConfig) {

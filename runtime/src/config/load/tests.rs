@@ -194,6 +194,15 @@ fn a_table_that_is_opened_again_and_bad_syntax_are_told_with_their_lines_and_wit
 }
 
 #[test]
+fn a_notification_is_kept_for_as_long_as_its_key_holds() {
+    assert_snapshot!(complaint(load("[store]\nretention = '23h'\n[events]\nretention = '59m'")), @r#"
+    the configuration has 2 problems:
+      campanile.toml:2: `store.retention` is `23h`, the limits are `1d` to `3650d`
+      campanile.toml:4: `events.retention` is `59m`, the limits are `1h` to `3650d`
+    "#);
+}
+
+#[test]
 fn an_open_address_is_refused_with_the_reason() {
     assert_snapshot!(complaint(load("[server]\nlisten = \"0.0.0.0:7433\"")), @r#"
     the configuration has a problem:
