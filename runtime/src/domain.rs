@@ -23,7 +23,7 @@ pub use delivery::{Attempt, AttemptEnd, DeliveryState, DeliveryStatus, FailReaso
 pub use event::{Event, EventBody, EventKind};
 pub use id::{DeliveryId, NotificationId, ParseIdError};
 pub use kv::{KvChange, KvEntry, KvQuota, KvUsage, KvWrite, KvWritten};
-pub use lane::{Lane, Position, Queued};
+pub use lane::{Flow, Lane, Position, Queued};
 pub use name::{ChannelName, NameError, PluginName, TemplateName};
 pub use notification::{
     Action, ActionStyle, Content, Notification, NotificationStatus, ParsePriorityError, ParseStatusError, Part,

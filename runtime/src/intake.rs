@@ -22,9 +22,10 @@ use async_trait::async_trait;
 
 use crate::call::{ChannelDirectory, ChannelUnavailable};
 use crate::clock::{Clock, Entropy};
-use crate::domain::{ChannelName, Content, Notification, TemplateName, TemplateUse, Timestamp};
+use crate::domain::{ChannelName, Content, Flow, Notification, TemplateName, TemplateUse, Timestamp};
+use crate::queue::QueueHandle;
 use crate::route::{NamedChannel, RouteProblem, Routed, route};
-use crate::store::{Planned, Store, StoreError};
+use crate::store::{Planned, PlannedDelivery, Store, StoreError};
 use crate::telemetry::Metrics;
 use acceptance::{Outline, Plan, problems_of, unanswered};
 
@@ -140,6 +141,8 @@ pub struct Intake {
     pub entropy: Arc<Entropy>,
     /// Counts what is accepted.
     pub metrics: Arc<Metrics>,
+    /// Knows who gets many.
+    pub queue: QueueHandle,
     /// How long a dedupe key holds.
     pub dedupe_window: Duration,
 }
@@ -275,7 +278,18 @@ impl Intake {
             scheduled_at,
             expires_at: submission.expires_at,
         };
+        self.give_flows(&notification, &mut deliveries);
         Ok(Plan { planned: Planned { notification: Arc::new(notification), deliveries, idempotency }, skipped })
+    }
+
+    fn give_flows(&self, notification: &Notification, deliveries: &mut [PlannedDelivery]) {
+        let is_large = deliveries.len() > Flow::NOTIFICATION_MIN;
+        for PlannedDelivery { channel, recipient, flow, .. } in deliveries {
+            *flow = match is_large {
+                true => Flow::of_notification(notification.id),
+                false => self.queue.flow_of(notification.priority, channel, &recipient.address),
+            };
+        }
     }
 
     /// The named channels; none where one of them cannot be used, since routing without it would find problems that

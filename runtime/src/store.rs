@@ -24,7 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Attempt, ChannelName, DeliveryId, DeliveryState, Event, KvEntry, KvWrite, KvWritten, Lane, Notification,
+    Attempt, ChannelName, DeliveryId, DeliveryState, Event, Flow, KvEntry, KvWrite, KvWritten, Lane, Notification,
     NotificationId, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting,
 };
 
@@ -121,15 +121,25 @@ pub struct PlannedDelivery {
     pub recipient: Recipient,
     /// Not before this.
     pub due: Timestamp,
+    /// Whose it is, for the turns of the queue. Those of more than [`DELIVERIES_SLICE`] are the notification's own.
+    pub flow: Flow,
     /// Dedupe key, channel and address in one: this delivery is not made where it was used before.
     pub dedupe: Option<OnceKey>,
 }
 
+impl Claim {
+    /// Where it waits, between two attempts.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        Lane { priority: self.notification.priority, channel: self.channel.clone(), flow: self.flow }
+    }
+}
+
 impl PlannedDelivery {
-    /// One that is made whatever was made before.
+    /// One of the shared flow that is made whatever was made before.
     #[must_use]
     pub const fn new(channel: ChannelName, recipient: Recipient, due: Timestamp) -> Self {
-        Self { channel, recipient, due, dedupe: None }
+        Self { channel, recipient, due, flow: Flow::SHARED, dedupe: None }
     }
 }
 
@@ -144,6 +154,8 @@ pub struct Claim {
     pub progress: Waiting,
     /// Through which channel.
     pub channel: ChannelName,
+    /// Whose it is.
+    pub flow: Flow,
     /// To whom.
     pub recipient: Arc<Recipient>,
     /// What to tell.

@@ -91,7 +91,7 @@ impl Load {
             .flat_map(|channel| {
                 let channel = ChannelName::new(&format!("channel-{channel}")).expect("a word and a number are a name");
                 Priority::DESCENDING.map(|priority| Queued {
-                    lane: Lane { priority, channel: channel.clone() },
+                    lane: Lane::shared(priority, channel.clone()),
                     position: Position { due: NOW, delivery: NotificationId::from_bytes([0; 16]).delivery(0) },
                 })
             })

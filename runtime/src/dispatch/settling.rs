@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::attempt::{Aside, Finished};
 use super::{Mode, Shared, store_wait};
-use crate::domain::{DeliveryState, Lane, Position, Queued, Timestamp};
+use crate::domain::{DeliveryState, Position, Queued, Timestamp};
 use crate::queue::Hold;
 use crate::store::{Settled, Settlement, StoreError};
 use crate::telemetry::PluginUse;
@@ -127,9 +127,8 @@ fn settled(shared: &Shared, finished: &[Finished], answers: &[Settled]) {
                     );
                 }
                 if let DeliveryState::Waiting(next) = state {
-                    let lane = Lane { priority: claim.notification.priority, channel: claim.channel.clone() };
                     let position = Position { due: next.due, delivery: claim.delivery };
-                    waiting.push(Queued { lane, position });
+                    waiting.push(Queued { lane: claim.lane(), position });
                 }
             }
         }

@@ -9,6 +9,7 @@ use super::*;
 use crate::call::{AddressNeed, ChannelFacts};
 use crate::clock::ManualClock;
 use crate::domain::{DeliveryState, NotificationId, PluginName, Priority, Waiting};
+use crate::queue::WindowLimits;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{CommitListener, Committed, Durability, NotificationRecord};
 
@@ -81,6 +82,7 @@ fn intake() -> Intake {
         clock: Arc::new(ManualClock::at(NOW)),
         entropy: Arc::new(Entropy::fixed(1)),
         metrics: Metrics::new(),
+        queue: QueueHandle::new(WindowLimits::default(), Arc::new(ManualClock::at(NOW))),
         dedupe_window: 5 * MINUTE,
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::futures::Notified;
 
 use super::{Hold, PriorityDepth, ReadyQueue, Slot, SlotCounts, Taken, WindowLimits};
 use crate::clock::Clock;
-use crate::domain::{ChannelName, PluginName, Queued, Timestamp};
+use crate::domain::{ChannelName, Flow, PluginName, Priority, Queued, Timestamp};
 use crate::store::{CommitListener, Committed, Store, StoreError};
 
 /// Deliveries offered under one lock: about 10 µs, so that a commit of thousands does not hold up the workers.
@@ -51,6 +51,12 @@ impl QueueHandle {
             });
             self.shared.work.notify_waiters();
         }
+    }
+
+    /// The flow of a delivery to `address` that is about to wait: see [`ReadyQueue::flow_of`].
+    #[must_use]
+    pub fn flow_of(&self, priority: Priority, channel: &ChannelName, address: &str) -> Flow {
+        self.lock().flow_of(priority, channel, address)
     }
 
     /// What was taken and not called waits as before.

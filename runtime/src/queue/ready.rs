@@ -2,18 +2,20 @@
 
 mod aged;
 mod aside;
+mod flows;
+mod turns;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use self::aged::AGED_EVERY;
 use self::aside::Aside;
+use self::flows::Group;
 use super::channels::{ChannelNumber, Channels};
 use super::shares::Shares;
 use super::window::{Offered, Window};
 use super::{Slot, SlotCounts, WindowLimits};
-use crate::domain::{ChannelName, Lane, Position, Priority, Queued, Timestamp};
+use crate::domain::{ChannelName, Flow, Lane, Position, Priority, Queued, Timestamp};
 
 /// What a lane may keep at least, however many lanes there are.
 const LANE_LEAST: usize = 64;
@@ -61,8 +63,11 @@ pub struct PriorityDepth {
     pub oldest: Duration,
 }
 
-/// A lane's place: four to each channel.
+/// A lane's place among the lanes.
 type LaneNumber = u32;
+
+/// The flows of one channel at one priority together: four groups to each channel.
+type GroupNumber = u32;
 
 /// The queue itself: synchronous, and without a clock. Whoever calls brings `now`; an earlier one than before counts
 /// as the latest seen.
@@ -72,7 +77,7 @@ type LaneNumber = u32;
 /// use campanile::queue::{ReadyQueue, Slot, WindowLimits};
 ///
 /// let now = Timestamp::from_millis(1_000);
-/// let lane = Lane { priority: Priority::High, channel: ChannelName::new("ops")? };
+/// let lane = Lane::shared(Priority::High, ChannelName::new("ops")?);
 /// let delivery = NotificationId::from_bytes([1; 16]).delivery(0);
 /// let mut queue = ReadyQueue::new(WindowLimits::default());
 /// queue.offer(&Queued { lane, position: Position { due: now, delivery } }, now);
@@ -87,6 +92,7 @@ pub struct ReadyQueue {
     channels: Channels,
     shares: Shares,
     lanes: Vec<LaneState>,
+    groups: Vec<Group>,
     ranks: [Rank; PRIORITIES],
     /// Lanes whose head is not due, by when it is.
     timers: BTreeSet<(Timestamp, LaneNumber)>,
@@ -100,7 +106,9 @@ pub struct ReadyQueue {
 #[derive(Debug)]
 struct LaneState {
     window: Window,
-    /// Stands in its rank's ring, once, perhaps with nothing due any more.
+    group: GroupNumber,
+    flow: Flow,
+    /// A lane of one flow that stands in its group's ring, once, perhaps with nothing due any more.
     in_ring: bool,
     /// Its place in `timers`.
     wakes: Option<Timestamp>,
@@ -115,6 +123,20 @@ struct LaneState {
 }
 
 impl LaneState {
+    const fn new(group: GroupNumber, flow: Flow, held: bool) -> Self {
+        Self {
+            window: Window::new(),
+            group,
+            flow,
+            in_ring: false,
+            wakes: None,
+            aged_key: None,
+            wanted: false,
+            held,
+            clogged: false,
+        }
+    }
+
     const fn waits(&self) -> bool {
         self.held || self.clogged
     }
@@ -123,8 +145,8 @@ impl LaneState {
 /// What is kept for one priority. The first rank is critical.
 #[derive(Debug, Default)]
 struct Rank {
-    /// Lanes with something due, in turn.
-    ring: VecDeque<LaneNumber>,
+    /// Groups with something due, in turn.
+    ring: VecDeque<GroupNumber>,
     /// Lanes by a lower bound of their head, corrected when it comes up. A heap that had to be exact would cost every
     /// take a sift; only one take in 32 asks.
     oldest: BinaryHeap<Reverse<(Position, LaneNumber)>>,
@@ -141,12 +163,12 @@ const fn rank_of(priority: Priority) -> usize {
     }
 }
 
-const fn rank_of_lane(lane: LaneNumber) -> usize {
-    lane as usize % PRIORITIES
+const fn rank_of_group(group: GroupNumber) -> usize {
+    group as usize % PRIORITIES
 }
 
-const fn channel_of(lane: LaneNumber) -> ChannelNumber {
-    lane / PRIORITIES as u32
+const fn channel_of_group(group: GroupNumber) -> ChannelNumber {
+    group / PRIORITIES as u32
 }
 
 impl ReadyQueue {
@@ -159,6 +181,7 @@ impl ReadyQueue {
             channels: Channels::default(),
             shares: Shares::default(),
             lanes: Vec::new(),
+            groups: Vec::new(),
             ranks: Default::default(),
             timers: BTreeSet::new(),
             in_memory: 0,
@@ -201,9 +224,9 @@ impl ReadyQueue {
         let position = self.lanes[lane as usize].window.pop()?;
         self.in_memory -= 1;
         self.place(lane);
-        let hold = Hold { slot, channel: channel_of(lane) };
+        let hold = Hold { slot, channel: self.channel_of(lane) };
         self.shares.take(slot, hold.channel);
-        Some(Taken { position, priority: Priority::DESCENDING[rank_of_lane(lane)], hold, lane })
+        Some(Taken { position, priority: Priority::DESCENDING[self.rank_of_lane(lane)], hold, lane })
     }
 
     /// The latest instant seen: what was taken is due at it, whatever a clock that was set back says.
@@ -240,6 +263,7 @@ impl ReadyQueue {
         let window = &mut self.lanes[number as usize].window;
         self.in_memory -= window.len();
         window.restore(waiting);
+        self.remember_crowd(number);
         self.place(number);
     }
 
@@ -254,7 +278,7 @@ impl ReadyQueue {
         }
         let mut let_go = false;
         for number in 0..self.lanes.len() {
-            let held = channels.contains(self.channels.name(channel_of(number as LaneNumber)));
+            let held = channels.contains(self.channels.name(self.channel_of(number as LaneNumber)));
             let lane = &mut self.lanes[number];
             if lane.held != held {
                 lane.held = held;
@@ -296,8 +320,8 @@ impl ReadyQueue {
     /// What waits at each priority, as in [`Priority::DESCENDING`].
     pub fn depths(&mut self) -> [PriorityDepth; PRIORITIES] {
         let mut depths = [PriorityDepth::default(); PRIORITIES];
-        for (number, lane) in self.lanes.iter().enumerate() {
-            depths[number % PRIORITIES].waiting += lane.window.len() as u64 + lane.window.beyond();
+        for lane in &self.lanes {
+            depths[rank_of_group(lane.group)].waiting += lane.window.len() as u64 + lane.window.beyond();
         }
         for (rank, depth) in depths.iter_mut().enumerate() {
             depth.waiting += self.aside.in_rank(rank);
@@ -322,34 +346,47 @@ impl ReadyQueue {
     #[must_use]
     pub fn allocated_bytes(&self) -> usize {
         let entries: usize = self.lanes.iter().map(|lane| lane.window.allocated_bytes()).sum();
-        let lanes = self.lanes.capacity() * size_of::<LaneState>();
+        let flows: usize = self.groups.iter().map(Group::allocated_bytes).sum();
+        let lanes =
+            self.lanes.capacity() * size_of::<LaneState>() + self.groups.capacity() * size_of::<Group>() + flows;
         let turns: usize = self.ranks.iter().map(|rank| rank.ring.capacity() * 4 + rank.oldest.capacity() * 40).sum();
         entries + lanes + turns
     }
 
+    fn rank_of_lane(&self, lane: LaneNumber) -> usize {
+        rank_of_group(self.lanes[lane as usize].group)
+    }
+
+    fn channel_of(&self, lane: LaneNumber) -> ChannelNumber {
+        channel_of_group(self.lanes[lane as usize].group)
+    }
+
     fn lane(&self, number: LaneNumber) -> Lane {
+        let LaneState { group, flow, .. } = self.lanes[number as usize];
         Lane {
-            priority: Priority::DESCENDING[rank_of_lane(number)],
-            channel: self.channels.name(channel_of(number)).clone(),
+            priority: Priority::DESCENDING[rank_of_group(group)],
+            channel: self.channels.name(channel_of_group(group)).clone(),
+            flow,
         }
     }
 
     fn number_of(&mut self, lane: &Lane) -> LaneNumber {
-        let channel = self.channels.get(&lane.channel).unwrap_or_else(|| self.add_channel(&lane.channel));
-        channel * PRIORITIES as u32 + rank_of(lane.priority) as u32
+        let group = self.group_of(lane.priority, &lane.channel);
+        if lane.flow == Flow::SHARED { self.groups[group as usize].shared } else { self.flow_lane(group, lane.flow) }
+    }
+
+    fn group_of(&mut self, priority: Priority, channel: &ChannelName) -> GroupNumber {
+        let channel = self.channels.get(channel).unwrap_or_else(|| self.add_channel(channel));
+        channel * PRIORITIES as u32 + rank_of(priority) as u32
     }
 
     fn add_channel(&mut self, name: &ChannelName) -> ChannelNumber {
         let channel = self.channels.add(name);
-        self.lanes.extend((0..PRIORITIES).map(|_| LaneState {
-            window: Window::new(),
-            in_ring: false,
-            wakes: None,
-            aged_key: None,
-            wanted: false,
-            held: false,
-            clogged: false,
-        }));
+        for rank in 0..PRIORITIES as u32 {
+            let shared = self.lanes.len() as LaneNumber;
+            self.lanes.push(LaneState::new(channel * PRIORITIES as u32 + rank, Flow::SHARED, false));
+            self.groups.push(Group::of(shared));
+        }
         channel
     }
 
@@ -386,66 +423,6 @@ impl ReadyQueue {
         } else {
             (self.limits.total / self.lanes.len().max(1)).max(LANE_LEAST).min(self.limits.lane)
         }
-    }
-
-    /// Puts a lane where its head belongs: in turn, or among the timers.
-    fn place(&mut self, number: LaneNumber) {
-        let low = self.lane_limit() / 2;
-        let lane = &mut self.lanes[number as usize];
-        let rank = &mut self.ranks[rank_of_lane(number)];
-        // A held lane has no head: what is left of it in the ring and among the oldest goes when it comes up.
-        let head = lane.window.head().filter(|_| !lane.waits());
-        let wakes = head.map(|head| head.due).filter(|due| *due > self.now);
-        if lane.wakes != wakes {
-            if let Some(earlier) = lane.wakes {
-                self.timers.remove(&(earlier, number));
-            }
-            if let Some(due) = wakes {
-                self.timers.insert((due, number));
-            }
-            lane.wakes = wakes;
-        }
-        if let (Some(head), None) = (head, wakes) {
-            if !lane.in_ring {
-                lane.in_ring = true;
-                rank.ring.push_back(number);
-            }
-            if lane.aged_key.is_none_or(|key| head < key) {
-                lane.aged_key = Some(head);
-                rank.oldest.push(Reverse((head, number)));
-            }
-        }
-        if !lane.wanted && !lane.waits() && lane.window.wants_page(low) {
-            lane.wanted = true;
-            rank.wanted.push_back(number);
-        }
-        if rank.oldest.len() > 64 + 2 * self.lanes.len() {
-            self.forget_stale_keys(rank_of_lane(number));
-        }
-    }
-
-    fn general_lane(&mut self) -> Option<LaneNumber> {
-        let aged = if self.general_takes + 1 == AGED_EVERY { self.aged_lane() } else { None };
-        let lane = aged.or_else(|| (0..PRIORITIES).find_map(|rank| self.next_in_ring(rank, Slot::General)))?;
-        self.general_takes = (self.general_takes + 1) % AGED_EVERY;
-        Some(lane)
-    }
-
-    /// The lane whose turn it is at this rank. It leaves the ring; what follows puts it back at the end. A lane whose
-    /// channel holds its share of the slots loses its turn and stays.
-    fn next_in_ring(&mut self, rank: usize, slot: Slot) -> Option<LaneNumber> {
-        for _ in 0..self.ranks[rank].ring.len() {
-            let number = self.ranks[rank].ring.pop_front()?;
-            let lane = &mut self.lanes[number as usize];
-            lane.in_ring = !lane.waits() && lane.window.head().is_some_and(|head| head.due <= self.now);
-            if lane.in_ring && !self.shares.may_take(slot, channel_of(number)) {
-                self.ranks[rank].ring.push_back(number);
-            } else if lane.in_ring {
-                lane.in_ring = false;
-                return Some(number);
-            }
-        }
-        None
     }
 }
 

@@ -171,6 +171,7 @@ impl RuntimeBuilder {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
+            queue: queue.clone(),
             dedupe_window: config.store.dedupe_window,
         };
         let renderer = Arc::new(Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), strict));

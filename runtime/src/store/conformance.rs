@@ -48,6 +48,7 @@ macro_rules! conformance {
             keeping: a_page_follows_due_times_and_ids_and_goes_on_behind_its_cursor,
             keeping: a_delivery_that_waits_again_moves_in_its_lane,
             keeping: lanes_are_those_in_which_something_waits,
+            keeping: a_delivery_keeps_its_flow_through_retries_a_replay_and_a_restart,
             keeping: deliveries_are_counted_by_status,
             keeping: a_template_is_kept_once_under_its_version,
             keeping: a_plugin_is_remembered_by_its_newest_book,
@@ -170,7 +171,7 @@ pub(crate) fn id(n: u32) -> NotificationId {
 }
 
 pub(crate) fn lane(priority: Priority, name: &str) -> Lane {
-    Lane { priority, channel: channel(name) }
+    Lane::shared(priority, channel(name))
 }
 
 /// Notification `n` with a delivery through each of `channels`, due at once.

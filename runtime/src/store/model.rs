@@ -46,7 +46,7 @@ impl Model {
                 }
                 self.dedupe.insert(key.hash, (now, id.delivery(index)));
             }
-            let lane = Lane { priority, channel: delivery.channel.clone() };
+            let lane = Lane { priority, channel: delivery.channel.clone(), flow: delivery.flow };
             let state = DeliveryState::Waiting(Waiting::fresh(delivery.due));
             self.deliveries.insert(id.delivery(index), Kept { lane, state, attempts: Vec::new() });
         }

@@ -5,7 +5,7 @@ use crate::domain::{ChannelName, Lane, NotificationId, Position, Priority};
 const START: Timestamp = Timestamp::from_millis(1_000_000);
 
 fn queued(due: Timestamp, number: u8) -> Queued {
-    let lane = Lane { priority: Priority::Normal, channel: ChannelName::new("ops").expect("a valid name") };
+    let lane = Lane::shared(Priority::Normal, ChannelName::new("ops").expect("a valid name"));
     Queued { lane, position: Position { due, delivery: NotificationId::from_bytes([number; 16]).delivery(0) } }
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::{LaneNumber, PRIORITIES, ReadyQueue, channel_of};
+use super::{LaneNumber, PRIORITIES, ReadyQueue};
 use crate::domain::{Position, Timestamp};
 use crate::queue::Slot;
 
@@ -30,7 +30,7 @@ impl ReadyQueue {
                 continue;
             }
             // Where its channel holds its share, another of this rank goes: they would wait behind it for ever.
-            let lane = match self.shares.may_take(Slot::General, channel_of(oldest)) {
+            let lane = match self.shares.may_take(Slot::General, self.channel_of(oldest)) {
                 true => Some(oldest),
                 false => self.next_in_ring(rank, Slot::General),
             };

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{LaneNumber, PRIORITIES, ReadyQueue, Taken, rank_of_lane};
+use super::{LaneNumber, PRIORITIES, ReadyQueue, Taken, rank_of};
 use crate::domain::{PluginName, Timestamp};
 #[cfg(doc)]
 use crate::queue::WindowLimits;
@@ -46,7 +46,7 @@ impl ReadyQueue {
             self.place(taken.lane);
             return false;
         }
-        self.aside.by_rank[rank_of_lane(taken.lane)] += 1;
+        self.aside.by_rank[rank_of(taken.priority)] += 1;
         self.aside.waiting.entry(engine.clone()).or_default().push(taken);
         false
     }
@@ -67,7 +67,7 @@ impl ReadyQueue {
         let from = self.aside.let_go.len().saturating_sub(most);
         let back = self.aside.let_go.split_off(from);
         for taken in &back {
-            self.aside.by_rank[rank_of_lane(taken.lane)] -= 1;
+            self.aside.by_rank[rank_of(taken.priority)] -= 1;
             self.enter(taken.lane, taken.position);
         }
         if from == 0 {
@@ -104,7 +104,7 @@ mod tests {
 
     fn queue_of(numbers: std::ops::RangeInclusive<u8>, total: usize) -> ReadyQueue {
         let mut queue = ReadyQueue::new(WindowLimits { lane: 64, total });
-        let lane = Lane { priority: Priority::Normal, channel: ChannelName::new("ops").expect("a name") };
+        let lane = Lane::shared(Priority::Normal, ChannelName::new("ops").expect("a name"));
         for number in numbers {
             let position = Position { due: START, delivery: delivery(number) };
             queue.offer(&Queued { lane: lane.clone(), position }, START);

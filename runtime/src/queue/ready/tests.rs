@@ -16,7 +16,7 @@ fn delivery(number: u64) -> DeliveryId {
 
 fn lane(priority: Priority, channel: u8) -> Lane {
     let channel = ChannelName::new(&format!("channel-{channel}")).expect("a valid name");
-    Lane { priority, channel }
+    Lane::shared(priority, channel)
 }
 
 fn queued(lane: &Lane, due: Timestamp, number: u64) -> Queued {
@@ -314,7 +314,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0_u8..3, prop_oneof![Just(0_u64), 0_u64..100]).prop_map(|(lane, after)| Step::Accept(lane, after)),
+        8 => (0_u8..5, prop_oneof![Just(0_u64), 0_u64..100]).prop_map(|(lane, after)| Step::Accept(lane, after)),
         4 => Just(Step::Finish),
         2 => (0_u64..100).prop_map(Step::Retry),
         2 => Just(Step::Hold),
@@ -385,7 +385,10 @@ impl Model {
         match step {
             Step::Accept(number, after_ms) => {
                 let due = self.now.after(Duration::from_millis(*after_ms));
-                let lane = lane(Priority::DESCENDING[usize::from(*number) % 2], *number);
+                // The last two are flows beside lanes of the same priority and channel.
+                let flow = Flow::numbered(if *number < 3 { 0 } else { 7 }).expect("below 1,024");
+                let channel = if *number < 3 { *number } else { *number - 2 };
+                let lane = Lane { flow, ..lane(Priority::DESCENDING[usize::from(channel) % 2], channel) };
                 self.next += 1;
                 self.keep(&queued(&lane, due, self.next));
             }

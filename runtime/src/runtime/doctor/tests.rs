@@ -41,7 +41,7 @@ impl Installation {
         store.close().await;
         let installation = Self { dir, config };
         installation.sql(
-            "INSERT INTO lanes VALUES (1, 1, 'mail');
+            "INSERT INTO lanes VALUES (1, 1, 'mail', 0);
              INSERT INTO notifications VALUES (zeroblob(16), 2, x'01');
              INSERT INTO tallies VALUES (zeroblob(16), 0, 0, 2, 0);
              INSERT INTO deliveries VALUES (zeroblob(16), 0, 1, 2, x'01', x'01'), (zeroblob(16), 1, 1, 2, x'01', x'01');

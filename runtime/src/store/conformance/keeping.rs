@@ -1,6 +1,10 @@
 //! What is written is found again.
 
+use std::collections::BTreeMap;
+
+use super::expanding::large;
 use super::*;
+use crate::domain::Flow;
 
 pub(crate) async fn an_accepted_notification_is_found_again_after_a_restart(place: &dyn Place) {
     let asked = planned(1, &["mail", "chat"]);
@@ -114,6 +118,41 @@ pub(crate) async fn lanes_are_those_in_which_something_waits(place: &dyn Place) 
     assert_eq!(lanes, [depth("chat", 1), depth("mail", 2)], "what is in flight is not final");
     settle_one(&*store, &claim, sent(1)).await;
     assert_eq!(store.lanes().await.unwrap(), [depth("mail", 2)]);
+}
+
+pub(crate) async fn a_delivery_keeps_its_flow_through_retries_a_replay_and_a_restart(place: &dyn Place) {
+    let ear = Arc::new(Ear::default());
+    let store = place.open(Arc::clone(&ear) as _).await;
+    let flow = Flow::of_address("ada@example.com");
+    let mut one = planned(1, &["mail", "mail"]);
+    one.deliveries[0].flow = flow;
+    store.accept(vec![one, large(2, DELIVERIES_SLICE + 1)]).await.unwrap();
+    store.expand(id(2), NOW).await.unwrap();
+    let own = Lane { flow, ..lane(Priority::Normal, "mail") };
+    let crowd = Lane { flow: Flow::of_notification(id(2)), ..lane(Priority::Normal, "mail") };
+    let depth = |lane: &Lane, waiting| LaneDepth { lane: lane.clone(), waiting };
+    let shared = lane(Priority::Normal, "mail");
+    let expected = [depth(&shared, 1), depth(&own, 1), depth(&crowd, DELIVERIES_SLICE as u64)];
+    assert_eq!(by_lane(&*store).await, BTreeMap::from(expected.map(|depth| (depth.lane, depth.waiting))));
+    assert_eq!(ear.accepted()[0].lane, own);
+
+    let claim = claim_one(&*store, id(1).delivery(0)).await;
+    assert_eq!(claim.lane(), own, "as the cache has it");
+    settle_one(&*store, &claim, waiting(at(4_000), 1)).await;
+    store.close().await;
+    let store = open(place).await;
+    let page = store.page(&own, None, 10).await.unwrap();
+    assert_eq!(page.iter().map(|queued| queued.position.due).collect::<Vec<_>>(), [at(4_000)]);
+    let claim = store.claim(&[id(1).delivery(0)], at(4_000)).await.unwrap().remove(0);
+    assert_eq!(claim.lane(), own, "as the rows have it");
+    settle_one(&*store, &claim, failed(2)).await;
+    let again = Replay { delivery: id(1).delivery(0), due: at(9_000) };
+    assert_eq!(store.replay(vec![again], at(8_000)).await.unwrap(), [Replayed::Waits]);
+    assert_eq!(by_lane(&*store).await.get(&own), Some(&1));
+}
+
+async fn by_lane(store: &dyn Store) -> BTreeMap<Lane, u64> {
+    store.lanes().await.unwrap().into_iter().map(|depth| (depth.lane, depth.waiting)).collect()
 }
 
 pub(crate) async fn deliveries_are_counted_by_status(place: &dyn Place) {

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::suspects::{Noted, Suspects};
-use crate::domain::{ChannelName, DeliveryId, Notification, NotificationId, Priority, Recipient, Timestamp, Waiting};
+use crate::domain::{
+    ChannelName, DeliveryId, Flow, Notification, NotificationId, Priority, Recipient, Timestamp, Waiting,
+};
 use crate::store::Claim;
 
 /// What the cache may hold, in bytes, as far as they can be counted.
@@ -35,6 +37,7 @@ pub(super) struct OpenDelivery {
     pub(super) siblings: u32,
     pub(super) progress: Waiting,
     pub(super) channel: ChannelName,
+    pub(super) flow: Flow,
     pub(super) recipient: Arc<Recipient>,
     pub(super) notification: Arc<Notification>,
 }
@@ -284,6 +287,7 @@ impl OpenDelivery {
             delivery,
             progress: self.progress,
             channel: self.channel.clone(),
+            flow: self.flow,
             recipient: Arc::clone(&self.recipient),
             notification: Arc::clone(&self.notification),
             crashes,
@@ -348,6 +352,7 @@ mod tests {
             siblings: 1,
             progress: Waiting::fresh(due),
             channel: ChannelName::new("mail").unwrap(),
+            flow: Flow::SHARED,
             recipient: Arc::default(),
             notification: Arc::new(notification),
         };

@@ -10,7 +10,7 @@ use super::live::{Claimed, OpenDelivery};
 use super::wire::Damaged;
 use super::{event, row};
 use crate::domain::{
-    Attempt, ChannelName, DeliveryId, DeliveryState, Lane, Notification, NotificationId, PluginBook, PluginName,
+    Attempt, ChannelName, DeliveryId, DeliveryState, Flow, Lane, Notification, NotificationId, PluginBook, PluginName,
     Position, Queued, StatusCounts, Timestamp,
 };
 use crate::store::{
@@ -20,8 +20,10 @@ use crate::store::{
 
 pub(super) fn lane_number(db: &Connection, lane: &Lane) -> Result<Option<i64>, Failure> {
     Ok(db
-        .prepare_cached("SELECT id FROM lanes WHERE priority = ?1 AND channel = ?2")?
-        .query_row(params![row::priority_number(lane.priority), lane.channel.as_str()], |row| row.get(0))
+        .prepare_cached("SELECT id FROM lanes WHERE priority = ?1 AND channel = ?2 AND flow = ?3")?
+        .query_row(params![row::priority_number(lane.priority), lane.channel.as_str(), lane.flow.number()], |row| {
+            row.get(0)
+        })
         .optional()?)
 }
 
@@ -87,7 +89,7 @@ pub(super) fn claimable<'i>(
 ) -> Result<HashMap<DeliveryId, OpenDelivery>, Failure> {
     let mut notifications = HashMap::new();
     let mut statement = db.prepare_cached(
-        "SELECT lane, channel, state, recipient FROM deliveries JOIN lanes ON lanes.id = lane
+        "SELECT lane, channel, state, recipient, flow FROM deliveries JOIN lanes ON lanes.id = lane
          WHERE notification = ?1 AND idx = ?2 AND status = ?3",
     )?;
     let mut found = HashMap::new();
@@ -111,6 +113,7 @@ pub(super) fn claimable<'i>(
             siblings,
             progress,
             channel: channel(row, 1)?,
+            flow: flow(row, 4)?,
             recipient: Arc::new(row::recipient(blob(row, 3)?)?),
             notification,
         };
@@ -158,14 +161,13 @@ pub(super) fn page(
 
 pub(super) fn lanes(db: &Connection) -> Result<Vec<LaneDepth>, Failure> {
     let mut statement = db.prepare_cached(
-        "SELECT priority, channel, waiting FROM (SELECT lane, count(*) AS waiting FROM live GROUP BY lane)
-         JOIN lanes ON lanes.id = lane ORDER BY priority DESC, channel",
+        "SELECT priority, channel, flow, waiting FROM (SELECT lane, count(*) AS waiting FROM live GROUP BY lane)
+         JOIN lanes ON lanes.id = lane ORDER BY priority DESC, channel, flow",
     )?;
     let mut rows = statement.query([])?;
     let mut lanes = Vec::new();
     while let Some(row) = rows.next()? {
-        let lane = Lane { priority: row::priority_of(row.get(0)?)?, channel: channel(row, 1)? };
-        lanes.push(LaneDepth { lane, waiting: unsigned(row, 2)? });
+        lanes.push(LaneDepth { lane: lane(row)?, waiting: unsigned(row, 3)? });
     }
     Ok(lanes)
 }
@@ -235,13 +237,12 @@ pub(super) fn attempts_of(db: &Connection, id: DeliveryId) -> Result<Vec<Attempt
 /// Lane, number of the lane and state of one delivery.
 pub(super) fn delivery_state(db: &Connection, id: DeliveryId) -> Result<Option<(Lane, i64, DeliveryState)>, Failure> {
     let mut statement = db.prepare_cached(
-        "SELECT priority, channel, lane, state FROM deliveries JOIN lanes ON lanes.id = lane
+        "SELECT priority, channel, flow, lane, state FROM deliveries JOIN lanes ON lanes.id = lane
          WHERE notification = ?1 AND idx = ?2",
     )?;
     let mut rows = statement.query(params![id.notification().as_bytes(), id.index()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let lane = Lane { priority: row::priority_of(row.get(0)?)?, channel: channel(row, 1)? };
-    Ok(Some((lane, row.get(2)?, row::state(blob(row, 3)?)?)))
+    Ok(Some((lane(row)?, row.get(3)?, row::state(blob(row, 4)?)?)))
 }
 
 fn attempts(db: &Connection, id: NotificationId, first: u32, last: u32) -> Result<HashMap<u32, Vec<Attempt>>, Failure> {
@@ -341,6 +342,15 @@ fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, Failure> {
 
 fn timestamp(row: &Row<'_>, column: usize) -> Result<Timestamp, Failure> {
     unsigned(row, column).map(Timestamp::from_millis)
+}
+
+/// From the columns priority, channel and flow.
+fn lane(row: &Row<'_>) -> Result<Lane, Failure> {
+    Ok(Lane { priority: row::priority_of(row.get(0)?)?, channel: channel(row, 1)?, flow: flow(row, 2)? })
+}
+
+fn flow(row: &Row<'_>, column: usize) -> Result<Flow, Failure> {
+    Ok(Flow::numbered(row.get(column)?).ok_or(Damaged("flow"))?)
 }
 
 pub(super) fn channel(row: &Row<'_>, column: usize) -> Result<ChannelName, Failure> {

@@ -127,8 +127,8 @@ impl Transaction<'_> {
         siblings: u32,
         target: &Target,
     ) -> Result<(), Failure> {
-        let Target { channel, recipient, recipient_row, due, dedupe } = target;
-        let lane = Lane { priority: notification.priority, channel: channel.clone() };
+        let Target { channel, recipient, recipient_row, due, flow, dedupe } = target;
+        let lane = Lane { priority: notification.priority, channel: channel.clone(), flow: *flow };
         let number = self.lane_number(&lane)?;
         let progress = Waiting::fresh(*due);
         self.scratch.clear();
@@ -149,6 +149,7 @@ impl Transaction<'_> {
                 siblings,
                 progress,
                 channel: channel.clone(),
+                flow: *flow,
                 recipient: Arc::clone(recipient),
                 notification: Arc::clone(notification),
             },
@@ -164,8 +165,8 @@ impl Transaction<'_> {
             Some(number) => number,
             None => {
                 self.db
-                    .prepare_cached("INSERT INTO lanes (priority, channel) VALUES (?1, ?2)")?
-                    .execute(params![row::priority_number(lane.priority), lane.channel.as_str()])?;
+                    .prepare_cached("INSERT INTO lanes (priority, channel, flow) VALUES (?1, ?2, ?3)")?
+                    .execute(params![row::priority_number(lane.priority), lane.channel.as_str(), lane.flow.number()])?;
                 self.db.last_insert_rowid()
             }
         };

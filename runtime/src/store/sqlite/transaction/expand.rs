@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::Transaction;
-use crate::domain::{DeliveryStatus, EventBody, NotificationId, StatusCounts, Timestamp};
+use crate::domain::{DeliveryStatus, EventBody, Flow, NotificationId, StatusCounts, Timestamp};
 use crate::store::Deduplicated;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::wire::Damaged;
@@ -52,7 +52,7 @@ impl Transaction<'_> {
         let Some((notification, count)) = read::notification_row(self.db, id)? else {
             return Err(Damaged("target").into());
         };
-        let targets = row::targets(&bytes)?;
+        let targets = row::targets(&bytes, Flow::of_notification(id))?;
         let mut deduplicated = self.duplicates(id, first, &targets)?;
         let is_made = |index: &u32| deduplicated.iter().all(|duplicate| duplicate.index != *index);
         for (index, target) in (first..).zip(&targets).filter(|(index, _)| is_made(index)) {
