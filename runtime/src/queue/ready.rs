@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use self::aside::Aside;
-use self::flows::Group;
+use self::flows::Crowds;
 use super::channels::{ChannelNumber, Channels};
 use super::shares::Shares;
 use super::window::{Offered, Window};
@@ -66,9 +66,6 @@ pub struct PriorityDepth {
 /// A lane's place among the lanes.
 type LaneNumber = u32;
 
-/// The flows of one channel at one priority together: four groups to each channel.
-type GroupNumber = u32;
-
 /// The queue itself: synchronous, and without a clock. Whoever calls brings `now`; an earlier one than before counts
 /// as the latest seen.
 ///
@@ -92,7 +89,8 @@ pub struct ReadyQueue {
     channels: Channels,
     shares: Shares,
     lanes: Vec<LaneState>,
-    groups: Vec<Group>,
+    /// The first of the four shared lanes of each channel, in the order of the ranks.
+    first_lanes: Vec<LaneNumber>,
     ranks: [Rank; PRIORITIES],
     /// Lanes whose head is not due, by when it is.
     timers: BTreeSet<(Timestamp, LaneNumber)>,
@@ -106,9 +104,14 @@ pub struct ReadyQueue {
 #[derive(Debug)]
 struct LaneState {
     window: Window,
-    group: GroupNumber,
+    channel: ChannelNumber,
+    rank: u8,
     flow: Flow,
-    /// A lane of one flow that stands in its group's ring, once, perhaps with nothing due any more.
+    /// The lane of the shared flow at this channel and rank: it has the turns of the others too.
+    shared: LaneNumber,
+    /// Of a shared lane, once there is something to tell apart.
+    crowds: Option<Box<Crowds>>,
+    /// Stands in its rank's ring, or in that of the crowds, once, perhaps with nothing due any more.
     in_ring: bool,
     /// Its place in `timers`.
     wakes: Option<Timestamp>,
@@ -123,16 +126,20 @@ struct LaneState {
 }
 
 impl LaneState {
-    const fn new(group: GroupNumber, flow: Flow, held: bool) -> Self {
+    /// The shared one of these.
+    const fn new(channel: ChannelNumber, rank: u8, number: LaneNumber) -> Self {
         Self {
             window: Window::new(),
-            group,
-            flow,
+            channel,
+            rank,
+            flow: Flow::SHARED,
+            shared: number,
+            crowds: None,
             in_ring: false,
             wakes: None,
             aged_key: None,
             wanted: false,
-            held,
+            held: false,
             clogged: false,
         }
     }
@@ -145,8 +152,8 @@ impl LaneState {
 /// What is kept for one priority. The first rank is critical.
 #[derive(Debug, Default)]
 struct Rank {
-    /// Groups with something due, in turn.
-    ring: VecDeque<GroupNumber>,
+    /// Shared lanes of channels with something due in any flow, in turn.
+    ring: VecDeque<LaneNumber>,
     /// Lanes by a lower bound of their head, corrected when it comes up. A heap that had to be exact would cost every
     /// take a sift; only one take in 32 asks.
     oldest: BinaryHeap<Reverse<(Position, LaneNumber)>>,
@@ -163,14 +170,6 @@ const fn rank_of(priority: Priority) -> usize {
     }
 }
 
-const fn rank_of_group(group: GroupNumber) -> usize {
-    group as usize % PRIORITIES
-}
-
-const fn channel_of_group(group: GroupNumber) -> ChannelNumber {
-    group / PRIORITIES as u32
-}
-
 impl ReadyQueue {
     /// A queue in which nothing waits.
     #[must_use]
@@ -181,7 +180,7 @@ impl ReadyQueue {
             channels: Channels::default(),
             shares: Shares::default(),
             lanes: Vec::new(),
-            groups: Vec::new(),
+            first_lanes: Vec::new(),
             ranks: Default::default(),
             timers: BTreeSet::new(),
             in_memory: 0,
@@ -321,7 +320,7 @@ impl ReadyQueue {
     pub fn depths(&mut self) -> [PriorityDepth; PRIORITIES] {
         let mut depths = [PriorityDepth::default(); PRIORITIES];
         for lane in &self.lanes {
-            depths[rank_of_group(lane.group)].waiting += lane.window.len() as u64 + lane.window.beyond();
+            depths[usize::from(lane.rank)].waiting += lane.window.len() as u64 + lane.window.beyond();
         }
         for (rank, depth) in depths.iter_mut().enumerate() {
             depth.waiting += self.aside.in_rank(rank);
@@ -346,47 +345,41 @@ impl ReadyQueue {
     #[must_use]
     pub fn allocated_bytes(&self) -> usize {
         let entries: usize = self.lanes.iter().map(|lane| lane.window.allocated_bytes()).sum();
-        let flows: usize = self.groups.iter().map(Group::allocated_bytes).sum();
-        let lanes =
-            self.lanes.capacity() * size_of::<LaneState>() + self.groups.capacity() * size_of::<Group>() + flows;
+        let crowds: usize =
+            self.lanes.iter().filter_map(|lane| lane.crowds.as_ref()).map(|crowds| crowds.allocated_bytes()).sum();
+        let lanes = self.lanes.capacity() * size_of::<LaneState>() + crowds;
         let turns: usize = self.ranks.iter().map(|rank| rank.ring.capacity() * 4 + rank.oldest.capacity() * 40).sum();
         entries + lanes + turns
     }
 
     fn rank_of_lane(&self, lane: LaneNumber) -> usize {
-        rank_of_group(self.lanes[lane as usize].group)
+        usize::from(self.lanes[lane as usize].rank)
     }
 
     fn channel_of(&self, lane: LaneNumber) -> ChannelNumber {
-        channel_of_group(self.lanes[lane as usize].group)
+        self.lanes[lane as usize].channel
     }
 
     fn lane(&self, number: LaneNumber) -> Lane {
-        let LaneState { group, flow, .. } = self.lanes[number as usize];
-        Lane {
-            priority: Priority::DESCENDING[rank_of_group(group)],
-            channel: self.channels.name(channel_of_group(group)).clone(),
-            flow,
-        }
+        let LaneState { channel, rank, flow, .. } = self.lanes[number as usize];
+        Lane { priority: Priority::DESCENDING[usize::from(rank)], channel: self.channels.name(channel).clone(), flow }
     }
 
     fn number_of(&mut self, lane: &Lane) -> LaneNumber {
-        let group = self.group_of(lane.priority, &lane.channel);
-        if lane.flow == Flow::SHARED { self.groups[group as usize].shared } else { self.flow_lane(group, lane.flow) }
+        let shared = self.shared_lane(lane.priority, &lane.channel);
+        if lane.flow == Flow::SHARED { shared } else { self.flow_lane(shared, lane.flow) }
     }
 
-    fn group_of(&mut self, priority: Priority, channel: &ChannelName) -> GroupNumber {
+    fn shared_lane(&mut self, priority: Priority, channel: &ChannelName) -> LaneNumber {
         let channel = self.channels.get(channel).unwrap_or_else(|| self.add_channel(channel));
-        channel * PRIORITIES as u32 + rank_of(priority) as u32
+        self.first_lanes[channel as usize] + rank_of(priority) as u32
     }
 
     fn add_channel(&mut self, name: &ChannelName) -> ChannelNumber {
         let channel = self.channels.add(name);
-        for rank in 0..PRIORITIES as u32 {
-            let shared = self.lanes.len() as LaneNumber;
-            self.lanes.push(LaneState::new(channel * PRIORITIES as u32 + rank, Flow::SHARED, false));
-            self.groups.push(Group::of(shared));
-        }
+        let first = self.lanes.len() as LaneNumber;
+        self.first_lanes.push(first);
+        self.lanes.extend((0..PRIORITIES as u8).map(|rank| LaneState::new(channel, rank, first + u32::from(rank))));
         channel
     }
 

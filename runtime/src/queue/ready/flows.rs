@@ -12,8 +12,8 @@
 
 use std::collections::VecDeque;
 
-use super::{GroupNumber, LaneNumber, LaneState, ReadyQueue};
-use crate::domain::{ChannelName, Flow, Position, Priority};
+use super::{LaneNumber, LaneState, ReadyQueue};
+use crate::domain::{ChannelName, Flow, Priority};
 
 /// An address that got more than so many of the last deliveries is a flow.
 const CROWD_MIN: u16 = 100;
@@ -24,74 +24,68 @@ const RECENT_MAX: u32 = 16_384;
 /// What stands for a flow that has no lane yet.
 const NO_LANE: LaneNumber = LaneNumber::MAX;
 
-/// The lanes of one channel at one priority.
+/// What a shared lane knows of the flows beside it.
 #[derive(Debug)]
-pub(super) struct Group {
-    /// The lane of the shared flow. It stands in no ring of the group.
-    pub(super) shared: LaneNumber,
-    /// Stands in its rank's ring, once, perhaps with nothing due any more.
-    pub(super) in_ring: bool,
-    flows: Option<Box<Flows>>,
-    recent: Option<Box<Recent>>,
-}
-
-#[derive(Debug, Default)]
-struct Flows {
-    /// By the flow's number less one.
+pub(super) struct Crowds {
+    /// Lanes by the flow's number less one.
     lanes: Vec<LaneNumber>,
     /// Those with something due, in turn.
     ring: VecDeque<LaneNumber>,
     /// The last turn was the shared flow's.
     shared_was_last: bool,
-}
-
-/// How often each address was seen, as far as its hash tells it apart.
-#[derive(Debug)]
-struct Recent {
+    /// How many were counted.
     total: u32,
+    /// How often each address was seen, as far as its hash tells it apart.
     counts: [u16; Flow::COUNT as usize],
-    /// Those that are flows.
-    crowds: [bool; Flow::COUNT as usize],
+    /// Which of them are flows.
+    are_crowds: [bool; Flow::COUNT as usize],
 }
 
-impl Group {
-    pub(super) const fn of(shared: LaneNumber) -> Self {
-        Self { shared, in_ring: false, flows: None, recent: None }
+impl Crowds {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            lanes: Vec::new(),
+            ring: VecDeque::new(),
+            shared_was_last: false,
+            total: 0,
+            counts: [0; Flow::COUNT as usize],
+            are_crowds: [false; Flow::COUNT as usize],
+        })
     }
 
     pub(super) fn allocated_bytes(&self) -> usize {
-        let flows = self.flows.as_ref();
-        flows.map_or(0, |flows| (flows.lanes.capacity() + flows.ring.capacity()) * size_of::<LaneNumber>())
-            + self.recent.as_ref().map_or(0, |_| size_of::<Recent>())
+        size_of::<Self>() + (self.lanes.capacity() + self.ring.capacity()) * size_of::<LaneNumber>()
     }
 
-    /// Whether a flow beside the shared one has something due.
-    pub(super) fn has_flow_in_turn(&self) -> bool {
-        self.flows.as_ref().is_some_and(|flows| !flows.ring.is_empty())
+    /// Whether one of them has something due.
+    pub(super) fn are_in_turn(&self) -> bool {
+        !self.ring.is_empty()
     }
 
-    /// This lane has something due, and waits for its turn.
+    /// This one has something due, and waits for its turn.
     pub(super) fn line_up(&mut self, lane: LaneNumber) {
-        if let Some(flows) = &mut self.flows {
-            flows.ring.push_back(lane);
-        }
-    }
-}
-
-impl Recent {
-    fn new() -> Box<Self> {
-        Box::new(Self { total: 0, counts: [0; Flow::COUNT as usize], crowds: [false; Flow::COUNT as usize] })
+        self.ring.push_back(lane);
     }
 
-    /// One more of this flow.
-    fn count(&mut self, flow: usize) {
+    fn lane(&self, flow: Flow) -> Option<LaneNumber> {
+        self.lanes.get(place_of(flow)).copied().filter(|lane| *lane != NO_LANE)
+    }
+
+    /// One more of this flow. Tells whether it is many by now.
+    fn count(&mut self, flow: Flow) -> bool {
         if self.total >= RECENT_MAX {
             self.counts.iter_mut().for_each(|count| *count /= 2);
             self.total = self.counts.iter().map(|count| u32::from(*count)).sum();
         }
         self.total += 1;
-        self.counts[flow] += 1;
+        self.counts[place_of(flow)] += 1;
+        self.counts[place_of(flow)] > CROWD_MIN
     }
+}
+
+/// Among the flows that are not the shared one.
+fn place_of(flow: Flow) -> usize {
+    usize::from(flow.number()).saturating_sub(1)
 }
 
 impl ReadyQueue {
@@ -113,92 +107,83 @@ impl ReadyQueue {
             return Flow::SHARED;
         }
         let flow = Flow::of_address(address);
-        let place = usize::from(flow.number() - 1);
-        let group = self.group_of(priority, channel) as usize;
-        let recent = self.groups[group].recent.get_or_insert_with(Recent::new);
-        recent.count(place);
-        let is_crowd = recent.counts[place] > CROWD_MIN;
-        if is_crowd == recent.crowds[place] {
-            return if is_crowd { flow } else { Flow::SHARED };
+        let shared = self.shared_lane(priority, channel);
+        let crowds = self.crowds_of(shared);
+        let is_many = crowds.count(flow);
+        let mut is_crowd = crowds.are_crowds[place_of(flow)];
+        if is_many != is_crowd {
+            is_crowd = is_many || self.waits_in(shared, flow);
+            self.crowds_of(shared).are_crowds[place_of(flow)] = is_crowd;
         }
-        let stays = is_crowd || self.waits_in_flow(group, place);
-        if let Some(recent) = &mut self.groups[group].recent {
-            recent.crowds[place] = stays;
-        }
-        if stays { flow } else { Flow::SHARED }
+        if is_crowd { flow } else { Flow::SHARED }
     }
 
-    /// What waited in this flow before the queue was made goes first.
+    /// What waited in this lane before the queue was made goes first.
     pub(super) fn remember_crowd(&mut self, lane: LaneNumber) {
-        let LaneState { group, flow, .. } = self.lanes[lane as usize];
+        let LaneState { shared, flow, .. } = self.lanes[lane as usize];
         if flow != Flow::SHARED {
-            let recent = self.groups[group as usize].recent.get_or_insert_with(Recent::new);
-            recent.crowds[usize::from(flow.number() - 1)] = true;
+            self.crowds_of(shared).are_crowds[place_of(flow)] = true;
         }
     }
 
-    fn waits_in_flow(&self, group: usize, place: usize) -> bool {
-        let lane = self.groups[group].flows.as_ref().and_then(|flows| flows.lanes.get(place));
-        let window = lane.and_then(|lane| self.lanes.get(*lane as usize)).map(|lane| &lane.window);
+    fn crowds_of(&mut self, shared: LaneNumber) -> &mut Crowds {
+        self.lanes[shared as usize].crowds.get_or_insert_with(Crowds::new)
+    }
+
+    fn waits_in(&self, shared: LaneNumber, flow: Flow) -> bool {
+        let lane = self.lanes[shared as usize].crowds.as_ref().and_then(|crowds| crowds.lane(flow));
+        let window = lane.map(|lane| &self.lanes[lane as usize].window);
         window.is_some_and(|window| window.len() as u64 + window.beyond() > 0)
     }
 
-    /// The lane of a flow that is not the shared one.
-    pub(super) fn flow_lane(&mut self, group: GroupNumber, flow: Flow) -> LaneNumber {
-        let place = usize::from(flow.number()) - 1;
-        let known = self.groups[group as usize].flows.as_ref().and_then(|flows| flows.lanes.get(place).copied());
-        if let Some(lane) = known.filter(|lane| *lane != NO_LANE) {
-            return lane;
-        }
-        let shared = self.groups[group as usize].shared as usize;
+    /// The lane of a flow beside this shared one.
+    pub(super) fn flow_lane(&mut self, shared: LaneNumber, flow: Flow) -> LaneNumber {
         let number = self.lanes.len() as LaneNumber;
-        self.lanes.push(LaneState::new(group, flow, self.lanes[shared].held));
-        let flows = self.groups[group as usize].flows.get_or_insert_default();
-        if flows.lanes.len() <= place {
-            flows.lanes.resize(place + 1, NO_LANE);
+        let crowds = self.crowds_of(shared);
+        if let Some(known) = crowds.lane(flow) {
+            return known;
         }
-        flows.lanes[place] = number;
+        if crowds.lanes.len() <= place_of(flow) {
+            crowds.lanes.resize(place_of(flow) + 1, NO_LANE);
+        }
+        crowds.lanes[place_of(flow)] = number;
+        let LaneState { channel, rank, held, .. } = self.lanes[shared as usize];
+        self.lanes.push(LaneState { flow, held, ..LaneState::new(channel, rank, shared) });
         number
     }
 
-    /// The lane of this group whose turn it is. A flow leaves the group's ring; what follows puts it back at the end, or
-    /// [`keep_turn`](Self::keep_turn) to where it was.
-    pub(super) fn lane_in_turn(&mut self, group: GroupNumber) -> Option<LaneNumber> {
-        let shared = self.groups[group as usize].shared;
+    /// The lane whose turn it is at this channel and rank. A crowd leaves its ring; what follows puts it back at the end,
+    /// or [`keep_turn`](Self::keep_turn) to where it was.
+    pub(super) fn lane_in_turn(&mut self, shared: LaneNumber) -> Option<LaneNumber> {
         let shared_is_due = self.is_due(shared);
-        let Some(flows) = &mut self.groups[group as usize].flows else { return shared_is_due.then_some(shared) };
-        if shared_is_due && !flows.shared_was_last {
-            flows.shared_was_last = true;
-            return Some(shared);
-        }
-        flows.shared_was_last = false;
-        while let Some(lane) = self.groups[group as usize].flows.as_mut().and_then(|flows| flows.ring.pop_front()) {
-            self.lanes[lane as usize].in_ring = false;
-            if self.is_due(lane) {
-                return Some(lane);
+        let Some(crowds) = &mut self.lanes[shared as usize].crowds else { return shared_is_due.then_some(shared) };
+        if !shared_is_due || crowds.shared_was_last {
+            crowds.shared_was_last = false;
+            while let Some(lane) = self.crowds_of(shared).ring.pop_front() {
+                self.lanes[lane as usize].in_ring = false;
+                if self.is_due(lane) {
+                    return Some(lane);
+                }
             }
         }
-        if let Some(flows) = &mut self.groups[group as usize].flows {
-            flows.shared_was_last = true;
-        }
+        self.crowds_of(shared).shared_was_last = true;
         shared_is_due.then_some(shared)
     }
 
     /// The turn that this lane got could not be used.
-    pub(super) fn keep_turn(&mut self, group: GroupNumber, lane: LaneNumber) {
-        let Some(flows) = &mut self.groups[group as usize].flows else { return };
-        let state = &mut self.lanes[lane as usize];
-        if state.flow == Flow::SHARED {
-            flows.shared_was_last = false;
-        } else if !state.in_ring {
-            state.in_ring = true;
-            flows.ring.push_front(lane);
+    pub(super) fn keep_turn(&mut self, shared: LaneNumber, lane: LaneNumber) {
+        let Some(crowds) = &mut self.lanes[shared as usize].crowds else { return };
+        if lane == shared {
+            crowds.shared_was_last = false;
+        } else {
+            crowds.ring.push_front(lane);
+            self.lanes[lane as usize].in_ring = true;
         }
     }
 
     fn is_due(&self, lane: LaneNumber) -> bool {
         let lane = &self.lanes[lane as usize];
-        !lane.waits() && lane.window.head().is_some_and(|head: Position| head.due <= self.now)
+        !lane.waits() && lane.window.head().is_some_and(|head| head.due <= self.now)
     }
 }
 

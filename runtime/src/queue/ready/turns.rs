@@ -3,18 +3,15 @@
 use std::cmp::Reverse;
 
 use super::aged::AGED_EVERY;
-use super::{LaneNumber, PRIORITIES, ReadyQueue, channel_of_group};
-use crate::domain::Flow;
+use super::{LaneNumber, LaneState, PRIORITIES, ReadyQueue};
 use crate::queue::Slot;
 
 impl ReadyQueue {
     /// Puts a lane where its head belongs: in turn, or among the timers.
     pub(super) fn place(&mut self, number: LaneNumber) {
         let low = self.lane_limit() / 2;
-        let rank_number = self.rank_of_lane(number);
         let lane = &mut self.lanes[number as usize];
-        let group = &mut self.groups[lane.group as usize];
-        let rank = &mut self.ranks[rank_number];
+        let rank = &mut self.ranks[usize::from(lane.rank)];
         // A held lane has no head: what is left of it in the rings and among the oldest goes when it comes up.
         let head = lane.window.head().filter(|_| !lane.waits());
         let wakes = head.map(|head| head.due).filter(|due| *due > self.now);
@@ -27,27 +24,37 @@ impl ReadyQueue {
             }
             lane.wakes = wakes;
         }
-        let due = head.filter(|_| wakes.is_none());
-        if let Some(head) = due {
-            if lane.flow != Flow::SHARED && !lane.in_ring {
-                lane.in_ring = true;
-                group.line_up(number);
-            }
-            if lane.aged_key.is_none_or(|key| head < key) {
-                lane.aged_key = Some(head);
-                rank.oldest.push(Reverse((head, number)));
-            }
-        }
-        if !group.in_ring && (due.is_some() || group.has_flow_in_turn()) {
-            group.in_ring = true;
-            rank.ring.push_back(lane.group);
+        if let (Some(head), None) = (head, wakes)
+            && lane.aged_key.is_none_or(|key| head < key)
+        {
+            lane.aged_key = Some(head);
+            rank.oldest.push(Reverse((head, number)));
         }
         if !lane.wanted && !lane.waits() && lane.window.wants_page(low) {
             lane.wanted = true;
             rank.wanted.push_back(number);
         }
         if rank.oldest.len() > 64 + 2 * self.lanes.len() {
-            self.forget_stale_keys(rank_number);
+            self.forget_stale_keys(self.rank_of_lane(number));
+        }
+        self.line_up(number, head.is_some() && wakes.is_none());
+    }
+
+    /// Puts a lane that has something due where it waits for its turn, and the shared one with it.
+    fn line_up(&mut self, number: LaneNumber, is_due: bool) {
+        let LaneState { shared, rank, in_ring, .. } = self.lanes[number as usize];
+        let mut is_due = is_due;
+        if number != shared && is_due && !in_ring {
+            self.lanes[number as usize].in_ring = true;
+            if let Some(crowds) = &mut self.lanes[shared as usize].crowds {
+                crowds.line_up(number);
+            }
+        }
+        let lane = &mut self.lanes[shared as usize];
+        is_due |= lane.crowds.as_ref().is_some_and(|crowds| crowds.are_in_turn());
+        if is_due && !lane.in_ring {
+            lane.in_ring = true;
+            self.ranks[usize::from(rank)].ring.push_back(shared);
         }
     }
 
@@ -58,19 +65,19 @@ impl ReadyQueue {
         Some(lane)
     }
 
-    /// The lane whose turn it is at this rank. Its group leaves the ring; what follows puts it back at the end. A group
-    /// whose channel holds its share of the slots loses its turn and stays.
+    /// The lane whose turn it is at this rank. Its channel leaves the ring; what follows puts it back at the end. A channel
+    /// that holds its share of the slots loses its turn and stays.
     pub(super) fn next_in_ring(&mut self, rank: usize, slot: Slot) -> Option<LaneNumber> {
         for _ in 0..self.ranks[rank].ring.len() {
-            let group = self.ranks[rank].ring.pop_front()?;
-            self.groups[group as usize].in_ring = false;
-            let Some(lane) = self.lane_in_turn(group) else { continue };
-            if self.shares.may_take(slot, channel_of_group(group)) {
+            let shared = self.ranks[rank].ring.pop_front()?;
+            self.lanes[shared as usize].in_ring = false;
+            let Some(lane) = self.lane_in_turn(shared) else { continue };
+            if self.shares.may_take(slot, self.lanes[shared as usize].channel) {
                 return Some(lane);
             }
-            self.keep_turn(group, lane);
-            self.groups[group as usize].in_ring = true;
-            self.ranks[rank].ring.push_back(group);
+            self.keep_turn(shared, lane);
+            self.lanes[shared as usize].in_ring = true;
+            self.ranks[rank].ring.push_back(shared);
         }
         None
     }
