@@ -12,6 +12,7 @@ pub mod pipeline;
 pub mod queue;
 pub mod receiver;
 pub mod sandbox;
+pub mod start;
 pub mod store;
 pub mod swap;
 pub mod through;

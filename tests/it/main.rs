@@ -19,6 +19,7 @@ mod neighbour;
 mod once;
 mod plugins;
 mod registry;
+mod starting;
 mod stop;
 mod strain;
 mod supply;

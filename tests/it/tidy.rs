@@ -56,6 +56,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sqlite",
             "queue",
             "sandbox",
+            "intake",
             "dispatch",
             "runtime",
             "api",

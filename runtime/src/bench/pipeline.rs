@@ -166,7 +166,7 @@ async fn measure(
     let (ended, latencies) = meter.all_ended().await;
     let completed_in = ended.saturating_duration_since(started);
 
-    let rss_mb = resident_mb();
+    let rss_mb = resident_mb("self");
     dispatcher.shutdown(SHUTDOWN).await;
     let fsyncs = store.stats().syncs - syncs_before;
     let sent = store.count().await?.sent;
@@ -273,8 +273,8 @@ pub(super) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
 }
 
 /// Linux tells; others need a system call that no dependency of ours offers.
-fn resident_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+pub(super) fn resident_mb(process: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some((kilobytes * 1_024.0 / 1e5).round() / 10.0)

@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Answers every POST with 204, on a port of its own of 127.0.0.1. Ends when it is dropped.
@@ -25,6 +26,7 @@ pub struct Receiver {
 #[derive(Debug, Default)]
 struct Seen {
     requests: AtomicU64,
+    told: Option<mpsc::UnboundedSender<Instant>>,
     first: OnceLock<(HeaderMap, Bytes)>,
 }
 
@@ -35,9 +37,24 @@ impl Receiver {
     ///
     /// Where the system gives no port.
     pub async fn start() -> std::io::Result<Self> {
+        Self::serve(Seen::default()).await
+    }
+
+    /// The same, and tells when each request arrives.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_telling() -> std::io::Result<(Self, mpsc::UnboundedReceiver<Instant>)> {
+        let (told, arrivals) = mpsc::unbounded_channel();
+        let receiver = Self::serve(Seen { told: Some(told), ..Seen::default() }).await?;
+        Ok((receiver, arrivals))
+    }
+
+    async fn serve(seen: Seen) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let seen = Arc::new(Seen::default());
+        let seen = Arc::new(seen);
         let router = Router::new().fallback(receive).with_state(Arc::clone(&seen));
         let mut server = JoinSet::new();
         server.spawn(async move {
@@ -94,6 +111,10 @@ impl Receiver {
 
 async fn receive(State(seen): State<Arc<Seen>>, mut headers: HeaderMap, body: Bytes) -> StatusCode {
     seen.requests.fetch_add(1, Ordering::Relaxed);
+    if let Some(told) = &seen.told {
+        // Nobody listens any more at the end.
+        let _ = told.send(Instant::now());
+    }
     if seen.first.get().is_none() {
         // The client that repeats it sets its own.
         headers.remove(header::HOST);

@@ -12,7 +12,7 @@ use super::terminal::{Paint, escaped};
 use super::{Answer, Globals};
 use crate::bench::pipeline::PipelineParams;
 use crate::bench::through::{self, Through};
-use crate::bench::{intake, neighbour, queue, sandbox, store, swap};
+use crate::bench::{intake, neighbour, queue, sandbox, start, store, swap};
 use crate::runtime::{Inspection, inspect_plugin};
 use crate::telemetry::Metrics;
 
@@ -49,6 +49,18 @@ pub(super) enum Command {
         /// The `webhook` plugin [default: the bundled webhook.wasm]
         #[arg(long, value_name = "FILE")]
         plugin: Option<PathBuf>,
+        /// Folder on the disk to work in; what is made in it is removed at the end
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+    /// How soon a server is ready, accepts and calls, and how soon an idle one calls
+    Start {
+        /// Deliveries that wait in the store, due, when it starts
+        #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+        waiting: u32,
+        /// Folder with the plugins to load, `webhook` among them [default: the bundled ones]
+        #[arg(long, value_name = "DIR")]
+        plugins: Option<PathBuf>,
         /// Folder on the disk to work in; what is made in it is removed at the end
         #[arg(long, value_name = "DIR", default_value = ".")]
         dir: PathBuf,
@@ -129,6 +141,7 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
         }
         Command::Pipeline(args) => pipeline(args).await,
         Command::Swap { swaps, plugin, dir } => swap(swaps, plugin, dir).await,
+        Command::Start { waiting, plugins, dir } => start(waiting, plugins, dir).await,
         Command::Store { dir } => {
             let dir = folder(dir)?;
             let params = store::StoreParams { folder: dir, ..store::StoreParams::default() };
@@ -141,8 +154,7 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
 }
 
 async fn neighbour(rounds: u32, plugins: Option<PathBuf>, dir: PathBuf) -> Result<(String, Value), Failure> {
-    let beside = || bundled("webhook.wasm").map(|file| file.parent().map(PathBuf::from).unwrap_or_default());
-    let plugins = plugins.map_or_else(beside, Ok)?;
+    let plugins = plugins.map_or_else(beside_webhook, Ok)?;
     let params =
         neighbour::NeighbourParams { rounds, ..neighbour::NeighbourParams::with_plugins(plugins, folder(dir)?) };
     let parameters = format!(
@@ -153,6 +165,20 @@ async fn neighbour(rounds: u32, plugins: Option<PathBuf>, dir: PathBuf) -> Resul
     );
     let measured = neighbour::run(&params).await.context("the neighbour cannot be measured");
     let figures = measured.map_err(unwritable)?;
+    Ok((parameters, json(&figures)?))
+}
+
+async fn start(waiting: u32, plugins: Option<PathBuf>, dir: PathBuf) -> Result<(String, Value), Failure> {
+    let plugins = plugins.map_or_else(beside_webhook, Ok)?;
+    let program = program().ok_or_else(|| anyhow::anyhow!("the program does not know its own file"))?;
+    let params = start::StartParams { waiting, ..start::StartParams::new(program, plugins, folder(dir)?) };
+    let parameters = format!(
+        "the bundled plugins, compiled before; {} deliveries waiting, then {} one at a time; durability full, in `{}`",
+        params.waiting,
+        if waiting == 0 { params.calls.get() } else { 0 },
+        params.folder.display()
+    );
+    let figures = Box::pin(start::run(&params)).await.map_err(unwritable)?;
     Ok((parameters, json(&figures)?))
 }
 
@@ -248,6 +274,11 @@ fn folder(dir: PathBuf) -> Result<PathBuf, Failure> {
         return Ok(dir);
     }
     Err(Failure::usage(format!("there is no folder `{}`", dir.display())).hint("make it, or name another with `--dir`"))
+}
+
+/// The folder of the bundled plugins.
+fn beside_webhook() -> Result<PathBuf, Failure> {
+    bundled("webhook.wasm").map(|file| file.parent().map(PathBuf::from).unwrap_or_default())
 }
 
 /// A plugin that came with the program: beside it, else where packages put it.
