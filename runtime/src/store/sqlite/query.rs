@@ -106,10 +106,16 @@ impl Scan<'_> {
                 return Ok(false);
             }
         }
-        if kind.is_some() || correlation_id.is_some() {
+        if let Some(kind) = kind {
+            self.rows += 1;
+            if read::kind(db, id)?.is_none_or(|it| it != *kind) {
+                return Ok(false);
+            }
+        }
+        if correlation_id.is_some() {
+            self.rows += 1;
             let Some((notification, _)) = read::notification_row(db, id)? else { return Ok(false) };
-            let is_kind = kind.as_ref().is_none_or(|kind| *kind == notification.kind);
-            if !is_kind || correlation_id.is_some() && *correlation_id != notification.correlation_id {
+            if *correlation_id != notification.correlation_id {
                 return Ok(false);
             }
         }

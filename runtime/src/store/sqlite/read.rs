@@ -132,6 +132,14 @@ pub(super) fn notification_row(
     Ok(Some((Arc::new(row::notification(id, blob(row, 0)?)?), row.get(1)?)))
 }
 
+/// The kind of a notification, without what follows it in its row.
+pub(super) fn kind(db: &Connection, id: NotificationId) -> Result<Option<String>, Failure> {
+    let mut statement = db.prepare_cached("SELECT payload FROM notifications WHERE id = ?1")?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(row::kind(blob(row, 0)?)?))
+}
+
 pub(super) fn page(
     db: &Connection,
     lane: &Lane,

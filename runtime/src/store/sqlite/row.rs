@@ -155,6 +155,11 @@ pub(super) fn notification(id: NotificationId, bytes: &[u8]) -> Result<Notificat
     reader.end(notification)
 }
 
+/// The first field of a notification.
+pub(super) fn kind(notification: &[u8]) -> Result<String, Damaged> {
+    open("notification", notification)?.text()
+}
+
 fn put_action(out: &mut Vec<u8>, action: &Action) {
     let Action { id, label, url, style } = action;
     put_text(out, id);
