@@ -37,7 +37,7 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 16] = [
+const ROUTES: [&str; 17] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
@@ -46,6 +46,7 @@ const ROUTES: [&str; 16] = [
     "/v1/notifications/{id}/replay",
     "/v1/deliveries/{id}",
     "/v1/deliveries/{id}/replay",
+    "/v1/deliveries/{id}/cancel",
     "/v1/dead-letters",
     "/v1/dead-letters/replay",
     "/v1/plugins",
@@ -75,8 +76,8 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let ServerConfig { listen, body_max, batch_body_max, .. } = *server;
     let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
     let [notifications, batch, notification, deliveries, cancel, replay, delivery, rest @ ..] = ROUTES;
-    let [replay_delivery, dead_letters, replay_dead_letters, plugins, release, approve, healthz, readyz, metrics] =
-        rest;
+    let [replay_delivery, cancel_delivery, dead_letters, replay_dead_letters, rest @ ..] = rest;
+    let [plugins, release, approve, healthz, readyz, metrics] = rest;
     Router::new()
         .route(notifications, post(notifications::submit).get(finding::list))
         .route(batch, post(notifications::submit_batch))
@@ -86,6 +87,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
         .route(replay, post(finding::replay_notification))
         .route(delivery, get(finding::delivery))
         .route(replay_delivery, post(finding::replay_delivery))
+        .route(cancel_delivery, post(finding::cancel_delivery))
         .route(dead_letters, get(dead_letters::list).delete(dead_letters::purge))
         .route(replay_dead_letters, post(dead_letters::replay))
         .route(plugins, get(operations::plugins))

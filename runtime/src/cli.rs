@@ -30,6 +30,7 @@ mod send;
 mod serve;
 mod status;
 mod table;
+mod target;
 mod terminal;
 mod upkeep;
 mod when;
@@ -95,7 +96,7 @@ enum Command {
     Status(status::Args),
     /// List notifications, the newest first
     List(list::Args),
-    /// Cancel what has not left of a notification
+    /// Cancel what has not left of a notification, or one delivery
     Cancel(cancel::Args),
     /// Try again what failed for good
     Replay(replay::Args),

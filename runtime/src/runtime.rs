@@ -199,6 +199,15 @@ impl Runtime {
         self.parts.store.cancel(id, self.parts.clock.now()).await
     }
 
+    /// Withdraws one delivery and no other. What is in flight is withdrawn too, unless that attempt sends it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be changed.
+    pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<Cancelled, StoreError> {
+        self.parts.store.cancel_delivery(id, self.parts.clock.now()).await
+    }
+
     /// Every plugin there is, and why those that do not serve were refused.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginStatus> {

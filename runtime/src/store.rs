@@ -192,9 +192,9 @@ pub enum Settled {
 /// What `cancel` found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// No such notification.
+    /// No such notification, or no such delivery.
     Unknown,
-    /// Every delivery was final before.
+    /// All that was to be cancelled was final before.
     AlreadyFinal,
     /// `now` deliveries are cancelled; `in_flight` will be, unless the attempt under way sends them.
     Cancelled {
@@ -373,6 +373,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Cancels what has not left.
     async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError>;
+
+    /// Cancels one delivery if it has not left. Its siblings go on.
+    async fn cancel_delivery(&self, id: DeliveryId, at: Timestamp) -> Result<Cancelled, StoreError>;
 
     /// Starts a new run of deliveries that failed: each waits for its due time, with its attempts behind it and all of its
     /// retries before it. One answer for each, in order. What is being cancelled counts as not failed.

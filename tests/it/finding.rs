@@ -109,6 +109,41 @@ async fn what_is_scheduled_is_cancelled_once_and_what_is_in_flight_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_delivery_is_cancelled_while_its_sibling_goes_on() {
+    let receiver = Receiver::closed(Reply::new(200, "")).await;
+    let server = hook(&receiver).await;
+    let api = Api::of(&server);
+    let sent = server.cli(["--json", "send", "-c", "hook", "-c", "null", "-b", "x", "--at", "24h"]).await.json();
+    let (id, first, second) =
+        (text(&sent["id"]), text(&sent["deliveries"][0]["id"]), text(&sent["deliveries"][1]["id"]));
+    let cancel = format!("/v1/deliveries/{first}/cancel");
+    let done = api.post(&cancel, &json!({})).await;
+    assert_eq!((done.status, &done.body), (200, &json!({ "cancelled": 1, "in_flight": 0 })));
+    let record = api.get(&format!("/v1/notifications/{id}")).await.body;
+    let states: Vec<_> = record["deliveries"].as_array().expect("a list").iter().map(|one| &one["status"]).collect();
+    assert_eq!((states, &record["status"]), (vec![&json!("cancelled"), &json!("pending")], &json!("pending")));
+    let again = api.post(&cancel, &json!({})).await;
+    assert_eq!((again.status, &again.body["code"]), (409, &json!("already-final")));
+    assert!(text(&again.body["detail"]).starts_with("this delivery is final"), "{}", again.body);
+
+    let by_hand = server.cli(["cancel", second]).await;
+    assert_eq!((by_hand.code, &*by_hand.stdout), (0, "1 delivery cancelled\n"), "{by_hand:?}");
+    assert_eq!(api.until_final(id).await["status"], "cancelled");
+    assert_eq!(server.cli(["cancel", second]).await.code, 1);
+    let unknown = format!("{id}_9").replacen("ntf", "dlv", 1);
+    assert_eq!(api.post(&format!("/v1/deliveries/{unknown}/cancel"), &json!({})).await.status, 404);
+    assert_eq!(server.cli(["cancel", &unknown]).await.code, 3);
+
+    let leaving = api.post("/v1/notifications", &json!({ "channels": ["hook"], "body": "x" })).await;
+    receiver.has_received(1).await;
+    let delivery = text(&leaving.body["deliveries"][0]["id"]);
+    let under_way = api.post(&format!("/v1/deliveries/{delivery}/cancel"), &json!({})).await;
+    assert_eq!((under_way.status, &under_way.body), (202, &json!({ "cancelled": 0, "in_flight": 1 })));
+    receiver.open();
+    assert_eq!(api.until_final(text(&leaving.body["id"])).await["status"], "sent", "that attempt sent it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_failed_for_good_is_replayed_once_its_receiver_is_mended() {
     let receiver = Receiver::start(vec![Reply::new(404, "no such hook")], Reply::new(200, "")).await;
     let server = hook(&receiver).await;

@@ -46,8 +46,8 @@ pub(super) enum Failure {
     NothingToDo(String),
     #[error("{0}")]
     PluginRefused(String),
-    #[error("every delivery of this notification is final: there is nothing left to cancel")]
-    AlreadyFinal,
+    #[error("{0}: there is nothing left to cancel")]
+    AlreadyFinal(&'static str),
     #[error("{0}: there is nothing to replay")]
     NotFailed(&'static str),
     #[error("the notification's `expires_at` has passed: it is sent to nobody any more")]
@@ -75,9 +75,11 @@ impl Failure {
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Self::WrongOrigin => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::NoPlugin(_) => StatusCode::NOT_FOUND,
-            Self::NothingToDo(_) | Self::PluginRefused(_) | Self::AlreadyFinal | Self::NotFailed(_) | Self::Expired => {
-                StatusCode::CONFLICT
-            }
+            Self::NothingToDo(_)
+            | Self::PluginRefused(_)
+            | Self::AlreadyFinal(_)
+            | Self::NotFailed(_)
+            | Self::Expired => StatusCode::CONFLICT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Starting | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -100,7 +102,7 @@ impl Failure {
             Self::NoPlugin(_) => "unknown-plugin",
             Self::NothingToDo(_) => "nothing-to-do",
             Self::PluginRefused(_) => "plugin-refused",
-            Self::AlreadyFinal => "already-final",
+            Self::AlreadyFinal(_) => "already-final",
             Self::NotFailed(_) => "not-failed",
             Self::Expired => "expired",
             Self::Method => "method-not-allowed",

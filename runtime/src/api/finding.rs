@@ -123,9 +123,26 @@ pub(super) async fn cancel(
 ) -> Result<Response, Failure> {
     query::none(query.as_deref())?;
     let id: NotificationId = id.parse().map_err(|_| NO_NOTIFICATION)?;
-    match api.runtime.cancel(id).await? {
-        Cancelled::Unknown => Err(NO_NOTIFICATION),
-        Cancelled::AlreadyFinal => Err(Failure::AlreadyFinal),
+    let last = Failure::AlreadyFinal("every delivery of this notification is final");
+    cancel_answer(api.runtime.cancel(id).await?, NO_NOTIFICATION, last)
+}
+
+/// `POST /v1/deliveries/{id}/cancel`: 202 where an attempt is under way that may still send.
+pub(super) async fn cancel_delivery(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    query::none(query.as_deref())?;
+    let id: DeliveryId = id.parse().map_err(|_| NO_DELIVERY)?;
+    let last = Failure::AlreadyFinal("this delivery is final");
+    cancel_answer(api.runtime.cancel_delivery(id).await?, NO_DELIVERY, last)
+}
+
+fn cancel_answer(cancelled: Cancelled, unknown: Failure, last: Failure) -> Result<Response, Failure> {
+    match cancelled {
+        Cancelled::Unknown => Err(unknown),
+        Cancelled::AlreadyFinal => Err(last),
         Cancelled::Cancelled { now: cancelled, in_flight } => {
             let status = if in_flight == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
             Ok(json(status, JSON, &CancelAnswer { cancelled, in_flight }))

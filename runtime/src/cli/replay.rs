@@ -9,9 +9,9 @@ use super::client::wire::Replayed;
 use super::client::{Answered, Client};
 use super::dead_letters::Filters;
 use super::failure::{Exit, Failure};
+use super::target::Target;
 use super::{Answer, Globals};
 use crate::config::format_duration;
-use crate::domain::{DeliveryId, NotificationId};
 use crate::runtime::ReplayRate;
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ Examples:
   campanile replay --all")]
 pub(super) struct Args {
     /// Id of a delivery, or of a notification: each of its deliveries that failed
-    #[arg(value_parser = target, conflicts_with_all = ["Filters", "rate"])]
+    #[arg(conflicts_with_all = ["Filters", "rate"])]
     id: Option<Target>,
     #[command(flatten)]
     filters: Filters,
@@ -40,19 +40,6 @@ pub(super) struct Args {
     rate: Option<String>,
 }
 
-/// What one id names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Target {
-    Notification(NotificationId),
-    Delivery(DeliveryId),
-}
-
-fn target(text: &str) -> Result<Target, String> {
-    let delivery = |_| text.parse().map(Target::Delivery);
-    let expected = |_| "expected `dlv_…` or `ntf_…`, as `campanile dead-letters list` or `send` prints it".to_owned();
-    text.parse().map(Target::Notification).or_else(delivery).map_err(expected)
-}
-
 /// The server reads it again: what is sent is what was typed.
 fn rate(text: &str) -> Result<String, String> {
     text.parse::<ReplayRate>().map(|_| text.to_owned()).map_err(|error| error.to_string())
@@ -60,11 +47,9 @@ fn rate(text: &str) -> Result<String, String> {
 
 pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     let answered: Answered<Replayed> = match args.id {
-        Some(Target::Notification(id)) => {
-            Client::new(globals)?.post(&["notifications", &id.to_string(), "replay"], &json!({})).await?
-        }
-        Some(Target::Delivery(id)) => {
-            Client::new(globals)?.post(&["deliveries", &id.to_string(), "replay"], &json!({})).await?
+        Some(target) => {
+            let (collection, id) = target.path();
+            Client::new(globals)?.post(&[collection, &id, "replay"], &json!({})).await?
         }
         None => {
             let filters = args.filters.said(args.all)?;
@@ -111,14 +96,5 @@ mod tests {
         assert_snapshot!(told(1_200, 3, 23_980), @"1200 deliveries replayed, the last is due in 23s980ms; 3 stay dead letters: their `expires_at` passes before their turn");
         assert_snapshot!(told(0, 2, 0), @"0 deliveries replayed; 2 stay dead letters: their `expires_at` passes before their turn");
         assert_snapshot!(told(0, 0, 0), @"no dead letter matches");
-    }
-
-    #[test]
-    fn an_id_names_a_notification_or_a_delivery() {
-        let hex = "01890a5d0b0170008000000000000001";
-        let id: NotificationId = format!("ntf_{hex}").parse().expect("an id");
-        assert_eq!(target(&format!("ntf_{hex}")), Ok(Target::Notification(id)));
-        assert_eq!(target(&format!("dlv_{hex}_7")), Ok(Target::Delivery(id.delivery(7))));
-        assert!(target("../plugins").is_err());
     }
 }

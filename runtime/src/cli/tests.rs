@@ -41,7 +41,7 @@ fn help_lists_what_works() {
       send          Send a notification
       status        Show a notification: deliveries and attempts
       list          List notifications, the newest first
-      cancel        Cancel what has not left of a notification
+      cancel        Cancel what has not left of a notification, or one delivery
       replay        Try again what failed for good
       dead-letters  Look at what failed for good
       plugins       Look at plugins
@@ -229,18 +229,22 @@ fn help_of_list_names_every_filter() {
 #[test]
 fn help_of_cancel_and_replay_says_what_they_take() {
     assert_snapshot!(own_help(&["cancel"]), @r#"
-    Cancel what has not left of a notification
+    Cancel what has not left of a notification, or one delivery
 
     Usage: campanile cancel [OPTIONS] <ID>
 
     Arguments:
-      <ID>  Id of a notification
+      <ID>  Id of a notification: all of its deliveries; or of one delivery: its siblings go on
 
     Options:
       -h, --help  Print help (see more with '--help')
 
     Exit codes: 0 cancelled; 1 all of it is final, or no server answers; 3 no such
-    notification.
+    notification or delivery.
+
+    Examples:
+      campanile cancel ntf_01890a5d0b0170008000000000000001
+      campanile cancel dlv_01890a5d0b0170008000000000000001_0
     "#);
     assert_snapshot!(own_help(&["replay"]), @r"
     Try again what failed for good

@@ -13,6 +13,7 @@ pub(crate) struct Model {
     pub(crate) events: Vec<Event>,
     pub(crate) plugins: BTreeMap<PluginName, PluginBook>,
     cancelling: BTreeMap<NotificationId, Timestamp>,
+    cancelling_one: BTreeMap<DeliveryId, Timestamp>,
     pub(crate) kv: BTreeMap<(ChannelName, String), KvEntry>,
     /// The highest version among the keys that each channel removed.
     kv_removed: BTreeMap<ChannelName, u64>,
@@ -68,8 +69,7 @@ impl Model {
     }
 
     pub(crate) fn claimable(&self, ids: &[DeliveryId], now: Timestamp) -> Vec<DeliveryId> {
-        let is_free =
-            |id: &DeliveryId| !self.claims.contains_key(id) && !self.cancelling.contains_key(&id.notification());
+        let is_free = |id: &DeliveryId| !self.claims.contains_key(id) && self.cancelled_at(*id).is_none();
         let is_due =
             |id: &DeliveryId| matches!(self.deliveries.get(id), Some(kept) if kept.due().is_some_and(|due| due <= now));
         ids.iter().copied().filter(|id| is_free(id) && is_due(id)).collect()
@@ -78,9 +78,13 @@ impl Model {
     pub(crate) fn release(&mut self, number: u64) {
         let Some(id) = self.claims.iter().find(|(_, claim)| **claim == number).map(|(id, _)| *id) else { return };
         self.claims.remove(&id);
-        if let Some(at) = self.cancelling.get(&id.notification()) {
-            self.cancel_one(id, *at);
+        if let Some(at) = self.cancelled_at(id) {
+            self.cancel_one(id, at);
         }
+    }
+
+    fn cancelled_at(&self, id: DeliveryId) -> Option<Timestamp> {
+        self.cancelling.get(&id.notification()).or_else(|| self.cancelling_one.get(&id)).copied()
     }
 
     pub(crate) fn settle(&mut self, settlement: &Settlement) -> Settled {
@@ -97,7 +101,7 @@ impl Model {
             let body = EventBody::DeliveryAttempted { delivery: *delivery, attempt, end, duration_us };
             self.events.push(Event { at: *at, body });
         }
-        let is_cancelled = self.cancelling.contains_key(&delivery.notification());
+        let is_cancelled = self.cancelled_at(*delivery).is_some();
         let state = if is_cancelled { settle_cancelled(state.clone(), *at) } else { state.clone() };
         self.change(*delivery, state.clone(), *at);
         Settled::Applied(state)
@@ -125,11 +129,29 @@ impl Model {
         Cancelled::Cancelled { now, in_flight }
     }
 
+    pub(crate) fn cancel_delivery(&mut self, id: DeliveryId, at: Timestamp) -> Cancelled {
+        let Some(kept) = self.deliveries.get(&id) else { return Cancelled::Unknown };
+        if kept.due().is_none() {
+            return Cancelled::AlreadyFinal;
+        }
+        if !self.claims.contains_key(&id) {
+            self.cancel_one(id, at);
+            return Cancelled::Cancelled { now: 1, in_flight: 0 };
+        }
+        if self.cancelled_at(id).is_none() {
+            self.cancelling_one.insert(id, at);
+        }
+        Cancelled::Cancelled { now: 0, in_flight: 1 }
+    }
+
     /// Claims are forgotten; cancels that waited for them are finished.
     pub(crate) fn reopen(&mut self) {
         self.claims.clear();
         for (id, at) in self.cancelling.clone() {
             self.open_of(id).into_iter().for_each(|id| self.cancel_one(id, at));
+        }
+        for (id, at) in self.cancelling_one.clone() {
+            self.cancel_one(id, at);
         }
     }
 
@@ -213,6 +235,9 @@ impl Model {
         self.events.push(Event { at, body: EventBody::of_state(id, &state) });
         if let DeliveryState::Failed { .. } = state {
             self.dead.insert(id);
+        }
+        if state.status().is_final() {
+            self.cancelling_one.remove(&id);
         }
         self.deliveries.get_mut(&id).expect("what changes was accepted").state = state;
         let notification = id.notification();

@@ -196,10 +196,10 @@ fn own(path: &Path) -> Result<OwnerLock, StoreError> {
 /// Nothing is in flight any more, so what a cancel waited for can be cancelled.
 fn finish_cancels(writer: &mut Writer) -> Result<(), Failure> {
     let cancelling = read::cancelling(&writer.db)?;
-    writer.live.committed(Vec::new(), [], cancelling.iter().map(|(id, at)| (*id, Some(*at))), Vec::new());
-    for (id, at) in cancelling {
+    writer.live.committed(Vec::new(), [], cancelling.iter().map(|(what, at)| (*what, Some(*at))), Vec::new());
+    for (what, at) in cancelling {
         let (reply, mut answer) = oneshot::channel();
-        writer.write(vec![(Operation::FinishCancel(id, at), reply)]);
+        writer.write(vec![(Operation::FinishCancel(what, at), reply)]);
         answer.try_recv().map_err(|_| Failure::Internal("a cancel was not finished".to_owned()))??;
     }
     Ok(())
@@ -354,6 +354,13 @@ impl Store for SqliteStore {
                 Some(next) => from = next,
                 None => return Ok(Cancelled::Cancelled { now: all_now, in_flight: all_in_flight }),
             }
+        }
+    }
+
+    async fn cancel_delivery(&self, id: DeliveryId, at: Timestamp) -> Result<Cancelled, StoreError> {
+        match self.write(Operation::CancelDelivery(id, at)).await? {
+            Answer::Cancelled(cancelled, _) => Ok(cancelled),
+            _ => Err(mixed_up()),
         }
     }
 

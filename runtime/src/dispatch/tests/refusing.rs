@@ -76,6 +76,10 @@ impl Store for Refusing {
         self.store.cancel(id, at).await
     }
 
+    async fn cancel_delivery(&self, id: DeliveryId, at: Timestamp) -> Result<Cancelled, StoreError> {
+        self.store.cancel_delivery(id, at).await
+    }
+
     async fn expanding(&self, after: NotificationId) -> Result<Option<NotificationId>, StoreError> {
         self.store.expanding(after).await
     }

@@ -88,3 +88,88 @@ pub(crate) async fn what_is_final_or_unknown_is_not_cancelled(place: &dyn Place)
     assert_eq!(store.cancel(id(1), LATER).await.unwrap(), Cancelled::AlreadyFinal);
     assert_eq!(kinds(&*store).await, before);
 }
+
+pub(crate) async fn one_delivery_is_cancelled_and_its_siblings_go_on(place: &dyn Place) {
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail", "chat"])]).await.unwrap();
+    let (first, second) = (id(1).delivery(0), id(1).delivery(1));
+    assert_eq!(store.cancel_delivery(first, LATER).await.unwrap(), Cancelled::Cancelled { now: 1, in_flight: 0 });
+    assert_eq!(state_of(&*store, first).await, DeliveryState::Cancelled { at: LATER, attempts: 0 });
+    assert_eq!(store.claim(&[first], at(u64::MAX)).await.unwrap().len(), 0);
+
+    let claim = claim_one(&*store, second).await;
+    settle_one(&*store, &claim, sent(1)).await;
+    let counts = store.notification(id(1)).await.unwrap().unwrap().counts;
+    assert_eq!((counts.sent, counts.cancelled, counts.open), (1, 1, 0));
+    assert_eq!(store.cancel_delivery(first, LATER).await.unwrap(), Cancelled::AlreadyFinal);
+    assert_eq!(store.cancel_delivery(second, LATER).await.unwrap(), Cancelled::AlreadyFinal);
+    assert_eq!(store.cancel_delivery(id(1).delivery(2), LATER).await.unwrap(), Cancelled::Unknown);
+    let expected = [
+        "notification.accepted",
+        "delivery.cancelled",
+        "delivery.attempted",
+        "delivery.sent",
+        "notification.completed",
+    ];
+    assert_eq!(kinds(&*store).await, expected);
+}
+
+pub(crate) async fn a_cancel_of_one_in_flight_holds_unless_the_attempt_sent_it(place: &dyn Place) {
+    for (n, end) in [sent(1), failed(1), waiting(at(5_000), 1)].into_iter().enumerate() {
+        let n = n as u32 + 1;
+        let store = open(place).await;
+        store.accept(vec![planned(n, &["mail", "chat"])]).await.unwrap();
+        let claim = claim_one(&*store, id(n).delivery(0)).await;
+        let in_flight = Cancelled::Cancelled { now: 0, in_flight: 1 };
+        assert_eq!(store.cancel_delivery(claim.delivery, LATER).await.unwrap(), in_flight);
+        assert_eq!(store.cancel_delivery(claim.delivery, LATER).await.unwrap(), in_flight, "said twice");
+        assert_eq!(state_of(&*store, claim.delivery).await, DeliveryState::Waiting(claim.progress));
+
+        let expected = settle_cancelled(end.clone(), NOW);
+        assert_eq!(settle_one(&*store, &claim, end).await, Settled::Applied(expected.clone()));
+        assert_eq!(state_of(&*store, claim.delivery).await, expected);
+        let sibling = claim_one(&*store, id(n).delivery(1)).await;
+        assert_eq!(settle_one(&*store, &sibling, failed(1)).await, Settled::Applied(failed(1)), "it is not cancelled");
+        store.close().await;
+    }
+}
+
+pub(crate) async fn a_cancel_of_one_in_flight_holds_when_it_is_given_up_or_forgotten(place: &dyn Place) {
+    let cancelled = DeliveryState::Cancelled { at: LATER, attempts: 0 };
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail", "chat"])]).await.unwrap();
+    let (first, second) = (id(1).delivery(0), id(1).delivery(1));
+    let claim = claim_one(&*store, first).await;
+    store.cancel_delivery(first, LATER).await.unwrap();
+    store.release(&[claim.number]).await.unwrap();
+    assert_eq!(state_of(&*store, first).await, cancelled);
+
+    claim_one(&*store, second).await;
+    store.cancel_delivery(second, LATER).await.unwrap();
+    store.close().await;
+    let store = open(place).await;
+    assert_eq!(state_of(&*store, second).await, cancelled);
+    let told = kinds(&*store).await;
+    assert_eq!(told.last(), Some(&"notification.completed"));
+    store.close().await;
+    assert_eq!(kinds(&*open(place).await).await, told, "it is finished once");
+}
+
+pub(crate) async fn a_delivery_and_its_notification_are_cancelled_once(place: &dyn Place) {
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail", "chat"])]).await.unwrap();
+    let claim = claim_one(&*store, id(1).delivery(0)).await;
+    store.cancel_delivery(claim.delivery, LATER).await.unwrap();
+    assert_eq!(store.cancel(id(1), LATER).await.unwrap(), Cancelled::Cancelled { now: 1, in_flight: 1 });
+    assert_eq!(
+        store.cancel_delivery(claim.delivery, LATER).await.unwrap(),
+        Cancelled::Cancelled { now: 0, in_flight: 1 }
+    );
+    settle_one(&*store, &claim, failed(1)).await;
+    assert!(matches!(state_of(&*store, claim.delivery).await, DeliveryState::Cancelled { .. }));
+    store.close().await;
+    let store = open(place).await;
+    let told = kinds(&*store).await;
+    assert_eq!(told.iter().filter(|kind| **kind == "delivery.cancelled").count(), 2, "{told:?}");
+    assert_eq!(told.last(), Some(&"notification.completed"));
+}

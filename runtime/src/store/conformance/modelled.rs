@@ -32,6 +32,7 @@ enum Step {
         end: usize,
     },
     Cancel(usize),
+    CancelDelivery(usize),
     Replay {
         pick: usize,
         due: u64,
@@ -63,6 +64,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => pick.clone().prop_map(Step::Release),
         6 => (picks, 0_usize..5).prop_map(|(picks, end)| Step::Settle { picks, end }),
         2 => pick.clone().prop_map(Step::Cancel),
+        2 => pick.clone().prop_map(Step::CancelDelivery),
         2 => (pick.clone(), 0_u64..3).prop_map(|(pick, due)| Step::Replay { pick, due }),
         1 => pick.clone().prop_map(Step::Purge),
         1 => (pick, 0_u8..9).prop_map(|(pick, number)| Step::KeepPlugin { pick, number }),
@@ -147,6 +149,11 @@ impl Pair {
                 let id = id(pick as u32 % (self.accepted + 1));
                 let cancelled = self.store.cancel(id, at(7)).await.unwrap();
                 assert_eq!(cancelled, self.model.cancel(id, at(7)));
+            }
+            Step::CancelDelivery(pick) => {
+                let id = self.pick(pick);
+                let cancelled = self.store.cancel_delivery(id, at(7)).await.unwrap();
+                assert_eq!(cancelled, self.model.cancel_delivery(id, at(7)));
             }
             Step::Replay { pick, due } => {
                 let delivery = self.pick(pick);

@@ -50,6 +50,15 @@ pub(super) struct Claimed {
     pub(super) progress: Waiting,
 }
 
+/// What is cancelled while an attempt is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Withdrawal {
+    /// Every delivery of it.
+    All(NotificationId),
+    /// This one.
+    One(DeliveryId),
+}
+
 #[derive(Debug)]
 struct Hot {
     open: OpenDelivery,
@@ -69,7 +78,7 @@ struct State {
     in_flight: HashMap<DeliveryId, Ticket>,
     by_number: HashMap<u64, DeliveryId>,
     closing: HashSet<DeliveryId>,
-    cancelling: HashMap<NotificationId, Timestamp>,
+    cancelling: HashMap<Withdrawal, Timestamp>,
     hot: HashMap<DeliveryId, Hot>,
     hot_bytes: usize,
     suspects: Suspects,
@@ -193,9 +202,9 @@ impl Live {
         }
     }
 
-    /// When `notification` was cancelled, if some of it was in flight then.
-    pub(super) fn cancelled_at(&self, notification: NotificationId) -> Option<Timestamp> {
-        self.lock().cancelling.get(&notification).copied()
+    /// When this was cancelled, if some of it was in flight then.
+    pub(super) fn withdrawn_at(&self, what: Withdrawal) -> Option<Timestamp> {
+        self.lock().cancelling.get(&what).copied()
     }
 
     /// After a commit: ends its claims, brings the cache up to date and opens what was closed.
@@ -203,7 +212,7 @@ impl Live {
         &self,
         changes: Vec<Change>,
         ended: impl IntoIterator<Item = u64>,
-        cancelling: impl IntoIterator<Item = (NotificationId, Option<Timestamp>)>,
+        cancelling: impl IntoIterator<Item = (Withdrawal, Option<Timestamp>)>,
         noted: Vec<Noted>,
     ) {
         let mut state = self.lock();
@@ -215,10 +224,10 @@ impl Live {
         for number in ended {
             state.end(number);
         }
-        for (notification, at) in cancelling {
+        for (what, at) in cancelling {
             match at {
-                Some(at) => state.cancelling.insert(notification, at),
-                None => state.cancelling.remove(&notification),
+                Some(at) => state.cancelling.insert(what, at),
+                None => state.cancelling.remove(&what),
             };
         }
         state.closing.clear();
@@ -234,7 +243,13 @@ impl State {
     fn is_taken(&self, id: DeliveryId) -> bool {
         self.in_flight.contains_key(&id)
             || (!self.closing.is_empty() && self.closing.contains(&id))
-            || (!self.cancelling.is_empty() && self.cancelling.contains_key(&id.notification()))
+            || self.is_cancelling(id)
+    }
+
+    fn is_cancelling(&self, id: DeliveryId) -> bool {
+        let is_withdrawn = |what| self.cancelling.contains_key(&what);
+        !self.cancelling.is_empty()
+            && (is_withdrawn(Withdrawal::All(id.notification())) || is_withdrawn(Withdrawal::One(id)))
     }
 
     fn end(&mut self, number: u64) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failure::Failure;
-use super::live::{Claimed, OpenDelivery};
+use super::live::{Claimed, OpenDelivery, Withdrawal};
 use super::wire::Damaged;
 use super::{event, row};
 use crate::domain::{
@@ -294,13 +294,18 @@ pub(super) fn last_event(db: &Connection) -> Result<EventNumber, Failure> {
     unsigned(row, 0)
 }
 
-/// Notifications whose cancel waits for what is in flight.
-pub(super) fn cancelling(db: &Connection) -> Result<Vec<(NotificationId, Timestamp)>, Failure> {
-    let mut statement = db.prepare_cached("SELECT notification, at FROM cancelling")?;
-    let mut rows = statement.query([])?;
+/// What waits for attempts under way to be cancelled.
+pub(super) fn cancelling(db: &Connection) -> Result<Vec<(Withdrawal, Timestamp)>, Failure> {
     let mut found = Vec::new();
+    let mut statement = db.prepare("SELECT notification, at FROM cancelling")?;
+    let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        found.push((notification_id(row, 0)?, timestamp(row, 1)?));
+        found.push((Withdrawal::All(notification_id(row, 0)?), timestamp(row, 1)?));
+    }
+    let mut statement = db.prepare("SELECT notification, idx, at FROM cancelling_one")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        found.push((Withdrawal::One(notification_id(row, 0)?.delivery(row.get(1)?)), timestamp(row, 2)?));
     }
     Ok(found)
 }

@@ -13,7 +13,7 @@ use super::{copying, lookup};
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_plugins.sql"),
     include_str!("schema/0003_kv.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("schema/0006_targets.sql"),
     include_str!("schema/0007_in_flight.sql"),
     include_str!("schema/0008_flows.sql"),
+    include_str!("schema/0009_audit.sql"),
 ];
 
 /// The step whose table is filled from what is there, which takes more than SQL.

@@ -22,7 +22,7 @@ pub(super) use accept::Accepting;
 pub(super) use expand::Staged;
 
 use super::failure::Failure;
-use super::live::{Change, Claimed, Live};
+use super::live::{Change, Claimed, Live, Withdrawal};
 use super::statements::Statements;
 use super::suspects::{self, Noted};
 use super::{kv, read, row};
@@ -47,8 +47,9 @@ pub(super) enum Operation {
     Expand(NotificationId, Timestamp),
     /// From this index on, a slice.
     Cancel(NotificationId, Timestamp, u32),
+    CancelDelivery(DeliveryId, Timestamp),
     /// At open: what was cancelled in flight and never settled.
-    FinishCancel(NotificationId, Timestamp),
+    FinishCancel(Withdrawal, Timestamp),
     Replay(Vec<Replay>, Timestamp),
     Purge(Vec<DeliveryId>),
     Sweep(Sweep),
@@ -87,7 +88,7 @@ impl Operation {
             Self::Sweep(sweep) => sweep.limit * 512,
             Self::Note(claims) => claims.len() * 64,
             Self::Cancel(..) | Self::FinishCancel(..) => 1_000 * 128,
-            Self::Release(_) | Self::Unstage(_) => 256,
+            Self::CancelDelivery(..) | Self::Release(_) | Self::Unstage(_) => 256,
             Self::KeepPlugins(books, events) => books.len() * 2_048 + events.len() * 256,
             Self::Kv(write) => {
                 let value = match &write.change {
@@ -109,8 +110,8 @@ pub(super) struct Effects {
     pub(super) changes: Vec<Change>,
     /// Claims that end, by number.
     pub(super) ended: HashSet<u64>,
-    /// Notifications whose cancel begins to wait for what is in flight, or has it all.
-    pub(super) cancelling: HashMap<NotificationId, Option<Timestamp>>,
+    /// What begins to wait for attempts under way to be cancelled, or waits no longer.
+    pub(super) cancelling: HashMap<Withdrawal, Option<Timestamp>>,
     pub(super) late: u64,
     /// Claims that are written as in flight.
     pub(super) noted: Vec<Noted>,
@@ -179,8 +180,13 @@ impl<'w> Transaction<'w> {
                 let (cancelled, next) = self.cancel(*id, *at, *from)?;
                 Answer::Cancelled(cancelled, next)
             }
-            Operation::FinishCancel(id, at) => {
+            Operation::CancelDelivery(id, at) => Answer::Cancelled(self.cancel_delivery(*id, *at)?, None),
+            Operation::FinishCancel(Withdrawal::All(id), at) => {
                 self.withdraw(*id, *at)?;
+                Answer::Done
+            }
+            Operation::FinishCancel(Withdrawal::One(id), at) => {
+                self.cancel_delivery(*id, *at)?;
                 Answer::Done
             }
             Operation::Replay(replays, at) => {
@@ -223,7 +229,7 @@ impl<'w> Transaction<'w> {
                 },
             );
         }
-        let state = match self.cancelled_at(delivery.notification()) {
+        let state = match self.cancelled_at(*delivery) {
             Some(_) => settle_cancelled(state.clone(), *at),
             None => state.clone(),
         };
@@ -244,7 +250,7 @@ impl<'w> Transaction<'w> {
         if self.live.has_row(id, number) {
             suspects::let_go(self.db, id)?;
         }
-        let Some(at) = self.cancelled_at(id.notification()) else { return Ok(()) };
+        let Some(at) = self.cancelled_at(id) else { return Ok(()) };
         let open = read::open_deliveries(self.db, id.notification(), id.index(), 1)?;
         if let Some((_, claimed)) = open.into_iter().find(|(open, _)| *open == id) {
             self.cancel_one(id, claimed, at)?;
@@ -278,6 +284,7 @@ impl<'w> Transaction<'w> {
                 if status == DeliveryStatus::Failed {
                     self.bury(id)?;
                 }
+                self.withdrawn(id)?;
                 self.effects.changes.push(Change::Final(id));
                 self.count_final(id.notification(), before.siblings, status, at)?;
             }
@@ -308,9 +315,9 @@ impl<'w> Transaction<'w> {
 
     fn complete(&mut self, id: NotificationId, counts: StatusCounts, at: Timestamp) -> Result<(), Failure> {
         self.event(at, EventBody::NotificationCompleted { notification: id, status: counts.status() });
-        if self.cancelled_at(id).is_some() {
+        if self.withdrawn_at(Withdrawal::All(id)).is_some() {
             self.db.prepare_cached("DELETE FROM cancelling WHERE notification = ?1")?.execute([id.as_bytes()])?;
-            self.effects.cancelling.insert(id, None);
+            self.effects.cancelling.insert(Withdrawal::All(id), None);
         }
         Ok(())
     }
@@ -348,10 +355,16 @@ impl<'w> Transaction<'w> {
         Ok(())
     }
 
-    fn cancelled_at(&self, id: NotificationId) -> Option<Timestamp> {
-        match self.effects.cancelling.get(&id) {
+    /// When a delivery in flight was cancelled, by itself or with its notification.
+    fn cancelled_at(&self, id: DeliveryId) -> Option<Timestamp> {
+        let all = self.withdrawn_at(Withdrawal::All(id.notification()));
+        all.or_else(|| self.withdrawn_at(Withdrawal::One(id)))
+    }
+
+    fn withdrawn_at(&self, what: Withdrawal) -> Option<Timestamp> {
+        match self.effects.cancelling.get(&what) {
             Some(now) => *now,
-            None => self.live.cancelled_at(id),
+            None => self.live.withdrawn_at(what),
         }
     }
 

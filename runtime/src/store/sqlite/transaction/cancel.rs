@@ -5,7 +5,8 @@ use rusqlite::params;
 use super::Transaction;
 use crate::domain::{DeliveryId, DeliveryState, DeliveryStatus, EventBody, NotificationId, Timestamp};
 use crate::store::sqlite::failure::Failure;
-use crate::store::sqlite::live::Claimed;
+use crate::store::sqlite::live::{Claimed, Withdrawal};
+use crate::store::sqlite::wire::Damaged;
 use crate::store::sqlite::{read, suspects};
 use crate::store::{Cancelled, DELIVERIES_SLICE};
 
@@ -33,12 +34,12 @@ impl Transaction<'_> {
         let (in_flight, idle): (Vec<_>, Vec<_>) =
             open.into_iter().partition(|(id, _)| live.close(*id, |number| ended.contains(&number)).is_some());
         let (now, in_flight) = (idle.len() as u32 + unmade, in_flight.len() as u32);
-        let again = self.cancelled_at(id).is_some();
+        let again = self.withdrawn_at(Withdrawal::All(id)).is_some();
         if (in_flight > 0 || next.is_some()) && !again {
             self.db
                 .prepare_cached("INSERT INTO cancelling (notification, at) VALUES (?1, ?2)")?
                 .execute(params![id.as_bytes(), at.as_millis() as i64])?;
-            self.effects.cancelling.insert(id, Some(at));
+            self.effects.cancelling.insert(Withdrawal::All(id), Some(at));
         }
         if !again {
             // Of a large one, all that is open and not in flight as far as this slice knows.
@@ -53,6 +54,36 @@ impl Transaction<'_> {
             self.complete_if_done(id, at)?;
         }
         Ok((Cancelled::Cancelled { now, in_flight }, next))
+    }
+
+    /// Cancels one delivery, or has it cancelled once the attempt under way ends without sending it.
+    pub(super) fn cancel_delivery(&mut self, id: DeliveryId, at: Timestamp) -> Result<Cancelled, Failure> {
+        let Some((_, lane, state)) = read::delivery_state(self.db, id)? else { return Ok(Cancelled::Unknown) };
+        let DeliveryState::Waiting(progress) = state else { return Ok(Cancelled::AlreadyFinal) };
+        let ended = &self.effects.ended;
+        if self.live.close(id, |number| ended.contains(&number)).is_some() {
+            if self.cancelled_at(id).is_none() {
+                self.db
+                    .prepare_cached("INSERT INTO cancelling_one (notification, idx, at) VALUES (?1, ?2, ?3)")?
+                    .execute(params![id.notification().as_bytes(), id.index(), at.as_millis() as i64])?;
+                self.effects.cancelling.insert(Withdrawal::One(id), Some(at));
+            }
+            return Ok(Cancelled::Cancelled { now: 0, in_flight: 1 });
+        }
+        let siblings = read::siblings(self.db, id.notification())?.ok_or(Damaged("notification"))?;
+        self.cancel_one(id, Claimed { lane, siblings, progress }, at)?;
+        Ok(Cancelled::Cancelled { now: 1, in_flight: 0 })
+    }
+
+    /// `id` is final: its own cancel waits for nothing any more.
+    pub(super) fn withdrawn(&mut self, id: DeliveryId) -> Result<(), Failure> {
+        if self.withdrawn_at(Withdrawal::One(id)).is_some() {
+            self.db
+                .prepare_cached("DELETE FROM cancelling_one WHERE notification = ?1 AND idx = ?2")?
+                .execute(params![id.notification().as_bytes(), id.index()])?;
+            self.effects.cancelling.insert(Withdrawal::One(id), None);
+        }
+        Ok(())
     }
 
     /// Cancels whatever of `id` is open, without announcing it again.

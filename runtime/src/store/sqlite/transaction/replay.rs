@@ -7,6 +7,7 @@ use crate::domain::{
     DeliveryId, DeliveryState, DeliveryStatus, EventBody, Lane, Position, Queued, StatusCounts, Timestamp, Waiting,
 };
 use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::live::Withdrawal;
 use crate::store::sqlite::{read, row};
 use crate::store::{Replay, Replayed};
 
@@ -37,7 +38,7 @@ impl Transaction<'_> {
         let Replay { delivery: id, due } = replay;
         let Some((lane, lane_number, state)) = read::delivery_state(self.db, id)? else { return Ok(Replayed::Unknown) };
         let DeliveryState::Failed { attempts, .. } = state else { return Ok(Replayed::NotFailed) };
-        if self.cancelled_at(id.notification()).is_some() {
+        if self.withdrawn_at(Withdrawal::All(id.notification())).is_some() {
             return Ok(Replayed::NotFailed);
         }
         let state = DeliveryState::Waiting(Waiting { attempts, run_began: Some(due), ..Waiting::fresh(due) });
