@@ -8,6 +8,8 @@
 //!
 //! *Not here:* deciding anything. Every handler is one call of the runtime.
 
+mod asked;
+mod audit;
 mod body;
 mod cursor;
 mod dead_letters;
@@ -37,7 +39,7 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 17] = [
+const ROUTES: [&str; 18] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
@@ -49,6 +51,7 @@ const ROUTES: [&str; 17] = [
     "/v1/deliveries/{id}/cancel",
     "/v1/dead-letters",
     "/v1/dead-letters/replay",
+    "/v1/audit",
     "/v1/plugins",
     "/v1/plugins/{name}/release",
     "/v1/plugins/{name}/approve",
@@ -77,7 +80,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
     let [notifications, batch, notification, deliveries, cancel, replay, delivery, rest @ ..] = ROUTES;
     let [replay_delivery, cancel_delivery, dead_letters, replay_dead_letters, rest @ ..] = rest;
-    let [plugins, release, approve, healthz, readyz, metrics] = rest;
+    let [audit, plugins, release, approve, healthz, readyz, metrics] = rest;
     Router::new()
         .route(notifications, post(notifications::submit).get(finding::list))
         .route(batch, post(notifications::submit_batch))
@@ -90,6 +93,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
         .route(cancel_delivery, post(finding::cancel_delivery))
         .route(dead_letters, get(dead_letters::list).delete(dead_letters::purge))
         .route(replay_dead_letters, post(dead_letters::replay))
+        .route(audit, get(audit::list))
         .route(plugins, get(operations::plugins))
         .route(release, post(operations::release))
         .route(approve, post(operations::approve))

@@ -7,9 +7,10 @@
 //! object on standard output, also where it failed: `{"error": {"message", "causes", "hint", "exit"}}`. Text that came from elsewhere is printed with its
 //! control characters escaped. A command is in `--help` only if it works.
 //!
-//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters` and `plugins list`,
+//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit` and `plugins list`,
 //! `release` and `approve` are clients of one over HTTP; `backup` reads the database beside one.
 
+mod audit;
 mod backup;
 mod bench;
 mod cancel;
@@ -103,6 +104,8 @@ enum Command {
     /// Look at what failed for good
     #[command(subcommand, arg_required_else_help = true)]
     DeadLetters(dead_letters::Command),
+    /// Show who did what, the newest first
+    Audit(audit::Args),
     /// Look at plugins
     #[command(subcommand, arg_required_else_help = true)]
     Plugins(plugins::Command),
@@ -221,6 +224,7 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::Cancel(args) => block_on(cancel::run(&globals, &args)),
         Command::Replay(args) => block_on(replay::run(&globals, &args)),
         Command::DeadLetters(command) => block_on(dead_letters::run(&globals, &command)),
+        Command::Audit(args) => block_on(audit::run(&globals, &args)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),
         Command::Config(command) => config::run(&globals, &command),
         Command::Backup(args) => backup::run(&globals, &args),

@@ -65,6 +65,8 @@ pub struct Config {
     pub channels: BTreeMap<ChannelName, ChannelConfig>,
     /// `[events]`
     pub events: EventsConfig,
+    /// `[audit]`
+    pub audit: AuditConfig,
     /// `[templates]`
     pub templates: TemplatesConfig,
     /// `[workers]`
@@ -81,6 +83,7 @@ impl Default for Config {
             plugins: PluginsConfig::default(),
             channels: BTreeMap::new(),
             events: EventsConfig::default(),
+            audit: AuditConfig::default(),
             templates: TemplatesConfig::default(),
             workers: WorkersConfig::default(),
             retry: RetryPolicy::named().into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect(),
@@ -368,6 +371,19 @@ pub struct EventsConfig {
 impl Default for EventsConfig {
     fn default() -> Self {
         Self { retention: Duration::from_hours(7 * 24) }
+    }
+}
+
+/// `[audit]`: who did what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// How long an entry is kept. Default: 90 d.
+    pub retention: Duration,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { retention: Duration::from_hours(90 * 24) }
     }
 }
 

@@ -6,6 +6,7 @@
 //! *Not here:* serde, SQL, WebAssembly. The shapes that are published (HTTP, rows, events, WIT) are each written down
 //! in the room that publishes them.
 
+mod audit;
 mod delivery;
 mod event;
 mod id;
@@ -19,6 +20,7 @@ mod retry;
 mod settle;
 mod timestamp;
 
+pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError};
 pub use delivery::{Attempt, AttemptEnd, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Waiting};
 pub use event::{Event, EventBody, EventKind};
 pub use id::{DeliveryId, NotificationId, ParseIdError};

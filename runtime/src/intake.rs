@@ -256,6 +256,7 @@ impl Intake {
                 delivery.dedupe = Some(once::dedupe(key, &delivery.channel, address, now, self.dedupe_window));
             }
         }
+        let by = submission.by;
         let default = channels.iter().flatten().filter_map(|(_, facts)| facts.priority).max();
         let notification = Notification {
             id: self.entropy.notification_id(now),
@@ -279,7 +280,7 @@ impl Intake {
             expires_at: submission.expires_at,
         };
         self.give_flows(&notification, &mut deliveries);
-        Ok(Plan { planned: Planned { notification: Arc::new(notification), deliveries, idempotency }, skipped })
+        Ok(Plan { planned: Planned { notification: Arc::new(notification), deliveries, idempotency, by }, skipped })
     }
 
     fn give_flows(&self, notification: &Notification, deliveries: &mut [PlannedDelivery]) {

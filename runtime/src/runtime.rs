@@ -8,6 +8,7 @@
 //! *Not here:* HTTP (`api`), the command line (`cli`).
 
 mod adapters;
+mod auditing;
 mod builder;
 mod doctor;
 mod draft;
@@ -30,7 +31,9 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
-use crate::domain::{ChannelName, DeliveryId, DeliveryState, NotificationId, PluginName, Priority};
+use crate::domain::{
+    Actor, ChannelName, DeliveryId, DeliveryState, NotificationId, PluginChange, PluginName, Priority,
+};
 use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
 use crate::queue::QueueHandle;
 use crate::render::Renderer;
@@ -47,10 +50,11 @@ pub use crate::sandbox::{
 };
 pub use crate::store::sqlite::{Copied, Migrated, Restored, UpkeepError};
 pub use crate::store::{
-    Cancelled, DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage,
-    NotificationRecord, StatusCounts64, StoreError,
+    AuditFilter, AuditPage, Cancelled, DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord,
+    NotificationFilter, NotificationPage, NotificationRecord, StatusCounts64, StoreError,
 };
 pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustError};
+pub use auditing::AuditQuery;
 pub use builder::{BuildError, RuntimeBuilder};
 pub use doctor::{Check, CheckStatus, Examined, examine_installation};
 pub use draft::Notification;
@@ -84,6 +88,8 @@ use retention::Sweeper;
 #[derive(Clone)]
 pub struct Runtime {
     parts: Arc<Parts>,
+    /// Who asks, for the audit log.
+    by: Actor,
 }
 
 struct Parts {
@@ -144,7 +150,7 @@ impl Runtime {
     ///
     /// [`SubmitError::Invalid`] names every problem. Nothing is stored then.
     pub async fn submit(&self, submission: Submission) -> Result<Acceptance, SubmitError> {
-        self.parts.intake.submit(submission).await
+        self.parts.intake.submit(Submission { by: self.by, ..submission }).await
     }
 
     /// Accepts many in one commit. The answers are in order; a bad one does not keep the others out.
@@ -154,8 +160,9 @@ impl Runtime {
     /// [`SubmitError`] where none was accepted: too many at once, or the store failed.
     pub async fn submit_batch(
         &self,
-        submissions: Vec<Submission>,
+        mut submissions: Vec<Submission>,
     ) -> Result<Vec<Result<Acceptance, Problems>>, SubmitError> {
+        submissions.iter_mut().for_each(|submission| submission.by = self.by);
         self.parts.intake.submit_batch(submissions).await
     }
 
@@ -196,7 +203,7 @@ impl Runtime {
     ///
     /// [`StoreError`] where the store cannot be changed.
     pub async fn cancel(&self, id: NotificationId) -> Result<Cancelled, StoreError> {
-        self.parts.store.cancel(id, self.parts.clock.now()).await
+        self.parts.store.cancel(id, self.parts.clock.now(), self.by).await
     }
 
     /// Withdraws one delivery and no other. What is in flight is withdrawn too, unless that attempt sends it.
@@ -205,7 +212,7 @@ impl Runtime {
     ///
     /// [`StoreError`] where the store cannot be changed.
     pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<Cancelled, StoreError> {
-        self.parts.store.cancel_delivery(id, self.parts.clock.now()).await
+        self.parts.store.cancel_delivery(id, self.parts.clock.now(), self.by).await
     }
 
     /// Every plugin there is, and why those that do not serve were refused.
@@ -232,7 +239,9 @@ impl Runtime {
     ///
     /// [`OperatorError`] where there is no such plugin, or nothing is held against it.
     pub async fn release_plugin(&self, name: &PluginName) -> Result<Vec<PluginStatus>, OperatorError> {
-        self.parts.registry.release(name).await
+        let done = self.parts.registry.release(name, self.by).await;
+        self.note_refusal(PluginChange::Released, name, &done).await;
+        done
     }
 
     /// Lets a plugin have what a held version of it asks for. Answers how the plugin's files are doing then.
@@ -241,7 +250,9 @@ impl Runtime {
     ///
     /// [`OperatorError`] where there is no such plugin, or none of its versions is held.
     pub async fn approve_plugin(&self, name: &PluginName) -> Result<Vec<PluginStatus>, OperatorError> {
-        self.parts.registry.approve(name).await
+        let done = self.parts.registry.approve(name, self.by).await;
+        self.note_refusal(PluginChange::Approved, name, &done).await;
+        done
     }
 
     /// Every channel there is, and why those that cannot be used cannot.

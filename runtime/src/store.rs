@@ -9,6 +9,7 @@
 //!
 //! *Not here:* what a state means (`domain`), when something is due next (`domain::settle`).
 
+mod audit;
 mod find;
 pub mod sqlite;
 mod sweep;
@@ -24,11 +25,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Attempt, ChannelName, DeliveryId, DeliveryState, Event, Flow, KvEntry, KvWrite, KvWritten, Lane, Notification,
-    NotificationId, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting,
+    Actor, Attempt, AuditEntry, AuditId, ChannelName, DeliveryId, DeliveryState, Event, Flow, KvEntry, KvWrite,
+    KvWritten, Lane, Notification, NotificationId, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp,
+    Waiting,
 };
 
 pub use crate::config::Durability;
+pub use audit::{AuditFilter, AuditPage};
 pub use find::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
 };
@@ -52,13 +55,15 @@ pub struct Planned {
     pub deliveries: Vec<PlannedDelivery>,
     /// The caller's key: with it, this is accepted once.
     pub idempotency: Option<IdempotencyKey>,
+    /// Who asked for it.
+    pub by: Actor,
 }
 
 impl Planned {
-    /// One without keys.
+    /// One without keys, of the embedder.
     #[must_use]
     pub const fn new(notification: Arc<Notification>, deliveries: Vec<PlannedDelivery>) -> Self {
-        Self { notification, deliveries, idempotency: None }
+        Self { notification, deliveries, idempotency: None, by: Actor::Embedder }
     }
 }
 
@@ -372,17 +377,17 @@ pub trait Store: Send + Sync + 'static {
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
 
     /// Cancels what has not left.
-    async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError>;
+    async fn cancel(&self, id: NotificationId, at: Timestamp, by: Actor) -> Result<Cancelled, StoreError>;
 
     /// Cancels one delivery if it has not left. Its siblings go on.
-    async fn cancel_delivery(&self, id: DeliveryId, at: Timestamp) -> Result<Cancelled, StoreError>;
+    async fn cancel_delivery(&self, id: DeliveryId, at: Timestamp, by: Actor) -> Result<Cancelled, StoreError>;
 
     /// Starts a new run of deliveries that failed: each waits for its due time, with its attempts behind it and all of its
     /// retries before it. One answer for each, in order. What is being cancelled counts as not failed.
-    async fn replay(&self, replays: Vec<Replay>, at: Timestamp) -> Result<Vec<Replayed>, StoreError>;
+    async fn replay(&self, replays: Vec<Replay>, at: Timestamp, by: Actor) -> Result<Vec<Replayed>, StoreError>;
 
     /// Puts dead letters away and answers how many there were. Their deliveries stay failed.
-    async fn purge(&self, ids: Vec<DeliveryId>) -> Result<u64, StoreError>;
+    async fn purge(&self, ids: Vec<DeliveryId>, at: Timestamp, by: Actor) -> Result<u64, StoreError>;
 
     /// Up to `limit` notifications that match, older than `before`, the newest first. A page that has looked at
     /// [`SCAN_MAX`] rows ends there, perhaps with less.
@@ -401,6 +406,13 @@ pub trait Store: Send + Sync + 'static {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> Result<DeadLetterPage, StoreError>;
+
+    /// Keeps what was done elsewhere in the audit log. What changes the store is kept there with its change.
+    async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
+
+    /// Up to `limit` entries of the audit log that match, before `before`, the newest first. A page that has looked at
+    /// [`SCAN_MAX`] entries ends there, perhaps with less.
+    async fn audit(&self, filter: AuditFilter, before: Option<AuditId>, limit: usize) -> Result<AuditPage, StoreError>;
 
     /// Clears up one slice of what is old enough.
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError>;
@@ -427,8 +439,13 @@ pub trait Store: Send + Sync + 'static {
     async fn template(&self, version: [u8; 32]) -> Result<Option<TemplateSource>, StoreError>;
 
     /// Keeps what is remembered of plugins, each book in place of the one before it, and tells the events, which may be
-    /// about others.
-    async fn keep_plugins(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), StoreError>;
+    /// about others. `audit` says who did what of it.
+    async fn keep_plugins(
+        &self,
+        books: Vec<PluginBook>,
+        events: Vec<Event>,
+        audit: Vec<AuditEntry>,
+    ) -> Result<(), StoreError>;
 
     /// What is remembered of every plugin, by name.
     async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError>;

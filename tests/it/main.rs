@@ -1,6 +1,7 @@
 //! The behaviour of the whole, seen from outside.
 
 mod api;
+mod audit;
 mod broadcast;
 mod canary;
 mod contract;

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::{DeliveryId, NotificationId};
+use crate::domain::{AuditId, DeliveryId, NotificationId, Timestamp};
 
 /// How cursors are laid out: this byte, the list's, the filters' mark, the place, and a checksum of all before it.
 const LAYOUT: u8 = 1;
@@ -56,6 +56,23 @@ impl Place for DeliveryId {
         let (notification, index) = bytes.split_at_checked(16)?;
         let index = u32::from_be_bytes(index.try_into().ok()?);
         Some(NotificationId::of_bytes(notification)?.delivery(index))
+    }
+}
+
+impl Place for AuditId {
+    const LIST: u8 = b'a';
+    const OF: &'static str = "the audit log";
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let Self { at, frame, index } = self;
+        [&at.as_millis().to_be_bytes()[..], &frame.to_be_bytes(), &index.to_be_bytes()].concat()
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let (at, rest) = bytes.split_first_chunk()?;
+        let (frame, index) = rest.split_first_chunk()?;
+        let at = Timestamp::from_millis(u64::from_be_bytes(*at));
+        Some(Self { at, frame: u32::from_be_bytes(*frame), index: u32::from_be_bytes(index.try_into().ok()?) })
     }
 }
 
@@ -183,6 +200,8 @@ mod tests {
             let cursor = write(&id.delivery(index), mark);
             prop_assert!(cursor.len() <= TEXT_MAX);
             prop_assert_eq!(read(&cursor, mark), Ok(id.delivery(index)));
+            let place = AuditId { at: id.created_at(), frame: index, index: index / 2 };
+            prop_assert_eq!(read(&write(&place, mark), mark), Ok(place));
         }
 
         #[test]

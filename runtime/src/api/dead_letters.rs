@@ -7,6 +7,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
+use super::asked::Asked;
 use super::decode::Object;
 use super::failure::{Failure, json};
 use super::query::{self, Named, Query};
@@ -35,6 +36,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery)
 /// `POST /v1/dead-letters/replay`
 pub(super) async fn replay(
     State(api): State<Arc<Api>>,
+    Asked(runtime): Asked,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -53,17 +55,17 @@ pub(super) async fn replay(
     }
     query::sound(problems)?;
     let Some((filter, rate)) = asked else { return Err(Failure::Internal) };
-    let report = api.runtime.replay_dead_letters(filter, rate).await?;
+    let report = runtime.replay_dead_letters(filter, rate).await?;
     Ok(json(StatusCode::OK, JSON, &ReplayAnswer::from(report)))
 }
 
 /// `DELETE /v1/dead-letters`
-pub(super) async fn purge(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Failure> {
+pub(super) async fn purge(Asked(runtime): Asked, RawQuery(query): RawQuery) -> Result<Response, Failure> {
     let mut query = Query::read(query.as_deref());
     let mut problems = Problems::default();
     let asked = bulk(&mut query, "?all=true", &mut problems);
     query.finish(&[&filter::OF_DEAD_LETTERS[..], &["all"]].concat(), problems)?;
-    let purged = api.runtime.purge_dead_letters(asked).await?;
+    let purged = runtime.purge_dead_letters(asked).await?;
     Ok(json(StatusCode::OK, JSON, &PurgeAnswer { purged }))
 }
 

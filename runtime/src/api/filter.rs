@@ -1,14 +1,17 @@
-//! What is asked for: filters of notifications and of dead letters, from a query or from a body.
+//! What is asked for: filters of notifications, of dead letters and of the audit log, from a query or from a body.
 
 use std::fmt::Display;
 
 use super::cursor::Mark;
 use super::query::Named;
 use super::submission::instant;
-use crate::domain::{ChannelName, FailReason, NotificationStatus, Priority, Timestamp};
+use crate::domain::{AuditAction, AuditTarget, ChannelName, FailReason, NotificationStatus, Priority, Timestamp};
 use crate::intake::limits::{ADDRESS_BYTES_MAX, KEY_BYTES_MAX, WORD_BYTES_MAX};
 use crate::intake::{ProblemCode, Problems};
-use crate::runtime::{DeadLetterFilter, NotificationFilter};
+use crate::runtime::{AuditFilter, DeadLetterFilter, NotificationFilter};
+
+/// The longest target there is: a file that was taken for a plugin.
+const TARGET_BYTES_MAX: usize = 255;
 
 /// What notifications are filtered by.
 pub(super) const OF_NOTIFICATIONS: [&str; 10] = [
@@ -26,6 +29,9 @@ pub(super) const OF_NOTIFICATIONS: [&str; 10] = [
 
 /// What dead letters are filtered by.
 pub(super) const OF_DEAD_LETTERS: [&str; 6] = ["reason", "priority", "channel", "recipient", "since", "until"];
+
+/// What the audit log is filtered by.
+pub(super) const OF_AUDIT: [&str; 4] = ["action", "target", "since", "until"];
 
 /// Takes the filters of notifications; one that cannot be read is left out and stands among the problems.
 pub(super) fn notifications(from: &mut impl Named, problems: &mut Problems) -> NotificationFilter {
@@ -53,6 +59,17 @@ pub(super) fn dead_letters(from: &mut impl Named, problems: &mut Problems) -> De
         priority: from.parse("priority", str::parse::<Priority>, problems),
         channel: from.parse("channel", ChannelName::new, problems),
         recipient: bounded(from, "recipient", ADDRESS_BYTES_MAX, problems),
+        since,
+        until,
+    }
+}
+
+/// Takes the filters of the audit log; one that cannot be read is left out and stands among the problems.
+pub(super) fn audit(from: &mut impl Named, problems: &mut Problems) -> AuditFilter {
+    let (since, until) = range(from, ["since", "until"], problems);
+    AuditFilter {
+        action: from.parse("action", str::parse::<AuditAction>, problems),
+        target: bounded(from, "target", TARGET_BYTES_MAX, problems).map(|text| AuditTarget::from(&*text)),
         since,
         until,
     }
@@ -122,6 +139,17 @@ pub(super) fn mark_of_dead_letters(filter: &DeadLetterFilter) -> Mark {
         ("priority", shown(priority.as_ref())),
         ("channel", shown(channel.as_ref())),
         ("recipient", recipient.clone()),
+        ("since", shown(since.as_ref())),
+        ("until", shown(until.as_ref())),
+    ])
+}
+
+/// What a cursor remembers of these filters.
+pub(super) fn mark_of_audit(filter: &AuditFilter) -> Mark {
+    let AuditFilter { action, target, since, until } = filter;
+    Mark::of([
+        ("action", action.map(|action| action.as_str().to_owned())),
+        ("target", shown(target.as_ref())),
         ("since", shown(since.as_ref())),
         ("until", shown(until.as_ref())),
     ])

@@ -6,6 +6,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
 
+use super::asked::Asked;
 use super::failure::{Failure, json};
 use super::query::{self, Named as _, Query};
 use super::wire::found::{CancelAnswer, DeliveryAnswer, DeliveryPage, NotificationList, ReplayAnswer};
@@ -117,26 +118,26 @@ pub(super) async fn deliveries(
 
 /// `POST /v1/notifications/{id}/cancel`: 202 where an attempt is under way that may still send.
 pub(super) async fn cancel(
-    State(api): State<Arc<Api>>,
+    Asked(runtime): Asked,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     query::none(query.as_deref())?;
     let id: NotificationId = id.parse().map_err(|_| NO_NOTIFICATION)?;
     let last = Failure::AlreadyFinal("every delivery of this notification is final");
-    cancel_answer(api.runtime.cancel(id).await?, NO_NOTIFICATION, last)
+    cancel_answer(runtime.cancel(id).await?, NO_NOTIFICATION, last)
 }
 
 /// `POST /v1/deliveries/{id}/cancel`: 202 where an attempt is under way that may still send.
 pub(super) async fn cancel_delivery(
-    State(api): State<Arc<Api>>,
+    Asked(runtime): Asked,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     query::none(query.as_deref())?;
     let id: DeliveryId = id.parse().map_err(|_| NO_DELIVERY)?;
     let last = Failure::AlreadyFinal("this delivery is final");
-    cancel_answer(api.runtime.cancel_delivery(id).await?, NO_DELIVERY, last)
+    cancel_answer(runtime.cancel_delivery(id).await?, NO_DELIVERY, last)
 }
 
 fn cancel_answer(cancelled: Cancelled, unknown: Failure, last: Failure) -> Result<Response, Failure> {
@@ -152,13 +153,13 @@ fn cancel_answer(cancelled: Cancelled, unknown: Failure, last: Failure) -> Resul
 
 /// `POST /v1/notifications/{id}/replay`: each of its deliveries that failed.
 pub(super) async fn replay_notification(
-    State(api): State<Arc<Api>>,
+    Asked(runtime): Asked,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     query::none(query.as_deref())?;
     let id: NotificationId = id.parse().map_err(|_| NO_NOTIFICATION)?;
-    match api.runtime.replay_notification(id).await? {
+    match runtime.replay_notification(id).await? {
         Ok(replayed) => Ok(replay_answer(replayed)),
         Err(NotReplayed::NotFailed) => Err(Failure::NotFailed("no delivery of this notification has failed")),
         Err(NotReplayed::Expired) => Err(Failure::Expired),
@@ -168,13 +169,13 @@ pub(super) async fn replay_notification(
 
 /// `POST /v1/deliveries/{id}/replay`
 pub(super) async fn replay_delivery(
-    State(api): State<Arc<Api>>,
+    Asked(runtime): Asked,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     query::none(query.as_deref())?;
     let id: DeliveryId = id.parse().map_err(|_| NO_DELIVERY)?;
-    match api.runtime.replay(id).await? {
+    match runtime.replay(id).await? {
         Ok(()) => Ok(replay_answer(1)),
         Err(NotReplayed::NotFailed) => Err(Failure::NotFailed("this delivery has not failed")),
         Err(NotReplayed::Expired) => Err(Failure::Expired),

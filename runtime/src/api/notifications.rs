@@ -8,6 +8,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::asked::Asked;
 use super::body::{self, Format};
 use super::decode::{self, Object, Raw};
 use super::failure::{Failure, json};
@@ -37,6 +38,7 @@ const JSON: &str = "application/json";
 /// `POST /v1/notifications`
 pub(super) async fn submit(
     State(api): State<Arc<Api>>,
+    Asked(runtime): Asked,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -46,7 +48,7 @@ pub(super) async fn submit(
     let bytes = body::read(&headers, body, api.body_max).await?;
     let raw = body::parse(body::text(&bytes)?).map_err(|message| Failure::Malformed { message })?;
     let submission = examined(&api, raw, key_of(&headers)?).await.map_err(Failure::Invalid)?;
-    let acceptance = api.runtime.submit(submission).await?;
+    let acceptance = runtime.submit(submission).await?;
     if let Some(wait) = wait {
         // It is accepted, so nothing that goes wrong from here on may look as if it were not.
         if let Ok(Some(record)) = api.runtime.wait(acceptance.id, wait).await {
@@ -76,6 +78,7 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, Failure> {
 /// `POST /v1/notifications/batch`. 200 says that each result speaks for itself: some may be refusals.
 pub(super) async fn submit_batch(
     State(api): State<Arc<Api>>,
+    Asked(runtime): Asked,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -108,7 +111,7 @@ pub(super) async fn submit_batch(
             Err(failure) => refused.push((place, failure)),
         }
     }
-    let answers = api.runtime.submit_batch(good).await?;
+    let answers = runtime.submit_batch(good).await?;
     Ok(json(StatusCode::OK, JSON, &BatchAnswer { results: in_order(answers, refused) }))
 }
 

@@ -8,6 +8,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use super::Api;
+use super::asked::Asked;
 use super::failure::{Failure, json};
 use super::wire::{ComponentView, PluginView, Plugins, Readiness};
 use crate::domain::PluginName;
@@ -28,15 +29,15 @@ pub(super) async fn plugins(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// `POST /v1/plugins/{name}/release`
-pub(super) async fn release(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn release(Asked(runtime): Asked, Path(name): Path<String>) -> Result<Response, Failure> {
     let name = plugin_name(&name)?;
-    answer(api.runtime.release_plugin(&name).await)
+    answer(runtime.release_plugin(&name).await)
 }
 
 /// `POST /v1/plugins/{name}/approve`
-pub(super) async fn approve(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn approve(Asked(runtime): Asked, Path(name): Path<String>) -> Result<Response, Failure> {
     let name = plugin_name(&name)?;
-    answer(api.runtime.approve_plugin(&name).await)
+    answer(runtime.approve_plugin(&name).await)
 }
 
 fn plugin_name(name: &str) -> Result<PluginName, Failure> {

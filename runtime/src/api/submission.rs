@@ -3,7 +3,7 @@
 use jiff::Timestamp as Instant;
 
 use super::decode::{Object, Raw, decode_owned, is_text, text, wrong_type};
-use crate::domain::{ActionStyle, Part, Priority, Timestamp};
+use crate::domain::{ActionStyle, Actor, Part, Priority, Timestamp};
 use crate::intake::limits::{ACTIONS_MAX, CHANNELS_MAX, RECIPIENTS_MAX};
 use crate::intake::{Contact, Problem, ProblemCode, Problems, Submission, SubmittedAction, To};
 
@@ -69,6 +69,7 @@ pub(super) fn read(raw: Raw<'_>, problems: &mut Problems) -> Submission {
         metadata: o.object("metadata", problems).map(|pairs| pairs.pairs(problems)).unwrap_or_default(),
         dedupe_key: o.text("dedupe_key", problems),
         idempotency_key: o.text("idempotency_key", problems),
+        by: Actor::default(),
     };
     for name in LATER {
         refuse_later(o, name, problems);

@@ -1,5 +1,6 @@
 //! The published shapes of HTTP answers, and nothing else. They change only by additions.
 
+pub(super) mod audit;
 pub(super) mod found;
 
 use std::collections::BTreeMap;

@@ -44,6 +44,7 @@ fn help_lists_what_works() {
       cancel        Cancel what has not left of a notification, or one delivery
       replay        Try again what failed for good
       dead-letters  Look at what failed for good
+      audit         Show who did what, the newest first
       plugins       Look at plugins
       config        Look at the configuration
       backup        Copy the database into a file, also while a server runs

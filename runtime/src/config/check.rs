@@ -78,12 +78,13 @@ impl Finding {
 
 /// Everything that is out of range or at odds.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    let Config { server, store, plugins, channels, events, templates, workers, retry } = config;
+    let Config { server, store, plugins, channels, events, audit, templates, workers, retry } = config;
     let mut findings = Findings::default();
     findings.server(server);
     findings.store(store);
     findings.plugins(plugins);
     findings.durations("events.retention", events.retention, &RETENTION);
+    findings.durations("audit.retention", audit.retention, &RETENTION);
     findings.templates(templates);
     findings.workers(*workers);
     for (name, policy) in retry {

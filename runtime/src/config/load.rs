@@ -6,8 +6,8 @@ mod value;
 
 use super::tree::Table;
 use super::{
-    CallLimits, ChannelConfig, Config, ConfigError, EventsConfig, PluginsConfig, Problem, ServerConfig, StoreConfig,
-    TemplatesConfig, WorkersConfig, check,
+    AuditConfig, CallLimits, ChannelConfig, Config, ConfigError, EventsConfig, PluginsConfig, Problem, ServerConfig,
+    StoreConfig, TemplatesConfig, WorkersConfig, check,
 };
 use crate::domain::{ChannelName, PluginName};
 use section::{Reader, Section};
@@ -22,6 +22,10 @@ pub(super) fn read(root: Table, problems: Vec<Problem>) -> Result<Config, Config
         root.section("plugins", |section| plugins(section, &mut config.plugins));
         root.section("events", |section| {
             let EventsConfig { retention } = &mut config.events;
+            section.key("retention", retention, value::duration);
+        });
+        root.section("audit", |section| {
+            let AuditConfig { retention } = &mut config.audit;
             section.key("retention", retention, value::duration);
         });
         root.section("templates", |section| templates(section, &mut config.templates));

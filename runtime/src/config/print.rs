@@ -24,13 +24,15 @@ const MASK: &str = "***";
 
 /// Every section, in the order of the struct.
 pub(super) fn print(config: &Config, secrets: Secrets) -> String {
-    let Config { server, store, plugins, channels, events, templates, workers, retry } = config;
+    let Config { server, store, plugins, channels, events, audit, templates, workers, retry } = config;
     let mut page = Page::default();
     page.server(server);
     page.store(store);
     page.plugins(plugins);
     page.section("events");
     page.text("retention", format_duration(events.retention));
+    page.section("audit");
+    page.text("retention", format_duration(audit.retention));
     page.templates(templates);
     page.workers(*workers);
     for (name, policy) in retry {

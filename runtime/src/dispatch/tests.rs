@@ -10,7 +10,9 @@ use self::refusing::Refusing;
 use self::rig::{Reply, Rig, START, Setup, retry, sent};
 use crate::clock::{Clock, ManualClock};
 use crate::config::WorkersConfig;
-use crate::domain::{DeliveryState, DeliveryStatus, EventBody, FailReason, Priority, TemplateUse, Timestamp, Waiting};
+use crate::domain::{
+    Actor, DeliveryState, DeliveryStatus, EventBody, FailReason, Priority, TemplateUse, Timestamp, Waiting,
+};
 use crate::store::{Cancelled, Store};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -190,7 +192,7 @@ async fn a_delivery_that_is_cancelled_while_it_waits_is_never_called() {
     let at = START.after(60 * SECOND);
     let cancelled = rig.accept(|notification| notification.scheduled_at = Some(at)).await;
     let kept = rig.accept(|notification| notification.scheduled_at = Some(at)).await;
-    let answer = rig.store.cancel(cancelled.notification(), START).await.unwrap();
+    let answer = rig.store.cancel(cancelled.notification(), START, Actor::Api).await.unwrap();
     assert_eq!(answer, Cancelled::Cancelled { now: 1, in_flight: 0 });
     rig.clock.advance(60 * SECOND);
     rig.all_sent(&[kept]).await;

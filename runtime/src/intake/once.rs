@@ -62,6 +62,8 @@ fn digest(submission: &Submission) -> [u8; 32] {
         metadata,
         dedupe_key,
         idempotency_key: _,
+        // The same content is the same, whoever sends it again.
+        by: _,
     } = submission;
     let mut fields = Fields::default();
     to.iter().for_each(|to| fields.recipient(to));

@@ -1,6 +1,6 @@
 //! What a caller asks for: typed, and not yet checked.
 
-use crate::domain::{ActionStyle, Part, Priority, Timestamp};
+use crate::domain::{ActionStyle, Actor, Part, Priority, Timestamp};
 use crate::route::To;
 
 /// What a caller asks for. Names of fields are those of the HTTP interface, so that a problem's pointer fits both.
@@ -56,6 +56,8 @@ pub struct Submission {
     pub dedupe_key: Option<String>,
     /// The same key and the same content are accepted once within 24 h.
     pub idempotency_key: Option<String>,
+    /// Who asks. [`Runtime`](crate::Runtime) says it, whatever stands here.
+    pub by: Actor,
 }
 
 /// A button or link under the text.

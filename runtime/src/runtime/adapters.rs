@@ -7,11 +7,14 @@ use async_trait::async_trait;
 use super::expander::Expansions;
 use super::outcomes::Outcomes;
 use crate::capability::kv::{KvStore, KvUnavailable};
-use crate::domain::{ChannelName, Event, KvEntry, KvWrite, KvWritten, PluginBook, TemplateName, TemplateUse};
+use crate::domain::{
+    Act, AuditEntry, AuditOutcome, ChannelName, Event, EventBody, KvEntry, KvWrite, KvWritten, PluginBook,
+    TemplateName, TemplateUse,
+};
 use crate::intake::{PinError, TemplatePins};
 use crate::queue::QueueHandle;
 use crate::render::{self, TemplateError, TemplateRegistry};
-use crate::sandbox::{DeliveryHolds, Held, NotKept, PluginMemory};
+use crate::sandbox::{DeliveryHolds, Held, NotKept, PluginMemory, Told};
 use crate::store::{CommitListener, Committed, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -40,8 +43,12 @@ pub(super) struct Remembered(pub(super) Arc<dyn Store>);
 
 #[async_trait]
 impl PluginMemory for Remembered {
-    async fn keep(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), NotKept> {
-        self.0.keep_plugins(books, events).await.map_err(|error| NotKept { reason: error.to_string() })
+    async fn keep(&self, books: Vec<PluginBook>, told: Vec<Told>) -> Result<(), NotKept> {
+        let event = |told: &Told| Event { at: told.at, body: EventBody::Plugin(told.event.clone()) };
+        let events = told.iter().map(event).collect();
+        let done = |Told { at, by, event }| AuditEntry { at, by, act: Act::Plugin(event), outcome: AuditOutcome::Done };
+        let audit = told.into_iter().map(done).collect();
+        self.0.keep_plugins(books, events, audit).await.map_err(|error| NotKept { reason: error.to_string() })
     }
 }
 

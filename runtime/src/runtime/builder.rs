@@ -16,7 +16,7 @@ use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
-use crate::domain::{PluginBook, RetryPolicy};
+use crate::domain::{Actor, PluginBook, RetryPolicy};
 use crate::intake::Intake;
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::render::{Renderer, TemplateOptions, TemplateRegistry};
@@ -204,7 +204,9 @@ impl RuntimeBuilder {
             _expander: expander,
             _sweeper: sweeper,
         };
-        Ok(Runtime { parts: Arc::new(parts) })
+        let runtime = Runtime { parts: Arc::new(parts), by: Actor::default() };
+        runtime.note_config().await?;
+        Ok(runtime)
     }
 }
 

@@ -252,13 +252,15 @@ impl Runtime {
             let Some(last) = deliveries.last() else { break };
             found = true;
             from = last.id.index().saturating_add(1);
-            deliveries.retain(|delivery| matches!(delivery.state, DeliveryState::Failed { .. }));
-            if is_expired && !deliveries.is_empty() {
+            let failed = |delivery: &DeliveryRecord| matches!(delivery.state, DeliveryState::Failed { .. });
+            if is_expired && deliveries.iter().any(failed) {
                 return Ok(Err(NotReplayed::Expired));
             }
+            // One that is asked for by its id is refused by the store, which keeps that it was asked for.
+            deliveries.retain(|delivery| only.is_some() || failed(delivery));
             let replays = deliveries.iter().map(|delivery| Replay { delivery: delivery.id, due: now }).collect();
             // Since they were read, somebody else may have replayed or cancelled them.
-            let answers = self.parts.store.replay(replays, now).await?;
+            let answers = self.parts.store.replay(replays, now, self.by).await?;
             replayed += answers.iter().filter(|one| **one == Replayed::Waits).count() as u64;
             if only.is_some() {
                 break;
@@ -311,7 +313,7 @@ impl Runtime {
                     replays.push(Replay { delivery: dead.delivery.id, due });
                 }
             }
-            let replayed = self.parts.store.replay(replays, now).await?;
+            let replayed = self.parts.store.replay(replays, now, self.by).await?;
             report.replayed += replayed.iter().filter(|one| **one == Replayed::Waits).count() as u64;
         }
         Ok(report)
@@ -328,7 +330,7 @@ impl Runtime {
         let mut slices = self.slices(filter);
         while let Some(dead_letters) = slices.next().await? {
             let ids = dead_letters.iter().map(|dead| dead.delivery.id).collect();
-            purged += self.parts.store.purge(ids).await?;
+            purged += self.parts.store.purge(ids, self.parts.clock.now(), self.by).await?;
         }
         Ok(purged)
     }

@@ -26,6 +26,7 @@ pub(super) struct Retention {
     notifications: Duration,
     keys: Duration,
     events: Duration,
+    audit: Duration,
 }
 
 impl Retention {
@@ -34,6 +35,7 @@ impl Retention {
             notifications: config.store.retention,
             keys: IDEMPOTENCY_HOLDS.max(config.store.dedupe_window),
             events: config.events.retention,
+            audit: config.audit.retention,
         }
     }
 
@@ -44,17 +46,18 @@ impl Retention {
             loop {
                 let wait = match store.sweep(self.sweep(after, clock.now())).await {
                     Ok(swept) => {
-                        if swept.notifications + swept.events + swept.keys > 0 {
+                        if swept.notifications + swept.events + swept.audit + swept.keys > 0 {
                             tracing::debug!(
                                 notifications = swept.notifications,
                                 deliveries = swept.deliveries,
                                 events = swept.events,
+                                audit = swept.audit,
                                 keys = swept.keys,
                                 "Cleared up what was kept for long enough."
                             );
                         }
                         after = swept.next.unwrap_or(NotificationId::FIRST);
-                        let more = swept.next.is_some() || swept.events + swept.keys > 0;
+                        let more = swept.next.is_some() || swept.events + swept.audit + swept.keys > 0;
                         if more { BETWEEN } else { BETWEEN_ROUNDS }
                     }
                     Err(StoreError::Closed) => return,
@@ -74,6 +77,7 @@ impl Retention {
             notifications_before: now.before(self.notifications),
             keys_before: now.before(self.keys),
             events_before: now.before(self.events),
+            audit_before: now.before(self.audit),
             limit: SLICE,
         }
     }

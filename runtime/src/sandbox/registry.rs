@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, watch};
 
-pub use ledger::{DeliveryHolds, Held, Nobody, NotKept, PluginMemory};
+pub use ledger::{DeliveryHolds, Held, Nobody, NotKept, PluginMemory, Told};
 pub use operator::OperatorError;
 pub use schema::{ConfigSchema, SchemaError};
 pub use status::{ChannelStatus, PluginSource, PluginState, PluginStatus};

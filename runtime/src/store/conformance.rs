@@ -10,10 +10,12 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::domain::{
-    Attempt, Bar, BarKind, Content, EventBody, FailReason, NotificationStatus, Permission, PluginChange, PluginEvent,
-    PluginName, Priority, Receipt, VersionMark, settle_cancelled,
+    Act, Attempt, AuditAction, AuditOutcome, AuditTarget, Bar, BarKind, Content, EventBody, FailReason,
+    NotificationStatus, Permission, PluginChange, PluginEvent, PluginName, Priority, Receipt, VersionMark,
+    settle_cancelled,
 };
 
+pub(crate) mod auditing;
 pub(crate) mod cancelling;
 pub(crate) mod claiming;
 pub(crate) mod expanding;
@@ -104,6 +106,11 @@ macro_rules! conformance {
             cancelling: a_cancel_of_one_in_flight_holds_unless_the_attempt_sent_it,
             cancelling: a_cancel_of_one_in_flight_holds_when_it_is_given_up_or_forgotten,
             cancelling: a_delivery_and_its_notification_are_cancelled_once,
+            auditing: who_did_what_is_kept_with_what_it_changed,
+            auditing: what_did_not_happen_is_not_in_the_log,
+            auditing: the_log_is_found_by_action_target_and_time,
+            auditing: pages_of_the_log_join_without_gap_or_repeat,
+            auditing: what_is_old_in_the_log_goes_and_nothing_else,
             telling: events_are_numbered_from_one_without_gaps_through_restarts,
             telling: each_transition_writes_its_events_in_order,
             telling: a_notification_is_completed_once_when_its_last_delivery_is_final,
@@ -162,6 +169,9 @@ pub(crate) fn at(millis: u64) -> Timestamp {
 }
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+/// Who asks, where it does not matter.
+pub(crate) const BY: Actor = Actor::Api;
 
 pub(crate) fn channel(name: &str) -> ChannelName {
     ChannelName::new(name).unwrap()

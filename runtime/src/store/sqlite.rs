@@ -11,11 +11,13 @@
 //!
 //! *Not here:* decisions. States and due times arrive computed; rusqlite does not leave this room.
 
+mod audit;
 mod checkpoint;
 mod copying;
 mod event;
 mod examine;
 mod failure;
+mod giving_up;
 mod kv;
 mod live;
 mod lock;
@@ -47,20 +49,21 @@ pub use self::upkeep::{Migrated, Restored, UpkeepError, VERSION, backup, migrate
 
 use self::checkpoint::Checkpoints;
 use self::failure::Failure;
+use self::giving_up::{Held, Unstage};
 use self::live::Live;
 use self::lock::OwnerLock;
 use self::readers::Readers;
-use self::transaction::{Accepting, Answer, LaneNumbers, Operation, Staged};
+use self::transaction::{Accepting, Answer, Asked, LaneNumbers, Operation, Staged};
 use self::writer::{Command, Writer, read_job};
 use super::{
-    Accepted, Cancelled, Claim, CommitListener, DELIVERIES_MAX, DeadLetterFilter, DeadLetterPage, DeliveryRecord,
-    Durability, EventNumber, FirstUse, LaneDepth, NotificationFilter, NotificationPage, NotificationRecord,
-    NumberedEvent, OnceKey, Planned, Replay, Replayed, SCAN_MAX, Settled, Settlement, StatusCounts64, Store,
-    StoreError, StoreStats, Sweep, Swept, TemplateSource,
+    Accepted, AuditFilter, AuditPage, Cancelled, Claim, CommitListener, DELIVERIES_MAX, DeadLetterFilter,
+    DeadLetterPage, DeliveryRecord, Durability, EventNumber, FirstUse, LaneDepth, NotificationFilter, NotificationPage,
+    NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed, SCAN_MAX, Settled, Settlement,
+    StatusCounts64, Store, StoreError, StoreStats, Sweep, Swept, TemplateSource,
 };
 use crate::domain::{
-    ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued,
-    Timestamp,
+    Actor, AuditEntry, AuditId, ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId,
+    PluginBook, Position, Queued, Timestamp,
 };
 
 /// Commands that wait for the writer. Callers beyond it wait to hand theirs over.
@@ -205,44 +208,6 @@ fn finish_cancels(writer: &mut Writer) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gives claims and reservations up again unless they are handed over: where a read fails, and where the caller stops
-/// waiting.
-struct Held<'s> {
-    store: &'s SqliteStore,
-    numbers: Vec<u64>,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        let numbers = std::mem::take(&mut self.numbers);
-        if numbers.is_empty() {
-            return;
-        }
-        // By way of the writer, which knows whether a cancel waits for them.
-        let (reply, _) = oneshot::channel();
-        let release = Command::Write { operation: Operation::Release(numbers.clone()), reply };
-        if self.store.commands.try_send(release).is_err() {
-            self.store.live.end(numbers);
-        }
-    }
-}
-
-/// Forgets what was staged for notifications that were not accepted.
-struct Unstage<'s> {
-    store: &'s SqliteStore,
-    notifications: Vec<NotificationId>,
-}
-
-impl Drop for Unstage<'_> {
-    fn drop(&mut self) {
-        for id in std::mem::take(&mut self.notifications) {
-            let (reply, _) = oneshot::channel();
-            // Where the writer is too busy for it, the next start forgets it.
-            let _ = self.store.commands.try_send(Command::Write { operation: Operation::Unstage(id), reply });
-        }
-    }
-}
-
 /// The writer answers each operation with the answer of its kind.
 fn mixed_up() -> StoreError {
     StoreError::Internal { reason: "the writer gave the answer to another question".to_owned() }
@@ -341,11 +306,12 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError> {
+    async fn cancel(&self, id: NotificationId, at: Timestamp, by: Actor) -> Result<Cancelled, StoreError> {
         let mut from = 0;
         let (mut all_now, mut all_in_flight) = (0, 0);
         loop {
-            let Answer::Cancelled(cancelled, next) = self.write(Operation::Cancel(id, at, from)).await? else {
+            let Answer::Cancelled(cancelled, next) = self.write(Operation::Cancel(id, Asked { at, by }, from)).await?
+            else {
                 return Err(mixed_up());
             };
             let Cancelled::Cancelled { now, in_flight } = cancelled else { return Ok(cancelled) };
@@ -357,22 +323,22 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn cancel_delivery(&self, id: DeliveryId, at: Timestamp) -> Result<Cancelled, StoreError> {
-        match self.write(Operation::CancelDelivery(id, at)).await? {
+    async fn cancel_delivery(&self, id: DeliveryId, at: Timestamp, by: Actor) -> Result<Cancelled, StoreError> {
+        match self.write(Operation::CancelDelivery(id, Asked { at, by })).await? {
             Answer::Cancelled(cancelled, _) => Ok(cancelled),
             _ => Err(mixed_up()),
         }
     }
 
-    async fn replay(&self, replays: Vec<Replay>, at: Timestamp) -> Result<Vec<Replayed>, StoreError> {
-        match self.write(Operation::Replay(replays, at)).await? {
+    async fn replay(&self, replays: Vec<Replay>, at: Timestamp, by: Actor) -> Result<Vec<Replayed>, StoreError> {
+        match self.write(Operation::Replay(replays, Asked { at, by })).await? {
             Answer::Replayed(replayed) => Ok(replayed),
             _ => Err(mixed_up()),
         }
     }
 
-    async fn purge(&self, ids: Vec<DeliveryId>) -> Result<u64, StoreError> {
-        match self.write(Operation::Purge(ids)).await? {
+    async fn purge(&self, ids: Vec<DeliveryId>, at: Timestamp, by: Actor) -> Result<u64, StoreError> {
+        match self.write(Operation::Purge(ids, Asked { at, by })).await? {
             Answer::Purged(count) => Ok(count),
             _ => Err(mixed_up()),
         }
@@ -432,8 +398,21 @@ impl Store for SqliteStore {
         self.read(move |db| read::template(db, version)).await
     }
 
-    async fn keep_plugins(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), StoreError> {
-        self.write(Operation::KeepPlugins(books, events)).await.map(|_| ())
+    async fn keep_plugins(
+        &self,
+        books: Vec<PluginBook>,
+        events: Vec<Event>,
+        audit: Vec<AuditEntry>,
+    ) -> Result<(), StoreError> {
+        self.write(Operation::KeepPlugins(books, events, audit)).await.map(|_| ())
+    }
+
+    async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        self.write(Operation::Record(entries)).await.map(|_| ())
+    }
+
+    async fn audit(&self, filter: AuditFilter, before: Option<AuditId>, limit: usize) -> Result<AuditPage, StoreError> {
+        self.read(move |db| audit::find(db, &filter, before, limit, SCAN_MAX)).await
     }
 
     async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError> {

@@ -14,6 +14,8 @@ pub struct Sweep {
     pub keys_before: Timestamp,
     /// Events before this go.
     pub events_before: Timestamp,
+    /// Entries of the audit log before this go.
+    pub audit_before: Timestamp,
     /// Notifications that are looked at, and keys that go, at most.
     pub limit: usize,
 }
@@ -31,6 +33,8 @@ pub struct Swept {
     pub keys: u64,
     /// Events.
     pub events: u64,
+    /// Entries of the audit log.
+    pub audit: u64,
     /// Where to go on; none where every old notification was looked at.
     pub next: Option<NotificationId>,
 }

@@ -94,6 +94,36 @@ pub(in crate::cli) struct Notifications {
     pub(in crate::cli) next_cursor: Option<String>,
 }
 
+/// A page of the audit log.
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct AuditEntries {
+    pub(in crate::cli) entries: Vec<AuditEntry>,
+    pub(in crate::cli) next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct AuditEntry {
+    pub(in crate::cli) at: String,
+    pub(in crate::cli) actor: String,
+    pub(in crate::cli) action: String,
+    /// None where it is about the whole installation.
+    pub(in crate::cli) target: Option<String>,
+    pub(in crate::cli) outcome: String,
+    #[serde(default)]
+    pub(in crate::cli) details: AuditDetails,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(in crate::cli) struct AuditDetails {
+    pub(in crate::cli) deliveries: Option<u64>,
+    pub(in crate::cli) in_flight: Option<u64>,
+    pub(in crate::cli) due: Option<String>,
+    pub(in crate::cli) version: Option<String>,
+    pub(in crate::cli) sha256: Option<String>,
+    /// A sentence.
+    pub(in crate::cli) reason: Option<String>,
+}
+
 /// A page of dead letters.
 #[derive(Debug, Deserialize)]
 pub(in crate::cli) struct DeadLetters {

@@ -48,6 +48,9 @@ fn the_defaults_are_these() {
     [events]
     retention = "7d"
 
+    [audit]
+    retention = "90d"
+
     [templates]
     dir = "templates"
     strict = true

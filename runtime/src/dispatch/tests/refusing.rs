@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 
 use crate::domain::{
-    ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued,
-    Timestamp,
+    Actor, AuditEntry, AuditId, ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId,
+    PluginBook, Position, Queued, Timestamp,
 };
 use crate::store::{
-    Accepted, Cancelled, Claim, DeadLetterFilter, DeadLetterPage, DeliveryRecord, EventNumber, FirstUse, LaneDepth,
-    NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed,
-    Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, Sweep, Swept, TemplateSource,
+    Accepted, AuditFilter, AuditPage, Cancelled, Claim, DeadLetterFilter, DeadLetterPage, DeliveryRecord, EventNumber,
+    FirstUse, LaneDepth, NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned,
+    Replay, Replayed, Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, Sweep, Swept, TemplateSource,
 };
 
 pub(super) struct Refusing {
@@ -72,12 +72,12 @@ impl Store for Refusing {
         self.store.release(claims).await
     }
 
-    async fn cancel(&self, id: NotificationId, at: Timestamp) -> Result<Cancelled, StoreError> {
-        self.store.cancel(id, at).await
+    async fn cancel(&self, id: NotificationId, at: Timestamp, by: Actor) -> Result<Cancelled, StoreError> {
+        self.store.cancel(id, at, by).await
     }
 
-    async fn cancel_delivery(&self, id: DeliveryId, at: Timestamp) -> Result<Cancelled, StoreError> {
-        self.store.cancel_delivery(id, at).await
+    async fn cancel_delivery(&self, id: DeliveryId, at: Timestamp, by: Actor) -> Result<Cancelled, StoreError> {
+        self.store.cancel_delivery(id, at, by).await
     }
 
     async fn expanding(&self, after: NotificationId) -> Result<Option<NotificationId>, StoreError> {
@@ -92,12 +92,12 @@ impl Store for Refusing {
         self.store.deliveries(id, from, limit).await
     }
 
-    async fn replay(&self, replays: Vec<Replay>, at: Timestamp) -> Result<Vec<Replayed>, StoreError> {
-        self.store.replay(replays, at).await
+    async fn replay(&self, replays: Vec<Replay>, at: Timestamp, by: Actor) -> Result<Vec<Replayed>, StoreError> {
+        self.store.replay(replays, at, by).await
     }
 
-    async fn purge(&self, ids: Vec<DeliveryId>) -> Result<u64, StoreError> {
-        self.store.purge(ids).await
+    async fn purge(&self, ids: Vec<DeliveryId>, at: Timestamp, by: Actor) -> Result<u64, StoreError> {
+        self.store.purge(ids, at, by).await
     }
 
     async fn query(
@@ -150,8 +150,21 @@ impl Store for Refusing {
         self.store.template(version).await
     }
 
-    async fn keep_plugins(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), StoreError> {
-        self.store.keep_plugins(books, events).await
+    async fn keep_plugins(
+        &self,
+        books: Vec<PluginBook>,
+        events: Vec<Event>,
+        audit: Vec<AuditEntry>,
+    ) -> Result<(), StoreError> {
+        self.store.keep_plugins(books, events, audit).await
+    }
+
+    async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        self.store.record(entries).await
+    }
+
+    async fn audit(&self, filter: AuditFilter, before: Option<AuditId>, limit: usize) -> Result<AuditPage, StoreError> {
+        self.store.audit(filter, before, limit).await
     }
 
     async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError> {

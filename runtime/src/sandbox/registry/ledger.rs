@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 
 use crate::domain::{
-    Bar, ChannelName, Event, EventBody, PluginBook, PluginChange, PluginEvent, PluginName, Timestamp, VersionMark,
+    Actor, Bar, ChannelName, PluginBook, PluginChange, PluginEvent, PluginName, Timestamp, VersionMark,
 };
 
 /// Events that wait for a keeper that does not take them. More say nothing new: the books say how it ended.
@@ -30,7 +30,18 @@ pub trait PluginMemory: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`NotKept`]; it is asked again later.
-    async fn keep(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), NotKept>;
+    async fn keep(&self, books: Vec<PluginBook>, told: Vec<Told>) -> Result<(), NotKept>;
+}
+
+/// What happened to a plugin, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// When.
+    pub at: Timestamp,
+    /// Who: the host, unless somebody asked for it.
+    pub by: Actor,
+    /// What.
+    pub event: PluginEvent,
 }
 
 /// What deliveries have to wait for, because its plugin is not to be called.
@@ -55,7 +66,7 @@ pub struct Nobody;
 
 #[async_trait]
 impl PluginMemory for Nobody {
-    async fn keep(&self, _: Vec<PluginBook>, _: Vec<Event>) -> Result<(), NotKept> {
+    async fn keep(&self, _: Vec<PluginBook>, _: Vec<Told>) -> Result<(), NotKept> {
         Ok(())
     }
 }
@@ -69,7 +80,7 @@ impl DeliveryHolds for Nobody {
 pub(super) struct Ledger {
     books: BTreeMap<PluginName, PluginBook>,
     changed: BTreeSet<PluginName>,
-    events: Vec<Event>,
+    told: Vec<Told>,
 }
 
 impl Ledger {
@@ -118,8 +129,13 @@ impl Ledger {
     }
 
     pub(super) fn tell(&mut self, event: PluginEvent, at: Timestamp) {
-        if self.events.len() < EVENTS_MAX {
-            self.events.push(Event { at, body: EventBody::Plugin(event) });
+        self.tell_by(event, at, Actor::Host);
+    }
+
+    /// Tells what somebody asked for.
+    pub(super) fn tell_by(&mut self, event: PluginEvent, at: Timestamp, by: Actor) {
+        if self.told.len() < EVENTS_MAX {
+            self.told.push(Told { at, by, event });
         }
     }
 
@@ -132,20 +148,19 @@ impl Ledger {
         reason: Option<String>,
         at: Timestamp,
     ) {
-        let (version, sha256) = (Some(mark.version.clone()), Some(mark.sha256));
-        self.tell(PluginEvent { change, plugin: plugin.to_string(), version, sha256, reason }, at);
+        self.tell(event_of(change, plugin, mark, reason), at);
     }
 
     /// Hands over what nobody else knows yet. Tells whether there was anything.
     pub(super) async fn hand_over(&mut self, memory: &dyn PluginMemory) -> bool {
-        if self.changed.is_empty() && self.events.is_empty() {
+        if self.changed.is_empty() && self.told.is_empty() {
             return false;
         }
         let books = self.changed.iter().filter_map(|plugin| self.books.get(plugin)).cloned().collect();
-        match memory.keep(books, self.events.clone()).await {
+        match memory.keep(books, self.told.clone()).await {
             Ok(()) => {
                 self.changed.clear();
-                self.events.clear();
+                self.told.clear();
             }
             Err(error) => {
                 tracing::error!(%error, "What happened to plugins is not kept so far; trying again.");
@@ -153,6 +168,17 @@ impl Ledger {
         }
         true
     }
+}
+
+/// What happened to a version.
+pub(super) fn event_of(
+    change: PluginChange,
+    plugin: &PluginName,
+    mark: &VersionMark,
+    reason: Option<String>,
+) -> PluginEvent {
+    let (version, sha256) = (Some(mark.version.clone()), Some(mark.sha256));
+    PluginEvent { change, plugin: plugin.to_string(), version, sha256, reason }
 }
 
 #[cfg(test)]
@@ -165,18 +191,18 @@ mod tests {
     #[derive(Default)]
     struct Keeper {
         refusals: Mutex<u32>,
-        kept: Mutex<Vec<(Vec<PluginBook>, Vec<Event>)>>,
+        kept: Mutex<Vec<(Vec<PluginBook>, Vec<Told>)>>,
     }
 
     #[async_trait]
     impl PluginMemory for Keeper {
-        async fn keep(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), NotKept> {
+        async fn keep(&self, books: Vec<PluginBook>, told: Vec<Told>) -> Result<(), NotKept> {
             let mut refusals = self.refusals.lock().expect("a lock");
             if *refusals > 0 {
                 *refusals -= 1;
                 return Err(NotKept { reason: "the disk is full".to_owned() });
             }
-            self.kept.lock().expect("a lock").push((books, events));
+            self.kept.lock().expect("a lock").push((books, told));
             Ok(())
         }
     }
@@ -191,11 +217,12 @@ mod tests {
         ledger.change(&name);
         ledger.tell(event(PluginChange::Loaded), now);
         assert!(ledger.hand_over(&keeper).await);
-        ledger.tell(event(PluginChange::Quarantined), now);
+        ledger.tell_by(event(PluginChange::Released), now, Actor::Cli);
         assert!(ledger.hand_over(&keeper).await);
         assert!(!ledger.hand_over(&keeper).await, "nothing is handed over twice");
         let kept = keeper.kept.lock().expect("a lock");
-        let [(books, events)] = kept.as_slice() else { panic!("{kept:?}") };
-        assert_eq!((books.len(), events.len()), (1, 2));
+        let [(books, told)] = kept.as_slice() else { panic!("{kept:?}") };
+        assert_eq!(books.len(), 1);
+        assert_eq!(told.iter().map(|told| told.by).collect::<Vec<_>>(), [Actor::Host, Actor::Cli]);
     }
 }

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::ledger::event_of;
 use super::shelf::{self, FileState, Shelf};
 use super::status::PluginStatus;
 use super::{Registry, permission, suggest};
-use crate::domain::{PluginChange, PluginEvent, PluginName};
+use crate::domain::{Actor, PluginChange, PluginEvent, PluginName};
 
 /// Why nothing was done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,14 +55,14 @@ impl Registry {
     /// # Errors
     ///
     /// [`OperatorError`] where there is no such plugin, nothing is held against it, or the version is refused then.
-    pub async fn release(&self, name: &PluginName) -> Result<Vec<PluginStatus>, OperatorError> {
+    pub async fn release(&self, name: &PluginName, by: Actor) -> Result<Vec<PluginStatus>, OperatorError> {
         let mut shelf = self.shelf.lock().await;
         let now = self.clock.now();
         let stopped = shelf.serving.get(name).filter(|shelved| shelved.version.is_stopped());
         if let Some(version) = stopped.map(|shelved| Arc::clone(&shelved.version)) {
             let mark = version.mark(now);
             shelf.ledger.change(name).lift(&mark.sha256);
-            shelf.ledger.tell_of(PluginChange::Released, name, &mark, None, now);
+            shelf.ledger.tell_by(event_of(PluginChange::Released, name, &mark, None), now, by);
             version.resume();
         } else {
             let is_barred = |state: &FileState| matches!(state, FileState::Barred(..));
@@ -73,7 +74,7 @@ impl Registry {
             if let Some(bar) = bar {
                 shelf.ledger.change(name).lift(&bar.mark.sha256);
                 let reason = format!("it was {}: {}", bar.kind.as_str(), bar.reason);
-                shelf.ledger.tell_of(PluginChange::Released, name, &bar.mark, Some(reason), now);
+                shelf.ledger.tell_by(event_of(PluginChange::Released, name, &bar.mark, Some(reason)), now, by);
             }
             tracing::info!(plugin = %name, "A plugin is released by an operator.");
             return self.take_again(&mut shelf, name, &path).await;
@@ -88,7 +89,7 @@ impl Registry {
     /// # Errors
     ///
     /// [`OperatorError`] where there is no such plugin, none of its versions is held, or the held one is refused then.
-    pub async fn approve(&self, name: &PluginName) -> Result<Vec<PluginStatus>, OperatorError> {
+    pub async fn approve(&self, name: &PluginName, by: Actor) -> Result<Vec<PluginStatus>, OperatorError> {
         let mut shelf = self.shelf.lock().await;
         let is_held = |state: &FileState| matches!(state, FileState::Held { .. });
         let Some(path) = file_in(&shelf, name, is_held) else {
@@ -109,7 +110,7 @@ impl Registry {
                 sha256: record.seen.sha256.map(|sha256| sha256.0),
                 reason: Some(format!("it may ask for {}", each.join("; "))),
             };
-            shelf.ledger.tell(event, self.clock.now());
+            shelf.ledger.tell_by(event, self.clock.now(), by);
         }
         tracing::info!(plugin = %name, "A plugin's permissions are approved by an operator.");
         self.take_again(&mut shelf, name, &path).await

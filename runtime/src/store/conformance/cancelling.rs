@@ -9,7 +9,7 @@ pub(crate) async fn what_has_not_left_is_cancelled_at_once(place: &dyn Place) {
     store.accept(vec![planned(1, &["mail", "chat", "mail"])]).await.unwrap();
     let claim = claim_one(&*store, id(1).delivery(1)).await;
     settle_one(&*store, &claim, sent(1)).await;
-    assert_eq!(store.cancel(id(1), LATER).await.unwrap(), Cancelled::Cancelled { now: 2, in_flight: 0 });
+    assert_eq!(store.cancel(id(1), LATER, BY).await.unwrap(), Cancelled::Cancelled { now: 2, in_flight: 0 });
 
     assert_eq!(state_of(&*store, id(1).delivery(0)).await, DeliveryState::Cancelled { at: LATER, attempts: 0 });
     assert_eq!(state_of(&*store, id(1).delivery(1)).await, sent(1));
@@ -24,7 +24,7 @@ pub(crate) async fn a_cancel_in_flight_holds_unless_the_attempt_sent_it(place: &
         let store = open(place).await;
         store.accept(vec![planned(n, &["mail", "chat"])]).await.unwrap();
         let claim = claim_one(&*store, id(n).delivery(0)).await;
-        assert_eq!(store.cancel(id(n), LATER).await.unwrap(), Cancelled::Cancelled { now: 1, in_flight: 1 });
+        assert_eq!(store.cancel(id(n), LATER, BY).await.unwrap(), Cancelled::Cancelled { now: 1, in_flight: 1 });
         assert_eq!(state_of(&*store, claim.delivery).await, DeliveryState::Waiting(claim.progress));
 
         let expected = settle_cancelled(end.clone(), NOW);
@@ -42,7 +42,7 @@ pub(crate) async fn a_cancel_in_flight_holds_when_the_claim_is_given_up(place: &
     let store = open(place).await;
     store.accept(vec![planned(1, &["mail"])]).await.unwrap();
     let claim = claim_one(&*store, id(1).delivery(0)).await;
-    assert_eq!(store.cancel(id(1), LATER).await.unwrap(), Cancelled::Cancelled { now: 0, in_flight: 1 });
+    assert_eq!(store.cancel(id(1), LATER, BY).await.unwrap(), Cancelled::Cancelled { now: 0, in_flight: 1 });
     store.release(&[claim.number]).await.unwrap();
 
     assert_eq!(state_of(&*store, claim.delivery).await, DeliveryState::Cancelled { at: LATER, attempts: 0 });
@@ -55,7 +55,7 @@ pub(crate) async fn a_cancel_in_flight_holds_through_a_restart(place: &dyn Place
     let store = open(place).await;
     store.accept(vec![planned(1, &["mail", "chat"])]).await.unwrap();
     let claim = claim_one(&*store, id(1).delivery(0)).await;
-    store.cancel(id(1), LATER).await.unwrap();
+    store.cancel(id(1), LATER, BY).await.unwrap();
     store.close().await;
 
     let store = open(place).await;
@@ -70,22 +70,22 @@ pub(crate) async fn a_second_cancel_changes_nothing(place: &dyn Place) {
     let store = open(place).await;
     store.accept(vec![planned(1, &["mail", "chat"])]).await.unwrap();
     let claim = claim_one(&*store, id(1).delivery(0)).await;
-    store.cancel(id(1), LATER).await.unwrap();
+    store.cancel(id(1), LATER, BY).await.unwrap();
     let before = kinds(&*store).await;
-    assert_eq!(store.cancel(id(1), at(3_000)).await.unwrap(), Cancelled::Cancelled { now: 0, in_flight: 1 });
+    assert_eq!(store.cancel(id(1), at(3_000), BY).await.unwrap(), Cancelled::Cancelled { now: 0, in_flight: 1 });
     assert_eq!(kinds(&*store).await, before);
     settle_one(&*store, &claim, sent(1)).await;
-    assert_eq!(store.cancel(id(1), at(3_000)).await.unwrap(), Cancelled::AlreadyFinal);
+    assert_eq!(store.cancel(id(1), at(3_000), BY).await.unwrap(), Cancelled::AlreadyFinal);
 }
 
 pub(crate) async fn what_is_final_or_unknown_is_not_cancelled(place: &dyn Place) {
     let store = open(place).await;
-    assert_eq!(store.cancel(id(1), LATER).await.unwrap(), Cancelled::Unknown);
+    assert_eq!(store.cancel(id(1), LATER, BY).await.unwrap(), Cancelled::Unknown);
     store.accept(vec![planned(1, &["mail"])]).await.unwrap();
     let claim = claim_one(&*store, id(1).delivery(0)).await;
     settle_one(&*store, &claim, sent(1)).await;
     let before = kinds(&*store).await;
-    assert_eq!(store.cancel(id(1), LATER).await.unwrap(), Cancelled::AlreadyFinal);
+    assert_eq!(store.cancel(id(1), LATER, BY).await.unwrap(), Cancelled::AlreadyFinal);
     assert_eq!(kinds(&*store).await, before);
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn one_delivery_is_cancelled_and_its_siblings_go_on(place: &dyn
     let store = open(place).await;
     store.accept(vec![planned(1, &["mail", "chat"])]).await.unwrap();
     let (first, second) = (id(1).delivery(0), id(1).delivery(1));
-    assert_eq!(store.cancel_delivery(first, LATER).await.unwrap(), Cancelled::Cancelled { now: 1, in_flight: 0 });
+    assert_eq!(store.cancel_delivery(first, LATER, BY).await.unwrap(), Cancelled::Cancelled { now: 1, in_flight: 0 });
     assert_eq!(state_of(&*store, first).await, DeliveryState::Cancelled { at: LATER, attempts: 0 });
     assert_eq!(store.claim(&[first], at(u64::MAX)).await.unwrap().len(), 0);
 
@@ -101,9 +101,9 @@ pub(crate) async fn one_delivery_is_cancelled_and_its_siblings_go_on(place: &dyn
     settle_one(&*store, &claim, sent(1)).await;
     let counts = store.notification(id(1)).await.unwrap().unwrap().counts;
     assert_eq!((counts.sent, counts.cancelled, counts.open), (1, 1, 0));
-    assert_eq!(store.cancel_delivery(first, LATER).await.unwrap(), Cancelled::AlreadyFinal);
-    assert_eq!(store.cancel_delivery(second, LATER).await.unwrap(), Cancelled::AlreadyFinal);
-    assert_eq!(store.cancel_delivery(id(1).delivery(2), LATER).await.unwrap(), Cancelled::Unknown);
+    assert_eq!(store.cancel_delivery(first, LATER, BY).await.unwrap(), Cancelled::AlreadyFinal);
+    assert_eq!(store.cancel_delivery(second, LATER, BY).await.unwrap(), Cancelled::AlreadyFinal);
+    assert_eq!(store.cancel_delivery(id(1).delivery(2), LATER, BY).await.unwrap(), Cancelled::Unknown);
     let expected = [
         "notification.accepted",
         "delivery.cancelled",
@@ -121,8 +121,8 @@ pub(crate) async fn a_cancel_of_one_in_flight_holds_unless_the_attempt_sent_it(p
         store.accept(vec![planned(n, &["mail", "chat"])]).await.unwrap();
         let claim = claim_one(&*store, id(n).delivery(0)).await;
         let in_flight = Cancelled::Cancelled { now: 0, in_flight: 1 };
-        assert_eq!(store.cancel_delivery(claim.delivery, LATER).await.unwrap(), in_flight);
-        assert_eq!(store.cancel_delivery(claim.delivery, LATER).await.unwrap(), in_flight, "said twice");
+        assert_eq!(store.cancel_delivery(claim.delivery, LATER, BY).await.unwrap(), in_flight);
+        assert_eq!(store.cancel_delivery(claim.delivery, LATER, BY).await.unwrap(), in_flight, "said twice");
         assert_eq!(state_of(&*store, claim.delivery).await, DeliveryState::Waiting(claim.progress));
 
         let expected = settle_cancelled(end.clone(), NOW);
@@ -140,12 +140,12 @@ pub(crate) async fn a_cancel_of_one_in_flight_holds_when_it_is_given_up_or_forgo
     store.accept(vec![planned(1, &["mail", "chat"])]).await.unwrap();
     let (first, second) = (id(1).delivery(0), id(1).delivery(1));
     let claim = claim_one(&*store, first).await;
-    store.cancel_delivery(first, LATER).await.unwrap();
+    store.cancel_delivery(first, LATER, BY).await.unwrap();
     store.release(&[claim.number]).await.unwrap();
     assert_eq!(state_of(&*store, first).await, cancelled);
 
     claim_one(&*store, second).await;
-    store.cancel_delivery(second, LATER).await.unwrap();
+    store.cancel_delivery(second, LATER, BY).await.unwrap();
     store.close().await;
     let store = open(place).await;
     assert_eq!(state_of(&*store, second).await, cancelled);
@@ -159,10 +159,10 @@ pub(crate) async fn a_delivery_and_its_notification_are_cancelled_once(place: &d
     let store = open(place).await;
     store.accept(vec![planned(1, &["mail", "chat"])]).await.unwrap();
     let claim = claim_one(&*store, id(1).delivery(0)).await;
-    store.cancel_delivery(claim.delivery, LATER).await.unwrap();
-    assert_eq!(store.cancel(id(1), LATER).await.unwrap(), Cancelled::Cancelled { now: 1, in_flight: 1 });
+    store.cancel_delivery(claim.delivery, LATER, BY).await.unwrap();
+    assert_eq!(store.cancel(id(1), LATER, BY).await.unwrap(), Cancelled::Cancelled { now: 1, in_flight: 1 });
     assert_eq!(
-        store.cancel_delivery(claim.delivery, LATER).await.unwrap(),
+        store.cancel_delivery(claim.delivery, LATER, BY).await.unwrap(),
         Cancelled::Cancelled { now: 0, in_flight: 1 }
     );
     settle_one(&*store, &claim, failed(1)).await;

@@ -67,7 +67,7 @@ pub(crate) async fn what_is_cancelled_before_it_is_made_is_never_made(place: &dy
     assert!(store.expand(id(1), NOW).await.unwrap());
     assert!(store.expand(id(1), NOW).await.unwrap());
     let claim = claim_one(&*store, id(1).delivery(3)).await;
-    let cancelled = store.cancel(id(1), NOW).await.unwrap();
+    let cancelled = store.cancel(id(1), NOW, BY).await.unwrap();
     assert_eq!(cancelled, Cancelled::Cancelled { now: MANY as u32 - 1, in_flight: 1 });
     assert_eq!(store.expanding(NotificationId::FIRST).await.unwrap(), None);
     assert!(!store.expand(id(1), NOW).await.unwrap());
@@ -83,9 +83,9 @@ pub(crate) async fn what_is_cancelled_before_it_is_made_is_never_made(place: &dy
 pub(crate) async fn what_is_cancelled_before_any_of_it_is_made_is_complete(place: &dyn Place) {
     let store = open(place).await;
     store.accept(vec![large(1, MANY)]).await.unwrap();
-    assert_eq!(store.cancel(id(1), NOW).await.unwrap(), Cancelled::Cancelled { now: MANY as u32, in_flight: 0 });
+    assert_eq!(store.cancel(id(1), NOW, BY).await.unwrap(), Cancelled::Cancelled { now: MANY as u32, in_flight: 0 });
     assert_eq!(kinds(&*store).await[1..], ["notification.cancelled", "notification.completed"]);
-    assert_eq!(store.cancel(id(1), NOW).await.unwrap(), Cancelled::AlreadyFinal);
+    assert_eq!(store.cancel(id(1), NOW, BY).await.unwrap(), Cancelled::AlreadyFinal);
 }
 
 pub(crate) async fn a_large_notification_with_a_known_key_leaves_nothing_behind(place: &dyn Place) {

@@ -141,7 +141,7 @@ pub(crate) async fn a_replay_starts_a_new_run_and_keeps_the_attempts(place: &dyn
     fail(&*store, delivery).await;
     fail(&*store, id(1).delivery(1)).await;
     let due = at(3_000);
-    let replayed = store.replay(vec![Replay { delivery, due }], NOW).await.unwrap();
+    let replayed = store.replay(vec![Replay { delivery, due }], NOW, BY).await.unwrap();
     assert_eq!(replayed, [Replayed::Waits]);
     let waits = Waiting { attempts: 1, run_began: Some(due), ..Waiting::fresh(due) };
     assert_eq!(state_of(&*store, delivery).await, DeliveryState::Waiting(waits));
@@ -173,12 +173,12 @@ pub(crate) async fn what_has_not_failed_is_not_replayed(place: &dyn Place) {
     let replay = |delivery| Replay { delivery, due: NOW };
     let all = vec![replay(id(1).delivery(0)), replay(id(1).delivery(2)), replay(id(2).delivery(0))];
     let expected = [Replayed::NotFailed, Replayed::NotFailed, Replayed::Unknown];
-    assert_eq!(store.replay(all, NOW).await.unwrap(), expected);
+    assert_eq!(store.replay(all, NOW, BY).await.unwrap(), expected);
     assert_eq!(kinds(&*store).await, before);
     // One that is in flight keeps the cancel waiting; what failed beside it must not come back meanwhile.
     let _claim = claim_one(&*store, id(1).delivery(2)).await;
-    store.cancel(id(1), NOW).await.unwrap();
-    assert_eq!(store.replay(vec![replay(id(1).delivery(1))], NOW).await.unwrap(), [Replayed::NotFailed]);
+    store.cancel(id(1), NOW, BY).await.unwrap();
+    assert_eq!(store.replay(vec![replay(id(1).delivery(1))], NOW, BY).await.unwrap(), [Replayed::NotFailed]);
 }
 
 pub(crate) async fn what_is_purged_is_no_dead_letter_and_stays_failed(place: &dyn Place) {
@@ -186,9 +186,9 @@ pub(crate) async fn what_is_purged_is_no_dead_letter_and_stays_failed(place: &dy
     store.accept(vec![planned(1, &["mail"])]).await.unwrap();
     let delivery = id(1).delivery(0);
     fail(&*store, delivery).await;
-    assert_eq!(store.purge(vec![delivery, id(2).delivery(0)]).await.unwrap(), 1);
-    assert_eq!(store.purge(vec![delivery]).await.unwrap(), 0);
+    assert_eq!(store.purge(vec![delivery, id(2).delivery(0)], NOW, BY).await.unwrap(), 1);
+    assert_eq!(store.purge(vec![delivery], NOW, BY).await.unwrap(), 0);
     assert_eq!(dead(&*store, DeadLetterFilter::default()).await, []);
     assert_eq!(state_of(&*store, delivery).await, failed(1));
-    assert_eq!(store.replay(vec![Replay { delivery, due: NOW }], NOW).await.unwrap(), [Replayed::Waits]);
+    assert_eq!(store.replay(vec![Replay { delivery, due: NOW }], NOW, BY).await.unwrap(), [Replayed::Waits]);
 }

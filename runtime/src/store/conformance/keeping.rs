@@ -163,7 +163,7 @@ pub(crate) async fn deliveries_are_counted_by_status(place: &dyn Place) {
         let claim = claim_one(&*store, id(1).delivery(index as u32)).await;
         settle_one(&*store, &claim, state).await;
     }
-    store.cancel(id(2), NOW).await.unwrap();
+    store.cancel(id(2), NOW, BY).await.unwrap();
     let counts = StatusCounts64 { open: 2, sent: 2, failed: 1, cancelled: 1 };
     assert_eq!(store.count().await.unwrap(), counts);
     let record = store.notification(id(1)).await.unwrap().unwrap();
@@ -188,10 +188,10 @@ pub(crate) async fn a_plugin_is_remembered_by_its_newest_book(place: &dyn Place)
     let store = open(place).await;
     assert_eq!(store.plugins().await.unwrap(), []);
     let loaded = plugin_event("slack", PluginChange::Loaded);
-    store.keep_plugins(vec![book("slack", 1), book("acme", 1)], vec![loaded.clone()]).await.unwrap();
+    store.keep_plugins(vec![book("slack", 1), book("acme", 1)], vec![loaded.clone()], Vec::new()).await.unwrap();
     let refused = plugin_event("odd.wasm", PluginChange::Refused);
-    store.keep_plugins(vec![book("slack", 2)], vec![refused.clone()]).await.unwrap();
-    store.keep_plugins(Vec::new(), Vec::new()).await.unwrap();
+    store.keep_plugins(vec![book("slack", 2)], vec![refused.clone()], Vec::new()).await.unwrap();
+    store.keep_plugins(Vec::new(), Vec::new(), Vec::new()).await.unwrap();
     store.close().await;
 
     let store = open(place).await;

@@ -147,30 +147,30 @@ impl Pair {
             Step::Cancel(pick) => {
                 // One more than there are: sometimes it is unknown.
                 let id = id(pick as u32 % (self.accepted + 1));
-                let cancelled = self.store.cancel(id, at(7)).await.unwrap();
+                let cancelled = self.store.cancel(id, at(7), BY).await.unwrap();
                 assert_eq!(cancelled, self.model.cancel(id, at(7)));
             }
             Step::CancelDelivery(pick) => {
                 let id = self.pick(pick);
-                let cancelled = self.store.cancel_delivery(id, at(7)).await.unwrap();
+                let cancelled = self.store.cancel_delivery(id, at(7), BY).await.unwrap();
                 assert_eq!(cancelled, self.model.cancel_delivery(id, at(7)));
             }
             Step::Replay { pick, due } => {
                 let delivery = self.pick(pick);
                 let replay = Replay { delivery, due: at(due) };
-                let replayed = self.store.replay(vec![replay], at(8)).await.unwrap();
+                let replayed = self.store.replay(vec![replay], at(8), BY).await.unwrap();
                 assert_eq!(replayed, [self.model.replay(replay, at(8))]);
             }
             Step::Purge(pick) => {
                 let id = self.pick(pick);
-                assert_eq!(self.store.purge(vec![id]).await.unwrap(), self.model.purge(id));
+                assert_eq!(self.store.purge(vec![id], NOW, BY).await.unwrap(), self.model.purge(id));
             }
             Step::KeepPlugin { pick, number } => {
                 let name = CHANNELS[pick % CHANNELS.len()];
                 let change = PluginChange::ALL[pick % PluginChange::ALL.len()];
                 let (books, events) = (vec![book(name, number)], vec![plugin_event(name, change)]);
                 self.model.keep_plugins(&books, &events);
-                self.store.keep_plugins(books, events).await.unwrap();
+                self.store.keep_plugins(books, events, Vec::new()).await.unwrap();
             }
             Step::Keep { channel: name, key, value, expected } => {
                 let change = value.map_or(KvChange::Remove, |bytes| KvChange::Set(vec![7; bytes]));

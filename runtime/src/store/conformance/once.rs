@@ -94,5 +94,5 @@ pub(crate) async fn a_notification_of_which_nothing_is_made_is_complete_at_once(
     assert_eq!((record.deliveries.len(), record.counts.open), (0, 0));
     let all = kinds(&*store).await;
     assert_eq!(all[1..], ["notification.accepted", "delivery.deduplicated", "notification.completed"]);
-    assert_eq!(store.cancel(id(2), NOW).await.unwrap(), Cancelled::AlreadyFinal);
+    assert_eq!(store.cancel(id(2), NOW, BY).await.unwrap(), Cancelled::AlreadyFinal);
 }

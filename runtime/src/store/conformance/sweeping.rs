@@ -11,6 +11,7 @@ fn sweep(before: u64) -> Sweep {
         notifications_before: before,
         keys_before: before,
         events_before: before,
+        audit_before: at(0),
         limit: 1_000,
     }
 }
@@ -37,7 +38,7 @@ pub(crate) async fn what_is_final_and_old_goes_and_nothing_else(place: &dyn Plac
     for filter in filters {
         assert_eq!(store.query(filter, None, 10).await.unwrap().notifications, []);
     }
-    store.purge(vec![id(2).delivery(0)]).await.unwrap();
+    store.purge(vec![id(2).delivery(0)], NOW, BY).await.unwrap();
     assert_eq!(store.sweep(sweep(1)).await.unwrap().notifications, 1, "a dead letter that was put away goes, too");
     assert_eq!(store.sweep(sweep(0)).await.unwrap(), Swept::default(), "nothing is older than that");
 }

@@ -26,7 +26,7 @@ pub(crate) async fn each_transition_writes_its_events_in_order(place: &dyn Place
     settle_one(&*store, &claim, waiting(NOW, 1)).await;
     let claim = claim_one(&*store, delivery).await;
     settle_one(&*store, &claim, failed(2)).await;
-    store.cancel(id(1), at(2_000)).await.unwrap();
+    store.cancel(id(1), at(2_000), BY).await.unwrap();
 
     let attempted =
         |attempt| EventBody::DeliveryAttempted { delivery, attempt, end: "sent".into(), duration_us: 1_234 };
@@ -81,7 +81,7 @@ pub(crate) async fn what_is_refused_late_or_given_up_makes_no_event(place: &dyn 
     store.release(&[claim.number]).await.unwrap();
     settle_one(&*store, &claim, sent(1)).await;
     assert!(store.accept(vec![planned(1, &["mail"])]).await.is_err());
-    assert_eq!(store.cancel(id(7), NOW).await.unwrap(), Cancelled::Unknown);
+    assert_eq!(store.cancel(id(7), NOW, BY).await.unwrap(), Cancelled::Unknown);
     assert_eq!(kinds(&*store).await, ["notification.accepted"]);
 }
 

@@ -78,7 +78,10 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             put_text(out, reason);
         }
         EventBody::DeliveryCancelled { delivery, attempts } => put_delivery(out, 7, *delivery, *attempts),
-        EventBody::Plugin(event) => put_plugin(out, event),
+        EventBody::Plugin(event) => {
+            out.push(8);
+            put_plugin(out, event);
+        }
         EventBody::DeliveryDeduplicated { notification, first } => {
             out.push(9);
             out.extend_from_slice(notification.as_bytes());
@@ -88,9 +91,8 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
     }
 }
 
-fn put_plugin(out: &mut Vec<u8>, event: &PluginEvent) {
+pub(super) fn put_plugin(out: &mut Vec<u8>, event: &PluginEvent) {
     let PluginEvent { change, plugin, version, sha256, reason } = event;
-    out.push(8);
     put_text(out, change.kind());
     put_text(out, plugin);
     put_option(out, version.as_ref(), |out, version| put_text(out, &version.to_string()));
@@ -98,7 +100,7 @@ fn put_plugin(out: &mut Vec<u8>, event: &PluginEvent) {
     put_option(out, reason.as_deref(), put_text);
 }
 
-fn plugin(reader: &mut Reader<'_>) -> Result<PluginEvent, Damaged> {
+pub(super) fn plugin(reader: &mut Reader<'_>) -> Result<PluginEvent, Damaged> {
     let word = reader.text()?;
     let change = PluginChange::ALL.into_iter().find(|change| change.kind() == word).ok_or_else(|| reader.damaged())?;
     Ok(PluginEvent {

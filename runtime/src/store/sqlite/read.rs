@@ -353,7 +353,7 @@ fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, Failure> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|_| Damaged("number").into())
 }
 
-fn timestamp(row: &Row<'_>, column: usize) -> Result<Timestamp, Failure> {
+pub(super) fn timestamp(row: &Row<'_>, column: usize) -> Result<Timestamp, Failure> {
     unsigned(row, column).map(Timestamp::from_millis)
 }
 

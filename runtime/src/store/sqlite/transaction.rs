@@ -27,8 +27,8 @@ use super::statements::Statements;
 use super::suspects::{self, Noted};
 use super::{kv, read, row};
 use crate::domain::{
-    DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange, KvWrite, KvWritten, Lane, NotificationId,
-    PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
+    Act, Actor, AuditEntry, AuditOutcome, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange,
+    KvWrite, KvWritten, Lane, NotificationId, PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
 };
 use crate::store::{Accepted, Cancelled, Replay, Replayed, Settled, Settlement, Sweep, Swept, TemplateSource};
 
@@ -46,16 +46,24 @@ pub(super) enum Operation {
     /// The next slice of deliveries of a large notification.
     Expand(NotificationId, Timestamp),
     /// From this index on, a slice.
-    Cancel(NotificationId, Timestamp, u32),
-    CancelDelivery(DeliveryId, Timestamp),
+    Cancel(NotificationId, Asked, u32),
+    CancelDelivery(DeliveryId, Asked),
     /// At open: what was cancelled in flight and never settled.
     FinishCancel(Withdrawal, Timestamp),
-    Replay(Vec<Replay>, Timestamp),
-    Purge(Vec<DeliveryId>),
+    Replay(Vec<Replay>, Asked),
+    Purge(Vec<DeliveryId>, Asked),
     Sweep(Sweep),
     KeepTemplate(TemplateSource),
-    KeepPlugins(Vec<PluginBook>, Vec<Event>),
+    KeepPlugins(Vec<PluginBook>, Vec<Event>, Vec<AuditEntry>),
+    Record(Vec<AuditEntry>),
     Kv(KvWrite),
+}
+
+/// When something was asked for, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) at: Timestamp,
+    pub(super) by: Actor,
 }
 
 /// What came of it.
@@ -84,12 +92,13 @@ impl Operation {
             Self::Expand(..) => 1_000 * 256,
             Self::Settle(settlements) => settlements.len() * 256,
             Self::Replay(replays, _) => replays.len() * 256,
-            Self::Purge(ids) => ids.len() * 64,
+            Self::Purge(ids, _) => ids.len() * 64,
             Self::Sweep(sweep) => sweep.limit * 512,
             Self::Note(claims) => claims.len() * 64,
             Self::Cancel(..) | Self::FinishCancel(..) => 1_000 * 128,
             Self::CancelDelivery(..) | Self::Release(_) | Self::Unstage(_) => 256,
-            Self::KeepPlugins(books, events) => books.len() * 2_048 + events.len() * 256,
+            Self::KeepPlugins(books, events, audit) => books.len() * 2_048 + (events.len() + audit.len()) * 256,
+            Self::Record(entries) => entries.len() * 256,
             Self::Kv(write) => {
                 let value = match &write.change {
                     KvChange::Set(value) => value.len(),
@@ -108,6 +117,8 @@ pub(super) struct Effects {
     pub(super) accepted: Vec<Queued>,
     pub(super) events: Vec<Event>,
     pub(super) changes: Vec<Change>,
+    /// Who did what in it.
+    pub(super) audit: Vec<AuditEntry>,
     /// Claims that end, by number.
     pub(super) ended: HashSet<u64>,
     /// What begins to wait for attempts under way to be cancelled, or waits no longer.
@@ -176,26 +187,31 @@ impl<'w> Transaction<'w> {
                 self.effects.noted.extend_from_slice(claims);
                 Answer::Done
             }
-            Operation::Cancel(id, at, from) => {
-                let (cancelled, next) = self.cancel(*id, *at, *from)?;
+            Operation::Cancel(id, asked, from) => {
+                let (cancelled, next) = self.cancel(*id, *asked, *from)?;
                 Answer::Cancelled(cancelled, next)
             }
-            Operation::CancelDelivery(id, at) => Answer::Cancelled(self.cancel_delivery(*id, *at)?, None),
-            Operation::FinishCancel(Withdrawal::All(id), at) => {
-                self.withdraw(*id, *at)?;
+            Operation::CancelDelivery(id, asked) => {
+                let cancelled = self.cancel_delivery(*id, asked.at)?;
+                self.note_cancel(*asked, Act::CancelDelivery { delivery: *id }, cancelled);
+                Answer::Cancelled(cancelled, None)
+            }
+            Operation::FinishCancel(what, at) => {
+                self.finish_cancel(*what, *at)?;
                 Answer::Done
             }
-            Operation::FinishCancel(Withdrawal::One(id), at) => {
-                self.cancel_delivery(*id, *at)?;
-                Answer::Done
+            Operation::Replay(replays, asked) => {
+                Answer::Replayed(replays.iter().map(|replay| self.replay(*replay, *asked)).collect::<Result<_, _>>()?)
             }
-            Operation::Replay(replays, at) => {
-                Answer::Replayed(replays.iter().map(|replay| self.replay(*replay, *at)).collect::<Result<_, _>>()?)
-            }
-            Operation::Purge(ids) => Answer::Purged(self.purge(ids)?),
+            Operation::Purge(ids, asked) => Answer::Purged(self.purge(ids, *asked)?),
             Operation::Sweep(sweep) => Answer::Swept(self.sweep(sweep)?),
-            Operation::KeepPlugins(books, events) => {
+            Operation::Record(entries) => {
+                self.effects.audit.extend_from_slice(entries);
+                Answer::Done
+            }
+            Operation::KeepPlugins(books, events, audit) => {
                 self.keep_plugins(books, events)?;
+                self.effects.audit.extend_from_slice(audit);
                 Answer::Done
             }
             Operation::KeepTemplate(source) => {
@@ -366,6 +382,11 @@ impl<'w> Transaction<'w> {
             Some(now) => *now,
             None => self.live.withdrawn_at(what),
         }
+    }
+
+    fn note(&mut self, asked: Asked, act: Act, outcome: AuditOutcome) {
+        let Asked { at, by } = asked;
+        self.effects.audit.push(AuditEntry { at, by, act, outcome });
     }
 
     fn event(&mut self, at: Timestamp, body: EventBody) {

@@ -15,12 +15,12 @@ use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
-use super::event;
 use super::failure::Failure;
 use super::live::Live;
 use super::readers::in_transaction;
 use super::suspects;
 use super::transaction::{Answer, Effects, LaneNumbers, Operation, Transaction};
+use super::{audit, event};
 use crate::domain::Event;
 use crate::store::{CommitListener, Committed, EventNumber, NumberedEvent, StoreStats};
 
@@ -164,8 +164,9 @@ impl Writer {
         let mut transaction = Transaction::begin(&self.db, &self.live, &mut self.lanes)?;
         let answers =
             writes.iter().map(|(operation, _)| transaction.perform(operation)).collect::<Result<Vec<_>, _>>()?;
-        let effects = transaction.effects()?;
+        let mut effects = transaction.effects()?;
         write_outbox(&self.db, self.last_event + 1, &effects.events)?;
+        audit::write(&self.db, &mut effects.audit)?;
         let started = Instant::now();
         guard.commit()?;
         self.committed(effects, writes.len(), started.elapsed());
@@ -173,7 +174,7 @@ impl Writer {
     }
 
     fn committed(&mut self, effects: Effects, commands: usize, took: Duration) {
-        let Effects { accepted, events, changes, ended, cancelling, late, noted } = effects;
+        let Effects { accepted, events, changes, audit: _, ended, cancelling, late, noted } = effects;
         // Whatever else is written, a template or nothing at all, is none.
         let is_news = !events.is_empty() || !accepted.is_empty();
         self.live.committed(changes, ended, cancelling, noted);

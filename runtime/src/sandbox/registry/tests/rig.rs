@@ -15,14 +15,14 @@ use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Entropy, ManualClock};
 use crate::config::{CallLimits, ChannelConfig, PluginsConfig};
 use crate::domain::{
-    AttemptEnd, ChannelName, Content, Event, EventBody, Notification, NotificationId, Outcome, PluginBook, PluginEvent,
-    PluginName, Priority, Recipient, Timestamp,
+    AttemptEnd, ChannelName, Content, Notification, NotificationId, Outcome, PluginBook, PluginEvent, PluginName,
+    Priority, Recipient, Timestamp,
 };
 use crate::sandbox::folder::{self, Settling};
 use crate::sandbox::registry::version::Version;
 use crate::sandbox::{
     ConsoleSink, DeliveryHolds, Held, NotKept, PluginMemory, PluginStatus, Registry, RegistrySettings, Sandbox,
-    SandboxSettings,
+    SandboxSettings, Told,
 };
 use crate::telemetry::Metrics;
 
@@ -71,13 +71,10 @@ impl Remembering {
 
 #[async_trait]
 impl PluginMemory for Remembering {
-    async fn keep(&self, books: Vec<PluginBook>, events: Vec<Event>) -> Result<(), NotKept> {
+    async fn keep(&self, books: Vec<PluginBook>, told: Vec<Told>) -> Result<(), NotKept> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.0.extend(books.into_iter().map(|book| (book.plugin.clone(), book)));
-        kept.1.extend(events.into_iter().filter_map(|event| match event.body {
-            EventBody::Plugin(event) => Some(event),
-            _ => None,
-        }));
+        kept.1.extend(told.into_iter().map(|told| told.event));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::domain::{KvChange, KvWrite};
 use crate::store::conformance::expanding::large;
 use crate::store::conformance::kv::QUOTA;
-use crate::store::conformance::{Ear, NOW, channel, claim_one, failed, id, once, planned, sent, settle_one};
+use crate::store::conformance::{BY, Ear, NOW, channel, claim_one, failed, id, once, planned, sent, settle_one};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Durability, Store};
 
@@ -147,7 +147,7 @@ async fn a_large_notification_that_is_half_made_cancelled_or_deduplicated_is_sou
             store.expand(id(n), NOW).await.unwrap();
         }
     }
-    store.cancel(id(2), NOW).await.unwrap();
+    store.cancel(id(2), NOW, BY).await.unwrap();
     let found = recounts(&path);
     assert_eq!((found.wrong_tallies, found.missing_live, found.stray_live), (0, 0, 0), "{found:?}");
     // The third has 1,499 deliveries, and the first has 1,000 of its own.

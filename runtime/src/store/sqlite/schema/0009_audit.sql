@@ -8,3 +8,13 @@ CREATE TABLE cancelling_one (
     at           INTEGER NOT NULL,
     PRIMARY KEY (notification, idx)
 ) WITHOUT ROWID;
+
+-- Who did what, in frames: `count` entries, the first of them at `at`, all within a second. `seq` tells frames of one moment
+-- apart. A commit adds as few rows as it can.
+CREATE TABLE audit (
+    at    INTEGER NOT NULL,
+    seq   INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    frame BLOB    NOT NULL,
+    PRIMARY KEY (at, seq)
+) WITHOUT ROWID;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
-use super::Transaction;
 use super::expand::Staged;
+use super::{Asked, Transaction};
 use crate::domain::{
-    DeliveryId, DeliveryState, EventBody, Lane, Notification, NotificationId, Position, Queued, StatusCounts, Waiting,
+    Act, Actor, AuditOutcome, DeliveryId, DeliveryState, EventBody, Lane, Notification, NotificationId, Position,
+    Queued, StatusCounts, Waiting,
 };
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::live::{Change, OpenDelivery, notification_bytes};
@@ -27,17 +28,18 @@ pub(in crate::store::sqlite) struct Accepting {
     /// How many were staged, to be made later.
     unmade: u32,
     idempotency: Option<IdempotencyKey>,
+    by: Actor,
 }
 
 impl Accepting {
     /// What is to be accepted, and what has to be staged before where it is large.
     pub(in crate::store::sqlite) fn of(planned: Planned) -> (Self, Vec<Staged>) {
-        let Planned { notification, deliveries, idempotency } = planned;
+        let Planned { notification, deliveries, idempotency, by } = planned;
         let mut payload = Vec::with_capacity(128 + notification_bytes(&notification));
         row::put_notification(&mut payload, &notification);
         if deliveries.len() <= DELIVERIES_SLICE {
             let deliveries = deliveries.into_iter().map(Target::from).collect();
-            return (Self { notification, payload, deliveries, unmade: 0, idempotency }, Vec::new());
+            return (Self { notification, payload, deliveries, unmade: 0, idempotency, by }, Vec::new());
         }
         let slices = (0..).step_by(DELIVERIES_SLICE).zip(deliveries.chunks(DELIVERIES_SLICE));
         let staged = slices.map(|(first, slice)| {
@@ -47,7 +49,7 @@ impl Accepting {
         });
         let staged = staged.collect();
         let unmade = deliveries.len() as u32;
-        (Self { notification, payload, deliveries: Vec::new(), unmade, idempotency }, staged)
+        (Self { notification, payload, deliveries: Vec::new(), unmade, idempotency, by }, staged)
     }
 
     /// About what it adds to a transaction.
@@ -58,7 +60,7 @@ impl Accepting {
 
 impl Transaction<'_> {
     pub(super) fn accept(&mut self, one: &Accepting) -> Result<Accepted, Failure> {
-        let Accepting { notification, payload, deliveries, unmade, idempotency } = one;
+        let Accepting { notification, payload, deliveries, unmade, idempotency, by } = one;
         if let Some(known) = idempotency.as_ref().map(|key| once::first_use(self.db, &key.key)).transpose()?.flatten() {
             self.unstage(notification.id)?;
             return Ok(Accepted::Known(known));
@@ -86,6 +88,7 @@ impl Transaction<'_> {
         }
         let (priority, deliveries) = (notification.priority, count);
         self.event(at, EventBody::NotificationAccepted { notification: id, priority, deliveries });
+        self.note(Asked { at, by: *by }, Act::Submit { notification: id, deliveries }, AuditOutcome::Done);
         for Deduplicated { first, .. } in &deduplicated {
             self.event(at, EventBody::DeliveryDeduplicated { notification: id, first: *first });
         }

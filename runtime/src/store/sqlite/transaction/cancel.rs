@@ -2,8 +2,10 @@
 
 use rusqlite::params;
 
-use super::Transaction;
-use crate::domain::{DeliveryId, DeliveryState, DeliveryStatus, EventBody, NotificationId, Timestamp};
+use super::{Asked, Transaction};
+use crate::domain::{
+    Act, AuditOutcome, DeliveryId, DeliveryState, DeliveryStatus, EventBody, NotificationId, Timestamp,
+};
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::live::{Claimed, Withdrawal};
 use crate::store::sqlite::wire::Damaged;
@@ -16,18 +18,22 @@ impl Transaction<'_> {
     pub(super) fn cancel(
         &mut self,
         id: NotificationId,
-        at: Timestamp,
+        asked: Asked,
         from: u32,
     ) -> Result<(Cancelled, Option<u32>), Failure> {
+        let at = asked.at;
         if read::siblings(self.db, id)?.is_none() {
             return Ok((Cancelled::Unknown, None));
         }
         let open = read::open_deliveries(self.db, id, from, DELIVERIES_SLICE)?;
         let unmade = self.unstage(id)?;
         if open.is_empty() && unmade == 0 {
-            let cancelled =
-                if from == 0 { Cancelled::AlreadyFinal } else { Cancelled::Cancelled { now: 0, in_flight: 0 } };
-            return Ok((cancelled, None));
+            if from > 0 {
+                return Ok((Cancelled::Cancelled { now: 0, in_flight: 0 }, None));
+            }
+            let act = Act::Cancel { notification: id, deliveries: 0, in_flight: 0 };
+            self.note_cancel(asked, act, Cancelled::AlreadyFinal);
+            return Ok((Cancelled::AlreadyFinal, None));
         }
         let next = if open.len() < DELIVERIES_SLICE { None } else { open.last().map(|(last, _)| last.index() + 1) };
         let (live, ended) = (self.live, &self.effects.ended);
@@ -41,10 +47,14 @@ impl Transaction<'_> {
                 .execute(params![id.as_bytes(), at.as_millis() as i64])?;
             self.effects.cancelling.insert(Withdrawal::All(id), Some(at));
         }
+        // Of a large one, all that is open and not in flight as far as this slice knows.
+        let deliveries = if next.is_some() { self.tally(id)?.open.saturating_sub(in_flight) } else { now };
         if !again {
-            // Of a large one, all that is open and not in flight as far as this slice knows.
-            let open = if next.is_some() { self.tally(id)?.open.saturating_sub(in_flight) } else { now };
-            self.event(at, EventBody::NotificationCancelled { notification: id, deliveries: open });
+            self.event(at, EventBody::NotificationCancelled { notification: id, deliveries });
+        }
+        if from == 0 {
+            let act = Act::Cancel { notification: id, deliveries, in_flight };
+            self.note_cancel(asked, act, Cancelled::Cancelled { now, in_flight });
         }
         for (delivery, claimed) in idle {
             self.cancel_one(delivery, claimed, at)?;
@@ -75,6 +85,17 @@ impl Transaction<'_> {
         Ok(Cancelled::Cancelled { now: 1, in_flight: 0 })
     }
 
+    /// Keeps who asked for it. That there is nothing of this id is no news.
+    pub(super) fn note_cancel(&mut self, asked: Asked, act: Act, cancelled: Cancelled) {
+        let outcome = match cancelled {
+            Cancelled::Unknown => return,
+            Cancelled::AlreadyFinal => AuditOutcome::Refused,
+            Cancelled::Cancelled { in_flight: 0, .. } => AuditOutcome::Done,
+            Cancelled::Cancelled { .. } => AuditOutcome::InFlight,
+        };
+        self.note(asked, act, outcome);
+    }
+
     /// `id` is final: its own cancel waits for nothing any more.
     pub(super) fn withdrawn(&mut self, id: DeliveryId) -> Result<(), Failure> {
         if self.withdrawn_at(Withdrawal::One(id)).is_some() {
@@ -86,8 +107,16 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// Nothing is in flight any more: what waited for that is cancelled. Who asked for it is kept already.
+    pub(super) fn finish_cancel(&mut self, what: Withdrawal, at: Timestamp) -> Result<(), Failure> {
+        match what {
+            Withdrawal::All(id) => self.withdraw(id, at),
+            Withdrawal::One(id) => self.cancel_delivery(id, at).map(|_| ()),
+        }
+    }
+
     /// Cancels whatever of `id` is open, without announcing it again.
-    pub(super) fn withdraw(&mut self, id: NotificationId, at: Timestamp) -> Result<(), Failure> {
+    fn withdraw(&mut self, id: NotificationId, at: Timestamp) -> Result<(), Failure> {
         let mut from = 0;
         loop {
             let open = read::open_deliveries(self.db, id, from, DELIVERIES_SLICE)?;

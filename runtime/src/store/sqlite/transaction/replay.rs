@@ -2,9 +2,10 @@
 
 use rusqlite::params;
 
-use super::Transaction;
+use super::{Asked, Transaction};
 use crate::domain::{
-    DeliveryId, DeliveryState, DeliveryStatus, EventBody, Lane, Position, Queued, StatusCounts, Timestamp, Waiting,
+    Act, AuditOutcome, DeliveryId, DeliveryState, DeliveryStatus, EventBody, Lane, Position, Queued, StatusCounts,
+    Waiting,
 };
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::live::Withdrawal;
@@ -30,11 +31,30 @@ impl Transaction<'_> {
     }
 
     /// Puts dead letters away and says how many there were. The deliveries stay failed.
-    pub(super) fn purge(&self, ids: &[DeliveryId]) -> Result<u64, Failure> {
-        ids.iter().try_fold(0, |count, id| Ok(count + u64::from(self.dig_up(*id)?)))
+    pub(super) fn purge(&mut self, ids: &[DeliveryId], asked: Asked) -> Result<u64, Failure> {
+        let mut purged = 0;
+        for id in ids {
+            if self.dig_up(*id)? {
+                purged += 1;
+                self.note(asked, Act::Purge { delivery: *id }, AuditOutcome::Done);
+            }
+        }
+        Ok(purged)
     }
 
-    pub(super) fn replay(&mut self, replay: Replay, at: Timestamp) -> Result<Replayed, Failure> {
+    pub(super) fn replay(&mut self, replay: Replay, asked: Asked) -> Result<Replayed, Failure> {
+        let Replay { delivery: id, due } = replay;
+        let replayed = self.try_replay(replay, asked)?;
+        let outcome = match replayed {
+            Replayed::Waits => AuditOutcome::Done,
+            Replayed::NotFailed => AuditOutcome::Refused,
+            Replayed::Unknown => return Ok(replayed),
+        };
+        self.note(asked, Act::Replay { delivery: id, due }, outcome);
+        Ok(replayed)
+    }
+
+    fn try_replay(&mut self, replay: Replay, asked: Asked) -> Result<Replayed, Failure> {
         let Replay { delivery: id, due } = replay;
         let Some((lane, lane_number, state)) = read::delivery_state(self.db, id)? else { return Ok(Replayed::Unknown) };
         let DeliveryState::Failed { attempts, .. } = state else { return Ok(Replayed::NotFailed) };
@@ -48,7 +68,7 @@ impl Transaction<'_> {
         self.statements.insert_live(lane_number, due, id)?;
         self.dig_up(id)?;
         self.reopen_tally(id)?;
-        self.event(at, EventBody::of_state(id, &state));
+        self.event(asked.at, EventBody::of_state(id, &state));
         self.wake(lane, Position { due, delivery: id });
         Ok(Replayed::Waits)
     }

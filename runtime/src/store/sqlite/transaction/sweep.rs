@@ -6,7 +6,7 @@ use super::Transaction;
 use crate::domain::{NotificationId, Timestamp};
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::lookup::{self, Key};
-use crate::store::sqlite::{event, read, row};
+use crate::store::sqlite::{audit, event, read, row};
 use crate::store::{Sweep, Swept};
 
 impl Transaction<'_> {
@@ -17,6 +17,7 @@ impl Transaction<'_> {
         swept.keys = self.delete_old("idempotency", sweep.keys_before, limit)?
             + self.delete_old("dedupe", sweep.keys_before, limit)?;
         swept.events = self.sweep_events(sweep.events_before)?;
+        swept.audit = audit::sweep(self.db, sweep.audit_before)?;
         Ok(swept)
     }
 

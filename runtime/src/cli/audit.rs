@@ -1,0 +1,132 @@
+//! `campanile audit`: who did what, page by page.
+
+use jiff::Zoned;
+
+use super::client::wire::{AuditDetails, AuditEntries, AuditEntry};
+use super::client::{Answered, Client};
+use super::failure::{Exit, Failure};
+use super::list::{instant, more};
+use super::table::{Cell, Table};
+use super::terminal::Paint;
+use super::{Answer, Globals};
+use crate::domain::AuditAction;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+What counts as `cli` is what says so of itself: while there are no API keys, it
+tells people from programs and proves nothing.
+
+Exit codes: 0 found; 1 no server answers; 2 refused; 3 nothing matched.
+
+Examples:
+  campanile audit --since 2h
+  campanile audit --action purge --since yesterday
+  campanile --json audit --target ntf_01890a5d0b0170008000000000000001")]
+pub(super) struct Args {
+    /// submit, cancel, replay, purge, config, or plugin.loaded and the like, as events are called
+    #[arg(long)]
+    action: Option<AuditAction>,
+    /// To this: a notification with its deliveries, a delivery, or a plugin by name
+    #[arg(long, value_name = "ID")]
+    target: Option<String>,
+    /// At or after this: RFC 3339, `2h` for two hours ago, `9am`, `yesterday 17:30`
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before this; written as --since
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// At most so many, 1 to 1000 [default: 100]
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u32>,
+    /// Go on where the page before ended
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
+    let now = Zoned::now();
+    let filters = [
+        ("action", args.action.map(|action| action.as_str().to_owned())),
+        ("target", args.target.clone()),
+        ("since", instant(args.since.as_deref(), "--since", &now)?),
+        ("until", instant(args.until.as_deref(), "--until", &now)?),
+        ("limit", args.limit.map(|limit| limit.to_string())),
+    ];
+    let query: Vec<_> = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let client = Client::new(globals)?;
+    let mut cursor = args.cursor.clone();
+    // A page may have looked at many and found none: what is asked for is what matches.
+    let page: Answered<AuditEntries> = loop {
+        let mut asked = query.clone();
+        asked.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+        let page: Answered<AuditEntries> = client.page(&["audit"], &asked).await?;
+        match &page.value {
+            AuditEntries { entries, next_cursor: Some(next) } if entries.is_empty() => cursor = Some(next.clone()),
+            _ => break page,
+        }
+    };
+    let found = &page.value.entries;
+    let text = match (globals.json, found.is_empty()) {
+        (true, _) => format!("{:#}\n", page.json),
+        (false, true) => String::new(),
+        (false, false) => show(found, globals.paint_stdout()),
+    };
+    if found.is_empty() {
+        return Ok(Answer { text, talk: "nothing in the audit log matches\n".to_owned(), exit: Exit::Nothing });
+    }
+    let talk = page.value.next_cursor.as_deref().map(|next| more("audit", &query, next)).unwrap_or_default();
+    Ok(Answer { text, talk, exit: Exit::Ok })
+}
+
+fn show(entries: &[AuditEntry], paint: Paint) -> String {
+    let mut table = Table::new(["AT", "ACTOR", "ACTION", "TARGET", "OUTCOME", "DETAILS"]);
+    for AuditEntry { at, actor, action, target, outcome, details } in entries {
+        table.row([
+            at.as_str().into(),
+            actor.as_str().into(),
+            action.as_str().into(),
+            Cell::or_dash(target.as_deref()),
+            outcome.as_str().into(),
+            Cell::or_dash(in_words(details).as_deref()),
+        ]);
+    }
+    table.render(paint, 0)
+}
+
+fn in_words(details: &AuditDetails) -> Option<String> {
+    let AuditDetails { deliveries, in_flight, due, version, sha256, reason } = details;
+    let words = [
+        deliveries.map(super::cancel::deliveries),
+        in_flight.filter(|count| *count > 0).map(|count| format!("{count} in flight")),
+        due.as_ref().map(|due| format!("due {due}")),
+        version.as_ref().map(|version| format!("version {version}")),
+        // Enough to see that it is another one.
+        sha256.as_ref().map(|sha256| format!("sha256 {}", sha256.chars().take(12).collect::<String>())),
+        reason.clone(),
+    ];
+    let words: Vec<_> = words.into_iter().flatten().collect();
+    if words.is_empty() { None } else { Some(words.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    #[test]
+    fn a_line_is_what_somebody_did() {
+        let page = json!({ "next_cursor": null, "entries": [
+            { "id": "aud_2", "at": "2026-01-02T03:04:06.000Z", "actor": "cli", "action": "cancel", "target": "ntf_01",
+              "outcome": "in-flight", "details": { "deliveries": 1, "in_flight": 1 } },
+            { "id": "aud_1", "at": "2026-01-02T03:04:05.000Z", "actor": "host", "action": "config", "target": null,
+              "outcome": "done", "details": { "sha256": "0123456789abcdef0123" } },
+        ]});
+        let page: AuditEntries = serde_json::from_value(page).expect("the shape of the server's answer");
+        assert_snapshot!(show(&page.entries, Paint::Off), @r"
+        AT                        ACTOR  ACTION  TARGET  OUTCOME    DETAILS
+        2026-01-02T03:04:06.000Z  cli    cancel  ntf_01  in-flight  1 delivery, 1 in flight
+        2026-01-02T03:04:05.000Z  host   config  -       done       sha256 0123456789ab
+        ");
+    }
+}

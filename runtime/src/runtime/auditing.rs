@@ -1,0 +1,135 @@
+//! Who did what: asked for by filter, and kept where the store does not see it.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{OperatorError, Runtime};
+use crate::config::Secrets;
+use crate::domain::{
+    Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, PluginChange, PluginEvent, PluginName,
+    Timestamp,
+};
+use crate::store::{AuditFilter, AuditPage, StoreError};
+
+/// Entries of a page where nothing is said.
+const PAGE: usize = 100;
+
+/// Entries of a page at most.
+const PAGE_MAX: usize = 1_000;
+
+/// A question for the audit log, to be filled in by its methods. Every condition has to hold.
+///
+/// ```no_run
+/// # async fn example(runtime: &campanile::Runtime) -> Result<(), Box<dyn std::error::Error>> {
+/// use campanile::domain::AuditAction;
+///
+/// let page = runtime.audit().action(AuditAction::Purge).page().await?;
+/// for (id, entry) in page.entries {
+///     println!("{id} {} {}", entry.at, entry.by.as_str());
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a question is asked with `page`"]
+pub struct AuditQuery {
+    runtime: Runtime,
+    filter: AuditFilter,
+    before: Option<AuditId>,
+    limit: usize,
+}
+
+impl AuditQuery {
+    /// What was done.
+    pub fn action(mut self, action: AuditAction) -> Self {
+        self.filter.action = Some(action);
+        self
+    }
+
+    /// To what. A notification stands for its deliveries too.
+    pub fn target(mut self, target: AuditTarget) -> Self {
+        self.filter.target = Some(target);
+        self
+    }
+
+    /// At or after this.
+    pub fn since(mut self, at: Timestamp) -> Self {
+        self.filter.since = Some(at);
+        self
+    }
+
+    /// Before this.
+    pub fn until(mut self, at: Timestamp) -> Self {
+        self.filter.until = Some(at);
+        self
+    }
+
+    /// Behind this in the list: [`AuditPage::next`] of the page before.
+    pub fn before(mut self, id: AuditId) -> Self {
+        self.before = Some(id);
+        self
+    }
+
+    /// At most so many, 1 to 1,000. Default: 100.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit.clamp(1, PAGE_MAX);
+        self
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn page(self) -> Result<AuditPage, StoreError> {
+        self.runtime.parts.store.audit(self.filter, self.before, self.limit).await
+    }
+}
+
+impl Runtime {
+    /// Asks who did what, the newest first.
+    pub fn audit(&self) -> AuditQuery {
+        self.find_audit(AuditFilter::default())
+    }
+
+    /// The same, with conditions that are there already.
+    pub fn find_audit(&self, filter: AuditFilter) -> AuditQuery {
+        AuditQuery { runtime: self.clone(), filter, before: None, limit: PAGE }
+    }
+
+    /// The same runtime, for somebody else: the audit log says that it was they. A runtime that was built acts for the
+    /// embedder.
+    #[must_use]
+    pub fn acting_for(&self, by: Actor) -> Self {
+        Self { by, ..self.clone() }
+    }
+
+    /// Keeps that this configuration took effect.
+    pub(super) async fn note_config(&self) -> Result<(), StoreError> {
+        let sha256 = Sha256::digest(self.parts.config.to_toml(Secrets::Masked)).into();
+        let at = self.parts.clock.now();
+        let entry = AuditEntry { at, by: Actor::Host, act: Act::Config { sha256 }, outcome: AuditOutcome::Done };
+        self.parts.store.record(vec![entry]).await
+    }
+
+    /// Keeps that an operator was refused. What was done is kept with what it changed; of a plugin that is not there,
+    /// nothing is.
+    pub(super) async fn note_refusal<T>(
+        &self,
+        change: PluginChange,
+        name: &PluginName,
+        done: &Result<T, OperatorError>,
+    ) {
+        let Err(error @ OperatorError::NothingToDo { .. }) = done else { return };
+        let event = PluginEvent {
+            change,
+            plugin: name.to_string(),
+            version: None,
+            sha256: None,
+            reason: Some(error.to_string()),
+        };
+        let at = self.parts.clock.now();
+        let entry = AuditEntry { at, by: self.by, act: Act::Plugin(event), outcome: AuditOutcome::Refused };
+        if let Err(error) = self.parts.store.record(vec![entry]).await {
+            tracing::warn!(%error, "That an operator was refused is not in the audit log.");
+        }
+    }
+}
