@@ -25,6 +25,7 @@ mod list;
 mod log;
 mod migrate;
 mod plugins;
+mod progress;
 mod replay;
 mod restore;
 mod send;

@@ -354,7 +354,10 @@ impl Runtime {
         // A depth is a state: it is read when somebody asks, and costs the queue nothing otherwise.
         for (priority, depth) in Priority::DESCENDING.into_iter().zip(self.parts.queue.depths()) {
             self.parts.metrics.queue_depth(priority, depth.waiting);
+            self.parts.metrics.queue_oldest(priority, depth.oldest);
         }
+        let totals = self.parts.store.totals();
+        self.parts.metrics.outstanding(totals.retrying, totals.dead_letters);
         self.parts.metrics.encode()
     }
 

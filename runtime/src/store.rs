@@ -13,6 +13,7 @@ mod audit;
 mod find;
 pub mod sqlite;
 mod sweep;
+mod totals;
 
 #[cfg(test)]
 mod conformance;
@@ -37,6 +38,7 @@ pub use find::{
 };
 
 pub use sweep::{Sweep, Swept};
+pub use totals::{StatusCounts64, StoreStats, StoreTotals};
 
 /// Deliveries that one transaction makes of a notification. What has more is accepted with its targets, and its
 /// deliveries are made a slice at a time.
@@ -269,21 +271,6 @@ pub struct TemplateSource {
     pub parts: Vec<(String, String)>,
 }
 
-/// Totals since the store was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StoreStats {
-    /// Transactions committed.
-    pub commits: u64,
-    /// Commands in them: `commands / commits` is the mean batch.
-    pub commands: u64,
-    /// Settlements that came too late and were not applied.
-    pub late_settlements: u64,
-    /// Sum of the time spent in commits, in microseconds.
-    pub commit_us: u64,
-    /// Commits that were synced to the disk.
-    pub syncs: u64,
-}
-
 /// What one commit made visible.
 #[derive(Clone, Debug, Default)]
 pub struct Committed {
@@ -468,19 +455,9 @@ pub trait Store: Send + Sync + 'static {
     /// Totals since the store was opened.
     fn stats(&self) -> StoreStats;
 
+    /// What is there, without counting it.
+    fn totals(&self) -> StoreTotals;
+
     /// Commits what was handed over, then refuses the rest.
     async fn close(&self);
-}
-
-/// Deliveries per status over the whole store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StatusCounts64 {
-    /// Pending and retrying.
-    pub open: u64,
-    /// Sent.
-    pub sent: u64,
-    /// Failed.
-    pub failed: u64,
-    /// Cancelled.
-    pub cancelled: u64,
 }

@@ -18,6 +18,7 @@ mod life;
 mod limits;
 mod neighbour;
 mod once;
+mod outstanding;
 mod plugins;
 mod registry;
 mod starting;

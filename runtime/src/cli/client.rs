@@ -131,6 +131,17 @@ impl Client {
         self.ask::<Value>(self.http.get(url), ANSWER_LIMIT).await.map(|_| ())
     }
 
+    /// What a scraper is given; it stands outside of `v1`.
+    pub(super) async fn metrics(&self) -> Result<String, Failure> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("metrics");
+        }
+        let answer = self.http.get(url).timeout(ANSWER_LIMIT).send().await;
+        let answer = answer.map_err(|error| self.unreachable(error, ANSWER_LIMIT))?;
+        answer.text().await.map_err(|error| self.unreachable(error, ANSWER_LIMIT))
+    }
+
     pub(super) fn base(&self) -> &Url {
         &self.base
     }

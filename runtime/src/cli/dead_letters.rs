@@ -7,6 +7,7 @@ use super::client::wire::{DeadLetter, DeadLetters, Delivery, Purged};
 use super::client::{Answered, Client};
 use super::failure::{Exit, Failure};
 use super::list::{instant, more};
+use super::progress::while_dead_letters_go;
 use super::status::show_delivery;
 use super::table::{Cell, Table};
 use super::terminal::Paint;
@@ -187,7 +188,9 @@ async fn show(globals: &Globals, args: &ShowArgs) -> Result<Answer, Failure> {
 async fn purge(globals: &Globals, args: &PurgeArgs) -> Result<Answer, Failure> {
     let mut query = args.filters.said(args.all)?;
     query.extend(args.all.then(|| ("all", "true".to_owned())));
-    let answered: Answered<Purged> = Client::new(globals)?.delete_bulk(&["dead-letters"], &query).await?;
+    let client = Client::new(globals)?;
+    let work = client.delete_bulk(&["dead-letters"], &query);
+    let answered: Answered<Purged> = while_dead_letters_go(&client, "purging", work).await?;
     let Purged { purged } = answered.value;
     let exit = if purged == 0 { Exit::Nothing } else { Exit::Ok };
     let text = match (globals.json, purged) {

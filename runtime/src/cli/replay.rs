@@ -9,6 +9,7 @@ use super::client::wire::Replayed;
 use super::client::{Answered, Client};
 use super::dead_letters::Filters;
 use super::failure::{Exit, Failure};
+use super::progress::while_dead_letters_go;
 use super::target::Target;
 use super::{Answer, Globals};
 use crate::config::format_duration;
@@ -57,7 +58,10 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
             let all = args.all.then_some(("all", Value::Bool(true)));
             let fields = filters.into_iter().map(|(name, value)| (name, Value::from(value))).chain(rate).chain(all);
             let body: Map<_, _> = fields.map(|(name, value)| (name.to_owned(), value)).collect();
-            Client::new(globals)?.post_bulk(&["dead-letters", "replay"], &Value::Object(body)).await?
+            let client = Client::new(globals)?;
+            let body = Value::Object(body);
+            let work = client.post_bulk(&["dead-letters", "replay"], &body);
+            while_dead_letters_go(&client, "replaying", work).await?
         }
     };
     let exit = match &answered.value {

@@ -30,6 +30,7 @@ mod row;
 mod schema;
 mod statements;
 mod suspects;
+mod totals;
 mod transaction;
 mod upkeep;
 mod wire;
@@ -59,7 +60,7 @@ use super::{
     Accepted, AuditFilter, AuditPage, Cancelled, Claim, CommitListener, DELIVERIES_MAX, DeadLetterFilter,
     DeadLetterPage, DeliveryRecord, Durability, EventNumber, FirstUse, LaneDepth, NotificationFilter, NotificationPage,
     NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed, SCAN_MAX, Settled, Settlement,
-    StatusCounts64, Store, StoreError, StoreStats, Sweep, Swept, TemplateSource,
+    StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep, Swept, TemplateSource,
 };
 use crate::domain::{
     Actor, AuditEntry, AuditId, ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId,
@@ -92,6 +93,7 @@ pub struct SqliteStore {
     readers: Option<Readers>,
     commands: mpsc::Sender<Command>,
     stats: Arc<Mutex<StoreStats>>,
+    totals: Arc<Mutex<StoreTotals>>,
     /// Its sender goes when the writer has ended.
     ended: watch::Receiver<()>,
 }
@@ -115,11 +117,13 @@ impl SqliteStore {
         let failed = |failure: Failure| failure.at(&path);
         let checkpoints = has_file.then(|| Checkpoints::start(&path)).transpose().map_err(failed)?;
         let last_event = read::last_event(&db).map_err(failed)?;
+        let totals = Arc::new(Mutex::new(totals::read(&db).map_err(failed)?));
         let mut writer = Writer {
             db,
             live: Arc::clone(&live),
             listener,
             stats: Arc::clone(&stats),
+            totals: Arc::clone(&totals),
             checkpoints,
             last_event,
             is_synced: durability == Durability::Full,
@@ -146,7 +150,7 @@ impl SqliteStore {
             })
             .map_err(|error| StoreError::Unavailable { reason: format!("cannot start a thread: {error}") })?;
         let readers = has_file.then(|| Readers::new(&path));
-        Ok(Arc::new(Self { path, live, readers, commands, stats, ended }))
+        Ok(Arc::new(Self { path, live, readers, commands, stats, totals, ended }))
     }
 
     async fn write(&self, operation: Operation) -> Result<Answer, StoreError> {
@@ -444,6 +448,10 @@ impl Store for SqliteStore {
 
     fn stats(&self) -> StoreStats {
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn totals(&self) -> StoreTotals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn close(&self) {

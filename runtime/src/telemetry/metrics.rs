@@ -1,6 +1,7 @@
 //! The catalogue: every metric of the program, one method for each fact.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -103,6 +104,9 @@ pub struct Metrics {
     accepted: [Counter; 4],
     queue_depth: [Gauge; 4],
     queue_wait: [Histogram; 4],
+    queue_oldest: [Gauge<f64, AtomicU64>; 4],
+    retries_scheduled: Gauge,
+    dead_letters: Gauge,
     deliveries: Family<Labels, Counter>,
     delivery_duration: Histograms,
     attempts: Family<Labels, Counter>,
@@ -163,6 +167,8 @@ impl Metrics {
         r.register("notifications_accepted", "Notifications that are durable", accepted.clone());
         let queue_depth = Family::<Labels, Gauge>::default();
         r.register("queue_depth", "Deliveries that are not final and not in flight", queue_depth.clone());
+        let queue_oldest = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+        r.register("queue_oldest_seconds", "How long the oldest that is due waits for a worker", queue_oldest.clone());
         let queue_wait =
             histograms(r, "queue_wait_seconds", "From due to taken by a worker", || Histogram::new(WAIT_S));
         Self {
@@ -170,6 +176,9 @@ impl Metrics {
             accepted: by_priority(|labels| accepted.get_or_create_owned(labels)),
             queue_depth: by_priority(|labels| queue_depth.get_or_create_owned(labels)),
             queue_wait: by_priority(|labels| queue_wait.get_or_create_owned(labels)),
+            queue_oldest: by_priority(|labels| queue_oldest.get_or_create_owned(labels)),
+            retries_scheduled: registered(r, "retries_scheduled", "Deliveries that wait for another attempt"),
+            dead_letters: registered(r, "dead_letters", "Deliveries that failed and that nobody replayed or purged"),
             deliveries: registered(r, "deliveries", "Deliveries that came to a final state"),
             delivery_duration: histograms(
                 r,
@@ -209,6 +218,21 @@ impl Metrics {
     pub fn queue_depth(&self, priority: Priority, waiting: u64) {
         if self.enabled {
             self.queue_depth[priority as usize].set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// The oldest delivery of this priority that is due, and not held, has waited for so long.
+    pub fn queue_oldest(&self, priority: Priority, waited: Duration) {
+        if self.enabled {
+            self.queue_oldest[priority as usize].set(waited.as_secs_f64());
+        }
+    }
+
+    /// So many deliveries wait for another attempt, and so many are dead letters.
+    pub fn outstanding(&self, retrying: u64, dead_letters: u64) {
+        if self.enabled {
+            self.retries_scheduled.set(i64::try_from(retrying).unwrap_or(i64::MAX));
+            self.dead_letters.set(i64::try_from(dead_letters).unwrap_or(i64::MAX));
         }
     }
 

@@ -12,7 +12,8 @@ use crate::domain::{
 use crate::store::{
     Accepted, AuditFilter, AuditPage, Cancelled, Claim, DeadLetterFilter, DeadLetterPage, DeliveryRecord, EventNumber,
     FirstUse, LaneDepth, NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned,
-    Replay, Replayed, Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, Sweep, Swept, TemplateSource,
+    Replay, Replayed, Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep, Swept,
+    TemplateSource,
 };
 
 pub(super) struct Refusing {
@@ -191,6 +192,10 @@ impl Store for Refusing {
 
     fn stats(&self) -> StoreStats {
         self.store.stats()
+    }
+
+    fn totals(&self) -> StoreTotals {
+        self.store.totals()
     }
 
     async fn close(&self) {

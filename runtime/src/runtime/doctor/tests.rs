@@ -45,7 +45,8 @@ impl Installation {
              INSERT INTO notifications VALUES (zeroblob(16), 2, x'01');
              INSERT INTO tallies VALUES (zeroblob(16), 0, 0, 2, 0);
              INSERT INTO deliveries VALUES (zeroblob(16), 0, 1, 2, x'01', x'01'), (zeroblob(16), 1, 1, 2, x'01', x'01');
-             INSERT INTO dead_letters VALUES (zeroblob(16), 0), (zeroblob(16), 1);",
+             INSERT INTO dead_letters VALUES (zeroblob(16), 0), (zeroblob(16), 1);
+             UPDATE totals SET dead_letters = 2;",
         );
         installation
     }
@@ -71,6 +72,7 @@ async fn a_sound_installation_has_nothing_that_fails() {
     assert!(sound.worst().await < CheckStatus::Fail);
     assert_eq!(sound.check("notifications").await.detail, "1 with 2 deliveries, and their tallies agree");
     assert_eq!(sound.check("dead letters").await.status, CheckStatus::Ok);
+    assert_eq!(sound.check("totals").await.status, CheckStatus::Ok);
     assert_eq!(sound.check("clock").await, Check::ok("clock", "2026-06-01T00:00:00.000Z"));
 }
 
@@ -87,6 +89,8 @@ async fn a_tally_that_is_wrong_and_a_dead_letter_that_is_missing_are_found() {
     let letters = broken.check("dead letters").await;
     assert_eq!(letters.status, CheckStatus::Warn, "a purge does the same");
     assert_eq!(letters.detail, "1 of 2 failed deliveries have no dead letter");
+    let totals = broken.check("totals").await;
+    assert!(totals.status == CheckStatus::Warn && totals.detail.starts_with("1 of 4"), "{totals:?}");
 
     broken.sql("PRAGMA user_version = 99");
     let newer = broken.check("database").await;

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
-use crate::domain::{KvChange, KvQuota};
-use crate::store::model::Model;
+use crate::domain::{DeliveryStatus, KvChange, KvQuota};
+use crate::store::model::{Kept, Model};
 
 const CHANNELS: [&str; 2] = ["mail", "chat"];
 
@@ -246,6 +246,11 @@ impl Pair {
         let dead = store.dead_letters(DeadLetterFilter::default(), None, 1_000).await.unwrap();
         let dead: BTreeSet<_> = dead.dead_letters.iter().map(|dead| dead.delivery.id).collect();
         assert_eq!(dead, model.dead);
+
+        let retrying = |kept: &&Kept| kept.state.status() == DeliveryStatus::Retrying;
+        let StoreTotals { dead_letters, retrying: waiting_again, .. } = store.totals();
+        let expected = (model.dead.len() as u64, model.deliveries.values().filter(retrying).count() as u64);
+        assert_eq!((dead_letters, waiting_again), expected);
 
         let mut keys = 0;
         for name in CHANNELS.map(channel) {

@@ -30,10 +30,10 @@ const SPAN: Duration = Duration::from_secs(1);
 /// Frames that one sweep takes.
 const SWEEP_FRAMES: i64 = 200;
 
-/// Writes what was done in this transaction.
-pub(super) fn write(db: &Connection, entries: &mut [AuditEntry]) -> Result<(), Failure> {
+/// Writes what was done in this transaction, and answers how many bytes it takes.
+pub(super) fn write(db: &Connection, entries: &mut [AuditEntry]) -> Result<usize, Failure> {
     if entries.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut insert = db.prepare_cached(
         "INSERT INTO audit (at, seq, count, frame)
@@ -41,7 +41,7 @@ pub(super) fn write(db: &Connection, entries: &mut [AuditEntry]) -> Result<(), F
     )?;
     // Callers bring their own moments, and reach the writer in another order.
     entries.sort_by_key(|entry| entry.at);
-    let (mut rest, mut bytes) = (&*entries, Vec::new());
+    let (mut rest, mut bytes, mut written) = (&*entries, Vec::new(), 0);
     while let Some(first) = rest.first() {
         let end = first.at.after(SPAN);
         let fitting = rest.iter().take(FRAME_ENTRIES_MAX).take_while(|entry| entry.at <= end).count();
@@ -49,9 +49,10 @@ pub(super) fn write(db: &Connection, entries: &mut [AuditEntry]) -> Result<(), F
         bytes.clear();
         put_frame(&mut bytes, first.at, frame);
         insert.execute(params![first.at.as_millis() as i64, frame.len() as i64, bytes])?;
+        written += bytes.len();
         rest = others;
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Up to `limit` entries before `before`, the newest first, looking at `scan_max` at most.
@@ -92,17 +93,20 @@ pub(super) fn find(
     Ok(page)
 }
 
-/// Takes a slice of what is older, whole frames, and answers how many entries it was.
-pub(super) fn sweep(db: &Connection, before: Timestamp) -> Result<u64, Failure> {
+/// Takes a slice of what is older, whole frames, and answers how many entries and bytes it was.
+pub(super) fn sweep(db: &Connection, before: Timestamp) -> Result<(u64, i64), Failure> {
     const OLD: &str = "SELECT at, seq FROM audit WHERE at < ?1 ORDER BY at, seq LIMIT ?2";
     // The last of a frame may be younger than its first.
     let before = (before.before(SPAN).as_millis() as i64, SWEEP_FRAMES);
-    let sum = format!("SELECT coalesce(sum(count), 0) FROM audit WHERE (at, seq) IN ({OLD})");
-    let count: i64 = db.prepare_cached(&sum)?.query_row(before, |row| row.get(0))?;
+    let sum = format!(
+        "SELECT coalesce(sum(count), 0), coalesce(sum(length(frame)), 0) FROM audit WHERE (at, seq) IN ({OLD})"
+    );
+    let (count, bytes): (i64, i64) =
+        db.prepare_cached(&sum)?.query_row(before, |row| Ok((row.get(0)?, row.get(1)?)))?;
     if count > 0 {
         db.prepare_cached(&format!("DELETE FROM audit WHERE (at, seq) IN ({OLD})"))?.execute(before)?;
     }
-    u64::try_from(count).map_err(|_| Damaged("audit").into())
+    Ok((u64::try_from(count).map_err(|_| Damaged("audit"))?, bytes))
 }
 
 fn put_frame(out: &mut Vec<u8>, first: Timestamp, entries: &[AuditEntry]) {

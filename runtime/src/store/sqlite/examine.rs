@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::readers::in_transaction;
 use super::schema::{self, Kind, VERSION};
 use super::wire::Damaged;
-use super::{copying, read, row};
+use super::{copying, read, row, totals};
 use crate::domain::{DeliveryState, NotificationId};
 use crate::store::{StatusCounts64, StoreError};
 
@@ -54,6 +54,8 @@ pub struct Recounts {
     pub stray_dead_letters: u64,
     /// Channels whose usage of `kv` is not what they keep.
     pub wrong_kv_usage: u64,
+    /// Totals of the whole database that are not what there is: of dead letters, retries, and bytes.
+    pub wrong_totals: u64,
 }
 
 /// Looks a database over; none where there is none. Reads all of it, and keeps its log from being reset meanwhile. Blocks.
@@ -136,6 +138,7 @@ fn recount(db: &Connection) -> Result<Recounts, Failure> {
         missing_dead_letters: count(MISSING_DEAD_LETTERS)?,
         stray_dead_letters: count(STRAY_DEAD_LETTERS)?,
         wrong_kv_usage: count(WRONG_KV_USAGE)?,
+        wrong_totals: totals::wrong(db)?,
     })
 }
 

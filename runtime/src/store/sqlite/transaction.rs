@@ -25,7 +25,7 @@ use super::failure::Failure;
 use super::live::{Change, Claimed, Live, Withdrawal};
 use super::statements::Statements;
 use super::suspects::{self, Noted};
-use super::{kv, read, row};
+use super::{kv, read, row, totals};
 use crate::domain::{
     Act, Actor, AuditEntry, AuditOutcome, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange,
     KvWrite, KvWritten, Lane, NotificationId, PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
@@ -124,6 +124,8 @@ pub(super) struct Effects {
     /// What begins to wait for attempts under way to be cancelled, or waits no longer.
     pub(super) cancelling: HashMap<Withdrawal, Option<Timestamp>>,
     pub(super) late: u64,
+    /// What there is more of, or less.
+    pub(super) totals: totals::Change,
     /// Claims that are written as in flight.
     pub(super) noted: Vec<Noted>,
 }
@@ -290,6 +292,8 @@ impl<'w> Transaction<'w> {
         if (updated, deleted) != (1, 1) {
             return Err(Failure::Internal(format!("`{id}` is claimed but does not wait")));
         }
+        self.effects.totals.retrying +=
+            totals::retrying(state) - totals::retrying(&DeliveryState::Waiting(before.progress));
         self.event(at, EventBody::of_state(id, state));
         match state {
             DeliveryState::Waiting(progress) => {

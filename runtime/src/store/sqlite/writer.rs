@@ -20,9 +20,9 @@ use super::live::Live;
 use super::readers::in_transaction;
 use super::suspects;
 use super::transaction::{Answer, Effects, LaneNumbers, Operation, Transaction};
-use super::{audit, event};
+use super::{audit, event, totals};
 use crate::domain::Event;
-use crate::store::{CommitListener, Committed, EventNumber, NumberedEvent, StoreStats};
+use crate::store::{CommitListener, Committed, EventNumber, NumberedEvent, StoreStats, StoreTotals};
 
 /// Commands in one commit: enough for the sync to cost each of them little, few enough to answer within some 20 ms.
 const BATCH_COMMANDS_MAX: usize = 4_096;
@@ -61,6 +61,7 @@ pub(super) struct Writer {
     pub(super) live: Arc<Live>,
     pub(super) listener: Arc<dyn CommitListener>,
     pub(super) stats: Arc<Mutex<StoreStats>>,
+    pub(super) totals: Arc<Mutex<StoreTotals>>,
     /// None where the database has no file.
     pub(super) checkpoints: Option<Checkpoints>,
     pub(super) last_event: EventNumber,
@@ -165,8 +166,9 @@ impl Writer {
         let answers =
             writes.iter().map(|(operation, _)| transaction.perform(operation)).collect::<Result<Vec<_>, _>>()?;
         let mut effects = transaction.effects()?;
-        write_outbox(&self.db, self.last_event + 1, &effects.events)?;
-        audit::write(&self.db, &mut effects.audit)?;
+        effects.totals.event_bytes += write_outbox(&self.db, self.last_event + 1, &effects.events)? as i64;
+        effects.totals.audit_bytes += audit::write(&self.db, &mut effects.audit)? as i64;
+        totals::write(&self.db, effects.totals)?;
         let started = Instant::now();
         guard.commit()?;
         self.committed(effects, writes.len(), started.elapsed());
@@ -174,7 +176,7 @@ impl Writer {
     }
 
     fn committed(&mut self, effects: Effects, commands: usize, took: Duration) {
-        let Effects { accepted, events, changes, audit: _, ended, cancelling, late, noted } = effects;
+        let Effects { accepted, events, changes, audit: _, ended, cancelling, late, totals, noted } = effects;
         // Whatever else is written, a template or nothing at all, is none.
         let is_news = !events.is_empty() || !accepted.is_empty();
         self.live.committed(changes, ended, cancelling, noted);
@@ -186,6 +188,10 @@ impl Writer {
             stats.commit_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             stats.syncs += u64::from(self.is_synced && is_news);
         }
+        {
+            let mut there = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+            *there = totals.applied(*there);
+        }
         if is_news {
             let first = self.last_event + 1;
             self.last_event += events.len() as u64;
@@ -195,15 +201,17 @@ impl Writer {
     }
 }
 
-fn write_outbox(db: &Connection, first: EventNumber, events: &[Event]) -> Result<(), Failure> {
+/// Answers how many bytes it wrote.
+fn write_outbox(db: &Connection, first: EventNumber, events: &[Event]) -> Result<usize, Failure> {
     let mut statement = db.prepare_cached("INSERT INTO outbox (first, count, frame) VALUES (?1, ?2, ?3)")?;
-    let mut frame = Vec::new();
+    let (mut frame, mut written) = (Vec::new(), 0);
     for (number, events) in (first..).step_by(FRAME_EVENTS_MAX).zip(events.chunks(FRAME_EVENTS_MAX)) {
         frame.clear();
         event::put_frame(&mut frame, events);
         statement.execute(params![number as i64, events.len() as i64, frame])?;
+        written += frame.len();
     }
-    Ok(())
+    Ok(written)
 }
 
 /// A read for the writer's own connection, and where its answer comes.

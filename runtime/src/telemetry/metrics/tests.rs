@@ -27,10 +27,21 @@ fn every_priority_counts_under_its_own_name() {
             metrics.notification_accepted(priority);
         }
         metrics.queue_depth(priority, n as u64);
+        metrics.queue_oldest(priority, Duration::from_millis(1_500 * n as u64));
     }
     assert_has(&metrics, r#"campanile_notifications_accepted_total{priority="critical"} 1"#);
     assert_has(&metrics, r#"campanile_notifications_accepted_total{priority="low"} 4"#);
     assert_has(&metrics, r#"campanile_queue_depth{priority="normal"} 2"#);
+    assert_has(&metrics, r#"campanile_queue_oldest_seconds{priority="high"} 1.5"#);
+}
+
+#[test]
+fn what_is_outstanding_is_shown_as_it_is_now() {
+    let metrics = Metrics::new();
+    metrics.outstanding(7, 1_000_000);
+    metrics.outstanding(0, 3);
+    assert_has(&metrics, "campanile_retries_scheduled 0");
+    assert_has(&metrics, "campanile_dead_letters 3");
 }
 
 #[test]

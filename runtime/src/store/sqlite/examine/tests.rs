@@ -52,6 +52,7 @@ const SOUND: Recounts = Recounts {
     missing_dead_letters: 0,
     stray_dead_letters: 0,
     wrong_kv_usage: 0,
+    wrong_totals: 0,
 };
 
 #[tokio::test]
@@ -93,13 +94,14 @@ async fn each_count_that_is_not_so_is_found() {
             "UPDATE live SET due = due + 5 WHERE notification = (SELECT max(notification) FROM live)",
             Recounts { missing_live: 2, stray_live: 2, ..SOUND },
         ),
-        ("DELETE FROM dead_letters", Recounts { dead_letters: 0, missing_dead_letters: 1, ..SOUND }),
+        ("DELETE FROM dead_letters", Recounts { dead_letters: 0, missing_dead_letters: 1, wrong_totals: 1, ..SOUND }),
         (
             "INSERT INTO dead_letters SELECT notification, idx FROM deliveries WHERE status = 1",
-            Recounts { dead_letters: 2, stray_dead_letters: 1, ..SOUND },
+            Recounts { dead_letters: 2, stray_dead_letters: 1, wrong_totals: 1, ..SOUND },
         ),
         ("UPDATE kv_usage SET bytes = bytes + 1", Recounts { wrong_kv_usage: 1, ..SOUND }),
         ("DELETE FROM kv_usage", Recounts { wrong_kv_usage: 1, ..SOUND }),
+        ("UPDATE totals SET retrying = 7, audit_bytes = 0", Recounts { wrong_totals: 2, ..SOUND }),
     ] {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("campanile.db");

@@ -18,3 +18,15 @@ CREATE TABLE audit (
     frame BLOB    NOT NULL,
     PRIMARY KEY (at, seq)
 ) WITHOUT ROWID;
+
+-- What is there of each kind, so that nobody has to count it: one row, which each commit brings up to date.
+CREATE TABLE totals (
+    id           INTEGER PRIMARY KEY CHECK (id = 0),
+    dead_letters INTEGER NOT NULL,
+    retrying     INTEGER NOT NULL,
+    event_bytes  INTEGER NOT NULL,
+    audit_bytes  INTEGER NOT NULL
+);
+
+INSERT INTO totals SELECT 0, (SELECT count(*) FROM dead_letters), 0,
+    (SELECT coalesce(sum(length(frame)), 0) FROM outbox), 0;

@@ -14,19 +14,22 @@ use crate::store::{Replay, Replayed};
 
 impl Transaction<'_> {
     /// Remembers that `id` failed.
-    pub(super) fn bury(&self, id: DeliveryId) -> Result<(), Failure> {
-        self.db
+    pub(super) fn bury(&mut self, id: DeliveryId) -> Result<(), Failure> {
+        let inserted = self
+            .db
             .prepare_cached("INSERT OR IGNORE INTO dead_letters (notification, idx) VALUES (?1, ?2)")?
             .execute(params![id.notification().as_bytes(), id.index()])?;
+        self.effects.totals.dead_letters += inserted as i64;
         Ok(())
     }
 
     /// Whether it was there.
-    fn dig_up(&self, id: DeliveryId) -> Result<bool, Failure> {
+    fn dig_up(&mut self, id: DeliveryId) -> Result<bool, Failure> {
         let deleted = self
             .db
             .prepare_cached("DELETE FROM dead_letters WHERE notification = ?1 AND idx = ?2")?
             .execute(params![id.notification().as_bytes(), id.index()])?;
+        self.effects.totals.dead_letters -= deleted as i64;
         Ok(deleted > 0)
     }
 

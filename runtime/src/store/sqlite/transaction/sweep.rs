@@ -10,14 +10,14 @@ use crate::store::sqlite::{audit, event, read, row};
 use crate::store::{Sweep, Swept};
 
 impl Transaction<'_> {
-    pub(super) fn sweep(&self, sweep: &Sweep) -> Result<Swept, Failure> {
+    pub(super) fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, Failure> {
         let limit = i64::try_from(sweep.limit).unwrap_or(i64::MAX);
         let (mut swept, next) = self.sweep_notifications(sweep, limit)?;
         swept.next = next;
         swept.keys = self.delete_old("idempotency", sweep.keys_before, limit)?
             + self.delete_old("dedupe", sweep.keys_before, limit)?;
         swept.events = self.sweep_events(sweep.events_before)?;
-        swept.audit = audit::sweep(self.db, sweep.audit_before)?;
+        swept.audit = self.sweep_audit(sweep.audit_before)?;
         Ok(swept)
     }
 
@@ -77,24 +77,32 @@ impl Transaction<'_> {
     }
 
     /// Whole frames whose last event is old, and never the newest frame: it holds the number that the next one follows.
-    fn sweep_events(&self, before: Timestamp) -> Result<u64, Failure> {
+    fn sweep_audit(&mut self, before: Timestamp) -> Result<u64, Failure> {
+        let (entries, bytes) = audit::sweep(self.db, before)?;
+        self.effects.totals.audit_bytes -= bytes;
+        Ok(entries)
+    }
+
+    fn sweep_events(&mut self, before: Timestamp) -> Result<u64, Failure> {
         const FRAMES: i64 = 200;
         let mut statement = self.db.prepare_cached(
             "SELECT first, count, frame FROM outbox WHERE first < (SELECT max(first) FROM outbox)
              ORDER BY first LIMIT ?1",
         )?;
         let mut rows = statement.query([FRAMES])?;
-        let (mut last, mut events) = (None, 0);
+        let (mut last, mut events, mut bytes) = (None, 0, 0);
         while let Some(row) = rows.next()? {
             let (first, count): (i64, u32) = (row.get(0)?, row.get(1)?);
-            let frame = event::frame(count as usize, read::blob(row, 2)?)?;
+            let blob = read::blob(row, 2)?;
+            let frame = event::frame(count as usize, blob)?;
             if frame.last().is_some_and(|event| event.at >= before) {
                 break;
             }
-            (last, events) = (Some(first), events + u64::from(count));
+            (last, events, bytes) = (Some(first), events + u64::from(count), bytes + blob.len());
         }
         if let Some(last) = last {
             self.db.prepare_cached("DELETE FROM outbox WHERE first <= ?1")?.execute([last])?;
+            self.effects.totals.event_bytes -= bytes as i64;
         }
         Ok(events)
     }

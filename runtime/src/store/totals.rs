@@ -1,0 +1,42 @@
+//! How much there is and was, without counting it.
+
+/// Totals since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Commands in them: `commands / commits` is the mean batch.
+    pub commands: u64,
+    /// Settlements that came too late and were not applied.
+    pub late_settlements: u64,
+    /// Sum of the time spent in commits, in microseconds.
+    pub commit_us: u64,
+    /// Commits that were synced to the disk.
+    pub syncs: u64,
+}
+
+/// What is there now, those of before the store was opened included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreTotals {
+    /// Deliveries that failed and that nobody replayed or purged.
+    pub dead_letters: u64,
+    /// Deliveries that wait for another attempt.
+    pub retrying: u64,
+    /// What all events take, in bytes.
+    pub event_bytes: u64,
+    /// What the audit log takes, in bytes.
+    pub audit_bytes: u64,
+}
+
+/// Deliveries per status over the whole store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusCounts64 {
+    /// Pending and retrying.
+    pub open: u64,
+    /// Sent.
+    pub sent: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+}
