@@ -179,6 +179,9 @@ pub struct StoreConfig {
     /// How long a notification is kept once all of it is final and none of it is a dead letter, counted from its
     /// acceptance. Default: 30 d.
     pub retention: Duration,
+    /// What the database may take, in bytes. Over it the oldest notifications go that are final and no dead letters,
+    /// however young. Default: as much as there is room for.
+    pub size_max: Option<u64>,
 }
 
 impl Default for StoreConfig {
@@ -188,6 +191,7 @@ impl Default for StoreConfig {
             durability: Durability::Full,
             dedupe_window: Duration::from_mins(5),
             retention: Duration::from_hours(30 * 24),
+            size_max: None,
         }
     }
 }
@@ -366,11 +370,13 @@ impl fmt::Debug for ChannelConfig {
 pub struct EventsConfig {
     /// How long an event is kept. Default: 7 d.
     pub retention: Duration,
+    /// What all events may take, in bytes: over it the oldest go. Default: as much as there is room for.
+    pub size_max: Option<u64>,
 }
 
 impl Default for EventsConfig {
     fn default() -> Self {
-        Self { retention: Duration::from_hours(7 * 24) }
+        Self { retention: Duration::from_hours(7 * 24), size_max: None }
     }
 }
 
@@ -379,11 +385,13 @@ impl Default for EventsConfig {
 pub struct AuditConfig {
     /// How long an entry is kept. Default: 90 d.
     pub retention: Duration,
+    /// What all entries may take, in bytes: over it the oldest go. Default: as much as there is room for.
+    pub size_max: Option<u64>,
 }
 
 impl Default for AuditConfig {
     fn default() -> Self {
-        Self { retention: Duration::from_hours(90 * 24) }
+        Self { retention: Duration::from_hours(90 * 24), size_max: None }
     }
 }
 

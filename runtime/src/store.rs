@@ -37,7 +37,7 @@ pub use find::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
 };
 
-pub use sweep::{Sweep, Swept};
+pub use sweep::{Shrink, Sweep, Swept};
 pub use totals::{StatusCounts64, StoreStats, StoreTotals};
 
 /// Deliveries that one transaction makes of a notification. What has more is accepted with its targets, and its
@@ -403,6 +403,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Clears up one slice of what is old enough.
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError>;
+
+    /// Clears up one slice of what is too much.
+    async fn shrink(&self, shrink: Shrink) -> Result<Swept, StoreError>;
+
+    /// What is in use of the database, in bytes: pages that are free do not count.
+    async fn used_bytes(&self) -> Result<u64, StoreError>;
 
     /// Up to `limit` deliveries of a lane that are not final, in order, behind `after`.
     async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError>;

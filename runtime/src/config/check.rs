@@ -27,6 +27,10 @@ const DEDUPE_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY;
 const RETENTION: RangeInclusive<Duration> = HOUR..=Duration::from_hours(10 * 365 * 24);
 /// The same, and a notification is there for as long as its idempotency key holds: its first answer is made of it.
 const KEPT: RangeInclusive<Duration> = DAY..=Duration::from_hours(10 * 365 * 24);
+/// Below it a few large notifications are too much; SQLite's own limit is far above what is written here.
+const STORE_SIZE: RangeInclusive<u64> = 16 << 20..=64 << 40;
+/// Some ten thousand events or entries, up to all that the database may take.
+const PART_SIZE: RangeInclusive<u64> = 1 << 20..=64 << 40;
 /// A call is a request or two: one that takes longer should answer `accepted`.
 const CALL_TIMEOUT: RangeInclusive<Duration> = MILLISECOND..=CallLimits::TIMEOUT_MAX;
 /// A minute of CPU for one message is a defect.
@@ -83,8 +87,8 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     findings.server(server);
     findings.store(store);
     findings.plugins(plugins);
-    findings.durations("events.retention", events.retention, &RETENTION);
-    findings.durations("audit.retention", audit.retention, &RETENTION);
+    findings.part("events", events.retention, events.size_max, store.size_max);
+    findings.part("audit", audit.retention, audit.size_max, store.size_max);
     findings.templates(templates);
     findings.workers(*workers);
     for (name, policy) in retry {
@@ -150,6 +154,21 @@ impl Findings {
         }
         self.durations("store.dedupe_window", store.dedupe_window, &DEDUPE_WINDOW);
         self.durations("store.retention", store.retention, &KEPT);
+        if let Some(bytes) = store.size_max {
+            self.sizes("store.size_max", bytes, &STORE_SIZE);
+        }
+    }
+
+    /// What is kept in the database beside the notifications.
+    fn part(&mut self, section: &str, retention: Duration, size_max: Option<u64>, store_max: Option<u64>) {
+        self.durations(format!("{section}.retention"), retention, &RETENTION);
+        let Some(bytes) = size_max else { return };
+        self.sizes(format!("{section}.size_max"), bytes, &PART_SIZE);
+        if let Some(all) = store_max.filter(|all| *all < bytes) {
+            let (part, all) = (format_size(bytes), format_size(all));
+            let message = format!("is `{part}`, more than `store.size_max`, which is `{all}` for all there is");
+            self.add(format!("{section}.size_max"), message);
+        }
     }
 
     fn plugins(&mut self, plugins: &PluginsConfig) {

@@ -21,12 +21,14 @@ pub(super) fn read(root: Table, problems: Vec<Problem>) -> Result<Config, Config
         root.section("store", |section| store(section, &mut config.store));
         root.section("plugins", |section| plugins(section, &mut config.plugins));
         root.section("events", |section| {
-            let EventsConfig { retention } = &mut config.events;
+            let EventsConfig { retention, size_max } = &mut config.events;
             section.key("retention", retention, value::duration);
+            section.key("size_max", size_max, |scalar| value::size(scalar).map(Some));
         });
         root.section("audit", |section| {
-            let AuditConfig { retention } = &mut config.audit;
+            let AuditConfig { retention, size_max } = &mut config.audit;
             section.key("retention", retention, value::duration);
+            section.key("size_max", size_max, |scalar| value::size(scalar).map(Some));
         });
         root.section("templates", |section| templates(section, &mut config.templates));
         root.section("workers", |section| workers(section, &mut config.workers));
@@ -57,11 +59,12 @@ fn server(section: &mut Section<'_>, into: &mut ServerConfig) {
 }
 
 fn store(section: &mut Section<'_>, into: &mut StoreConfig) {
-    let StoreConfig { path, durability, dedupe_window, retention } = into;
+    let StoreConfig { path, durability, dedupe_window, retention, size_max } = into;
     section.key("url", path, value::store_url);
     section.key("durability", durability, value::durability);
     section.key("dedupe_window", dedupe_window, value::duration);
     section.key("retention", retention, value::duration);
+    section.key("size_max", size_max, |scalar| value::size(scalar).map(Some));
 }
 
 fn plugins(section: &mut Section<'_>, into: &mut PluginsConfig) {

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -30,9 +31,9 @@ pub(super) fn print(config: &Config, secrets: Secrets) -> String {
     page.store(store);
     page.plugins(plugins);
     page.section("events");
-    page.text("retention", format_duration(events.retention));
+    page.kept(events.retention, events.size_max);
     page.section("audit");
-    page.text("retention", format_duration(audit.retention));
+    page.kept(audit.retention, audit.size_max);
     page.templates(templates);
     page.workers(*workers);
     for (name, policy) in retry {
@@ -78,12 +79,20 @@ impl Page {
     }
 
     fn store(&mut self, store: &StoreConfig) {
-        let StoreConfig { path, durability, dedupe_window, retention } = store;
+        let StoreConfig { path, durability, dedupe_window, retention, size_max } = store;
         self.section("store");
         self.text("url", format!("sqlite://{}", path.to_string_lossy()));
         self.text("durability", durability.as_str());
         self.text("dedupe_window", format_duration(*dedupe_window));
-        self.text("retention", format_duration(*retention));
+        self.kept(*retention, *size_max);
+    }
+
+    /// For how long, and how much of it.
+    fn kept(&mut self, retention: Duration, size_max: Option<u64>) {
+        self.text("retention", format_duration(retention));
+        if let Some(bytes) = size_max {
+            self.text("size_max", format_size(bytes));
+        }
     }
 
     fn plugins(&mut self, plugins: &PluginsConfig) {

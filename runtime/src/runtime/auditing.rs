@@ -1,8 +1,10 @@
 //! Who did what: asked for by filter, and kept where the store does not see it.
 
+use std::sync::Arc;
+
 use sha2::{Digest as _, Sha256};
 
-use super::{OperatorError, Runtime};
+use super::{OperatorError, Parts, Runtime};
 use crate::config::Secrets;
 use crate::domain::{
     Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, PluginChange, PluginEvent, PluginName,
@@ -102,12 +104,13 @@ impl Runtime {
         Self { by, ..self.clone() }
     }
 
-    /// Keeps that this configuration took effect.
-    pub(super) async fn note_config(&self) -> Result<(), StoreError> {
-        let sha256 = Sha256::digest(self.parts.config.to_toml(Secrets::Masked)).into();
-        let at = self.parts.clock.now();
+    /// A runtime of these parts. That its configuration took effect is in the audit log.
+    pub(super) async fn of(parts: Parts) -> Result<Self, StoreError> {
+        let sha256 = Sha256::digest(parts.config.to_toml(Secrets::Masked)).into();
+        let at = parts.clock.now();
         let entry = AuditEntry { at, by: Actor::Host, act: Act::Config { sha256 }, outcome: AuditOutcome::Done };
-        self.parts.store.record(vec![entry]).await
+        parts.store.record(vec![entry]).await?;
+        Ok(Self { parts: Arc::new(parts), by: Actor::default() })
     }
 
     /// Keeps that an operator was refused. What was done is kept with what it changed; of a plugin that is not there,

@@ -16,7 +16,7 @@ use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
-use crate::domain::{Actor, PluginBook, RetryPolicy};
+use crate::domain::{PluginBook, RetryPolicy};
 use crate::intake::Intake;
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::render::{Renderer, TemplateOptions, TemplateRegistry};
@@ -187,7 +187,7 @@ impl RuntimeBuilder {
         };
         let dispatcher = start(paused, &config.workers, neighbours).await?;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
-        let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock));
+        let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
         let parts = Parts {
             config,
@@ -204,9 +204,7 @@ impl RuntimeBuilder {
             _expander: expander,
             _sweeper: sweeper,
         };
-        let runtime = Runtime { parts: Arc::new(parts), by: Actor::default() };
-        runtime.note_config().await?;
-        Ok(runtime)
+        Ok(Runtime::of(parts).await?)
     }
 }
 

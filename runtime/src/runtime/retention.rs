@@ -1,4 +1,9 @@
-//! Clears up what is kept for long enough, a slice at a time, beside the work.
+//! Clears up what is kept for long enough, or is too much, a slice at a time, beside the work.
+//!
+//! *Flow:* a round by age every ten minutes; where a size is set, a look at it every ten seconds. Both go in slices,
+//! with others between them, until there is nothing more to go.
+//!
+//! *Not here:* what may go (`store`). Pages that become free are used again; the file itself does not shrink.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +11,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, format_size};
 use crate::domain::{NotificationId, Timestamp};
 use crate::intake::limits::IDEMPOTENCY_HOLDS;
-use crate::store::{Store, StoreError, Sweep};
+use crate::store::{Shrink, Store, StoreError, Sweep, Swept};
+use crate::telemetry::Metrics;
 
 /// Notifications that one transaction looks at: some milliseconds.
 const SLICE: usize = 200;
@@ -17,16 +23,43 @@ const SLICE: usize = 200;
 /// Between two slices others write.
 const BETWEEN: Duration = Duration::from_millis(50);
 
-/// After everything old was looked at.
+/// The same where there is too much: it has to go faster than more of it comes.
+const BETWEEN_PRESSED: Duration = Duration::from_millis(5);
+
+/// After everything old was looked at, and where there is too much and nothing more can go.
 const BETWEEN_ROUNDS: Duration = Duration::from_mins(10);
 
-/// How long what is kept.
+/// Between two looks at the size.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+
+/// What came in since stays however much there is: somebody may be waiting to hear of it.
+const YOUNG: Duration = Duration::from_mins(1);
+
+/// How long what is kept, and how much of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention {
     notifications: Duration,
     keys: Duration,
     events: Duration,
     audit: Duration,
+    size_max: Option<u64>,
+    event_bytes_max: Option<u64>,
+    audit_bytes_max: Option<u64>,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    old_after: NotificationId,
+    large_after: NotificationId,
+    /// What went since there was too much.
+    gone: Swept,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { old_after: NotificationId::FIRST, large_after: NotificationId::FIRST, gone: Swept::default() }
+    }
 }
 
 impl Retention {
@@ -36,49 +69,160 @@ impl Retention {
             keys: IDEMPOTENCY_HOLDS.max(config.store.dedupe_window),
             events: config.events.retention,
             audit: config.audit.retention,
+            size_max: config.store.size_max,
+            event_bytes_max: config.events.size_max,
+            audit_bytes_max: config.audit.size_max,
         }
     }
 
     /// Runs until the store is closed.
-    pub(super) fn start(self, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Sweeper {
+    pub(super) fn start(self, store: Arc<dyn Store>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Sweeper {
         Sweeper(tokio::spawn(async move {
-            let mut after = NotificationId::FIRST;
+            let mut progress = Progress::default();
+            let (mut round, mut look) = (clock.now(), self.has_sizes().then(|| clock.now()));
             loop {
-                let wait = match store.sweep(self.sweep(after, clock.now())).await {
-                    Ok(swept) => {
-                        if swept.notifications + swept.events + swept.audit + swept.keys > 0 {
-                            tracing::debug!(
-                                notifications = swept.notifications,
-                                deliveries = swept.deliveries,
-                                events = swept.events,
-                                audit = swept.audit,
-                                keys = swept.keys,
-                                "Cleared up what was kept for long enough."
-                            );
-                        }
-                        after = swept.next.unwrap_or(NotificationId::FIRST);
-                        let more = swept.next.is_some() || swept.events + swept.audit + swept.keys > 0;
-                        if more { BETWEEN } else { BETWEEN_ROUNDS }
-                    }
-                    Err(StoreError::Closed) => return,
-                    Err(error) => {
-                        tracing::warn!(error = %error, "Could not clear up; trying again.");
-                        BETWEEN_ROUNDS
-                    }
-                };
-                clock.wait_until(clock.now().after(wait)).await;
+                let now = clock.now();
+                if round <= now {
+                    let Some(wait) = told(self.by_age(&*store, now, &metrics, &mut progress).await) else { return };
+                    round = now.after(wait);
+                }
+                if look.is_some_and(|look| look <= now) {
+                    let Some(wait) = told(self.by_size(&*store, now, &metrics, &mut progress).await) else { return };
+                    look = Some(now.after(wait));
+                }
+                clock.wait_until(look.map_or(round, |look| look.min(round))).await;
             }
         }))
     }
 
-    fn sweep(self, after: NotificationId, now: Timestamp) -> Sweep {
-        Sweep {
-            after,
+    const fn has_sizes(&self) -> bool {
+        self.size_max.is_some() || self.event_bytes_max.is_some() || self.audit_bytes_max.is_some()
+    }
+
+    /// A slice of what is old. Answers how long to wait for the next.
+    async fn by_age(
+        self,
+        store: &dyn Store,
+        now: Timestamp,
+        metrics: &Metrics,
+        progress: &mut Progress,
+    ) -> Result<Duration, StoreError> {
+        let sweep = Sweep {
+            after: progress.old_after,
             notifications_before: now.before(self.notifications),
             keys_before: now.before(self.keys),
             events_before: now.before(self.events),
             audit_before: now.before(self.audit),
             limit: SLICE,
+        };
+        let swept = store.sweep(sweep).await?;
+        count(metrics, "age", swept);
+        let Swept { notifications, deliveries, events, audit, keys, .. } = swept;
+        if notifications + events + audit + keys > 0 {
+            tracing::debug!(
+                notifications,
+                deliveries,
+                events,
+                audit,
+                keys,
+                "Cleared up what was kept for long enough."
+            );
+        }
+        progress.old_after = swept.next.unwrap_or(NotificationId::FIRST);
+        let more = swept.next.is_some() || events + audit + keys > 0;
+        Ok(if more { BETWEEN } else { BETWEEN_ROUNDS })
+    }
+
+    /// A slice of what is too much. Answers how long to wait for the next.
+    async fn by_size(
+        self,
+        store: &dyn Store,
+        now: Timestamp,
+        metrics: &Metrics,
+        progress: &mut Progress,
+    ) -> Result<Duration, StoreError> {
+        let totals = store.totals();
+        let over = |size: u64, max: Option<u64>| max.filter(|max| size > *max);
+        let event_bytes_max = over(totals.event_bytes, self.event_bytes_max);
+        let audit_bytes_max = over(totals.audit_bytes, self.audit_bytes_max);
+        let (used, all) = match self.size_max {
+            Some(max) => {
+                let used = store.used_bytes().await?;
+                (used, over(used, Some(max)))
+            }
+            None => (0, None),
+        };
+        if all.is_none() && event_bytes_max.is_none() && audit_bytes_max.is_none() {
+            progress.end();
+            return Ok(BETWEEN_LOOKS);
+        }
+        let shrink = Shrink {
+            after: progress.large_after,
+            notifications_before: if all.is_some() { now.before(YOUNG) } else { Timestamp::default() },
+            keys_before: now.before(self.keys),
+            event_bytes_max,
+            audit_bytes_max,
+            limit: SLICE,
+        };
+        let swept = store.shrink(shrink).await?;
+        count(metrics, "size", swept);
+        progress.add(swept);
+        progress.large_after = swept.next.unwrap_or(NotificationId::FIRST);
+        if swept.next.is_some() || swept.notifications + swept.events + swept.audit > 0 {
+            return Ok(BETWEEN_PRESSED);
+        }
+        progress.end();
+        if let Some(max) = all {
+            tracing::warn!(
+                used = format_size(used),
+                size_max = format_size(max),
+                "The database takes more than `[store] size_max`, and nothing more of it may go: what is left waits, is a \
+                 dead letter, has an idempotency key that holds, or is younger than a minute. Set a larger `size_max`, or \
+                 put dead letters away with `campanile dead-letters purge`."
+            );
+        }
+        Ok(BETWEEN_ROUNDS)
+    }
+}
+
+impl Progress {
+    fn add(&mut self, swept: Swept) {
+        self.gone.notifications += swept.notifications;
+        self.gone.deliveries += swept.deliveries;
+        self.gone.events += swept.events;
+        self.gone.audit += swept.audit;
+    }
+
+    /// Says what went because there was too much.
+    fn end(&mut self) {
+        let Swept { notifications, deliveries, events, audit, .. } = std::mem::take(&mut self.gone);
+        if notifications + events + audit > 0 {
+            tracing::info!(
+                notifications,
+                deliveries,
+                events,
+                audit,
+                "Cleared up what was over the sizes that are set."
+            );
+        }
+        self.large_after = NotificationId::FIRST;
+    }
+}
+
+fn count(metrics: &Metrics, cause: &'static str, swept: Swept) {
+    for (kind, count) in [("notification", swept.notifications), ("event", swept.events), ("audit", swept.audit)] {
+        metrics.cleared(kind, cause, count);
+    }
+}
+
+/// How long to wait; none where the store is closed.
+fn told(done: Result<Duration, StoreError>) -> Option<Duration> {
+    match done {
+        Ok(wait) => Some(wait),
+        Err(StoreError::Closed) => None,
+        Err(error) => {
+            tracing::warn!(error = %error, "Could not clear up; trying again.");
+            Some(BETWEEN_ROUNDS)
         }
     }
 }
@@ -92,3 +236,6 @@ impl Drop for Sweeper {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,7 +59,7 @@ use self::writer::{Command, Writer, read_job};
 use super::{
     Accepted, AuditFilter, AuditPage, Cancelled, Claim, CommitListener, DELIVERIES_MAX, DeadLetterFilter,
     DeadLetterPage, DeliveryRecord, Durability, EventNumber, FirstUse, LaneDepth, NotificationFilter, NotificationPage,
-    NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed, SCAN_MAX, Settled, Settlement,
+    NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed, SCAN_MAX, Settled, Settlement, Shrink,
     StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep, Swept, TemplateSource,
 };
 use crate::domain::{
@@ -371,6 +371,17 @@ impl Store for SqliteStore {
             Answer::Swept(swept) => Ok(swept),
             _ => Err(mixed_up()),
         }
+    }
+
+    async fn shrink(&self, shrink: Shrink) -> Result<Swept, StoreError> {
+        match self.write(Operation::Shrink(shrink)).await? {
+            Answer::Swept(swept) => Ok(swept),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    async fn used_bytes(&self) -> Result<u64, StoreError> {
+        self.read(read::used_bytes).await
     }
 
     async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError> {

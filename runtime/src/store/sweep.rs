@@ -20,6 +20,25 @@ pub struct Sweep {
     pub limit: usize,
 }
 
+/// A slice of what goes because there is too much, however young. What is open or a dead letter stays, and so does what
+/// an idempotency key stands for that still holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shrink {
+    /// Looks at notifications behind this: [`Swept::next`] of the slice before, or
+    /// [`NotificationId::FIRST`].
+    pub after: NotificationId,
+    /// Notifications accepted before this may go, with deliveries and attempts.
+    pub notifications_before: Timestamp,
+    /// Idempotency keys used before this hold no longer.
+    pub keys_before: Timestamp,
+    /// The oldest events go while all of them take more than this, in bytes. The newest frame stays.
+    pub event_bytes_max: Option<u64>,
+    /// The oldest entries of the audit log go while all of them take more than this, in bytes.
+    pub audit_bytes_max: Option<u64>,
+    /// Notifications that are looked at, at most.
+    pub limit: usize,
+}
+
 /// What went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -27,7 +46,7 @@ pub struct Swept {
     pub notifications: u64,
     /// Their deliveries.
     pub deliveries: u64,
-    /// Notifications that are old and stay: something of them is open or a dead letter.
+    /// Notifications that might have gone and stay: something of them is open or a dead letter, or their key holds.
     pub kept: u64,
     /// Idempotency and dedupe keys.
     pub keys: u64,

@@ -107,6 +107,7 @@ pub struct Metrics {
     queue_oldest: [Gauge<f64, AtomicU64>; 4],
     retries_scheduled: Gauge,
     dead_letters: Gauge,
+    cleared: Family<[(&'static str, &'static str); 2], Counter>,
     deliveries: Family<Labels, Counter>,
     delivery_duration: Histograms,
     attempts: Family<Labels, Counter>,
@@ -179,6 +180,7 @@ impl Metrics {
             queue_oldest: by_priority(|labels| queue_oldest.get_or_create_owned(labels)),
             retries_scheduled: registered(r, "retries_scheduled", "Deliveries that wait for another attempt"),
             dead_letters: registered(r, "dead_letters", "Deliveries that failed and that nobody replayed or purged"),
+            cleared: registered(r, "cleared", "What went because it was old, or too much"),
             deliveries: registered(r, "deliveries", "Deliveries that came to a final state"),
             delivery_duration: histograms(
                 r,
@@ -233,6 +235,13 @@ impl Metrics {
         if self.enabled {
             self.retries_scheduled.set(i64::try_from(retrying).unwrap_or(i64::MAX));
             self.dead_letters.set(i64::try_from(dead_letters).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// `count` of a kind (`notification`, `event`, `audit`) went, for being too old (`age`) or too much (`size`).
+    pub fn cleared(&self, kind: &'static str, cause: &'static str, count: u64) {
+        if self.enabled && count > 0 {
+            self.cleared.get_or_create(&[("kind", kind), ("cause", cause)]).inc_by(count);
         }
     }
 

@@ -12,8 +12,8 @@ use crate::domain::{
 use crate::store::{
     Accepted, AuditFilter, AuditPage, Cancelled, Claim, DeadLetterFilter, DeadLetterPage, DeliveryRecord, EventNumber,
     FirstUse, LaneDepth, NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned,
-    Replay, Replayed, Settled, Settlement, StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep, Swept,
-    TemplateSource,
+    Replay, Replayed, Settled, Settlement, Shrink, StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep,
+    Swept, TemplateSource,
 };
 
 pub(super) struct Refusing {
@@ -121,6 +121,14 @@ impl Store for Refusing {
 
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
         self.store.sweep(sweep).await
+    }
+
+    async fn shrink(&self, shrink: Shrink) -> Result<Swept, StoreError> {
+        self.store.shrink(shrink).await
+    }
+
+    async fn used_bytes(&self) -> Result<u64, StoreError> {
+        self.store.used_bytes().await
     }
 
     async fn page(&self, lane: &Lane, after: Option<Position>, limit: usize) -> Result<Vec<Queued>, StoreError> {

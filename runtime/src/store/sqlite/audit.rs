@@ -93,20 +93,28 @@ pub(super) fn find(
     Ok(page)
 }
 
-/// Takes a slice of what is older, whole frames, and answers how many entries and bytes it was.
-pub(super) fn sweep(db: &Connection, before: Timestamp) -> Result<(u64, i64), Failure> {
-    const OLD: &str = "SELECT at, seq FROM audit WHERE at < ?1 ORDER BY at, seq LIMIT ?2";
+/// Takes a slice of the oldest frames: those that are older than `before`, and as many as take `bytes_over`. Answers how
+/// many entries and bytes it was.
+pub(super) fn sweep(db: &Connection, before: Timestamp, bytes_over: u64) -> Result<(u64, u64), Failure> {
     // The last of a frame may be younger than its first.
-    let before = (before.before(SPAN).as_millis() as i64, SWEEP_FRAMES);
-    let sum = format!(
-        "SELECT coalesce(sum(count), 0), coalesce(sum(length(frame)), 0) FROM audit WHERE (at, seq) IN ({OLD})"
-    );
-    let (count, bytes): (i64, i64) =
-        db.prepare_cached(&sum)?.query_row(before, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if count > 0 {
-        db.prepare_cached(&format!("DELETE FROM audit WHERE (at, seq) IN ({OLD})"))?.execute(before)?;
+    let before = before.before(SPAN);
+    let mut statement =
+        db.prepare_cached("SELECT at, seq, count, length(frame) FROM audit ORDER BY at, seq LIMIT ?1")?;
+    let mut rows = statement.query([SWEEP_FRAMES])?;
+    let (mut last, mut entries, mut bytes) = (None, 0, 0);
+    while let Some(row) = rows.next()? {
+        let (at, seq) = (timestamp(row, 0)?, row.get::<_, i64>(1)?);
+        if at >= before && bytes >= bytes_over {
+            break;
+        }
+        last = Some((at.as_millis() as i64, seq));
+        entries += u64::from(row.get::<_, u32>(2)?);
+        bytes += u64::from(row.get::<_, u32>(3)?);
     }
-    Ok((u64::try_from(count).map_err(|_| Damaged("audit"))?, bytes))
+    if let Some((at, seq)) = last {
+        db.prepare_cached("DELETE FROM audit WHERE (at, seq) <= (?1, ?2)")?.execute(params![at, seq])?;
+    }
+    Ok((entries, bytes))
 }
 
 fn put_frame(out: &mut Vec<u8>, first: Timestamp, entries: &[AuditEntry]) {

@@ -321,6 +321,16 @@ pub(super) fn count(db: &Connection) -> Result<StatusCounts64, Failure> {
     Ok(StatusCounts64 { open: all - sent - failed - cancelled, sent, failed, cancelled })
 }
 
+/// What is in use of the database. Pages that became free are used again before the file grows.
+pub(super) fn used_bytes(db: &Connection) -> Result<u64, Failure> {
+    // Not cached: some pragmas take effect when they are prepared.
+    let number = |pragma: &str| -> Result<u64, Failure> {
+        let number: i64 = db.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))?;
+        u64::try_from(number).map_err(|_| Damaged("number").into())
+    };
+    Ok(number("page_count")?.saturating_sub(number("freelist_count")?) * number("page_size")?)
+}
+
 pub(super) fn template(db: &Connection, version: [u8; 32]) -> Result<Option<TemplateSource>, Failure> {
     let mut statement = db.prepare_cached("SELECT source FROM templates WHERE version = ?1")?;
     let mut rows = statement.query([version])?;

@@ -30,7 +30,7 @@ use crate::domain::{
     Act, Actor, AuditEntry, AuditOutcome, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange,
     KvWrite, KvWritten, Lane, NotificationId, PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
 };
-use crate::store::{Accepted, Cancelled, Replay, Replayed, Settled, Settlement, Sweep, Swept, TemplateSource};
+use crate::store::{Accepted, Cancelled, Replay, Replayed, Settled, Settlement, Shrink, Sweep, Swept, TemplateSource};
 
 /// One thing to write.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ pub(super) enum Operation {
     Replay(Vec<Replay>, Asked),
     Purge(Vec<DeliveryId>, Asked),
     Sweep(Sweep),
+    Shrink(Shrink),
     KeepTemplate(TemplateSource),
     KeepPlugins(Vec<PluginBook>, Vec<Event>, Vec<AuditEntry>),
     Record(Vec<AuditEntry>),
@@ -93,7 +94,7 @@ impl Operation {
             Self::Settle(settlements) => settlements.len() * 256,
             Self::Replay(replays, _) => replays.len() * 256,
             Self::Purge(ids, _) => ids.len() * 64,
-            Self::Sweep(sweep) => sweep.limit * 512,
+            Self::Sweep(Sweep { limit, .. }) | Self::Shrink(Shrink { limit, .. }) => limit * 512,
             Self::Note(claims) => claims.len() * 64,
             Self::Cancel(..) | Self::FinishCancel(..) => 1_000 * 128,
             Self::CancelDelivery(..) | Self::Release(_) | Self::Unstage(_) => 256,
@@ -207,6 +208,7 @@ impl<'w> Transaction<'w> {
             }
             Operation::Purge(ids, asked) => Answer::Purged(self.purge(ids, *asked)?),
             Operation::Sweep(sweep) => Answer::Swept(self.sweep(sweep)?),
+            Operation::Shrink(shrink) => Answer::Swept(self.shrink(shrink)?),
             Operation::Record(entries) => {
                 self.effects.audit.extend_from_slice(entries);
                 Answer::Done

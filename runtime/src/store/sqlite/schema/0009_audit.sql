@@ -30,3 +30,6 @@ CREATE TABLE totals (
 
 INSERT INTO totals SELECT 0, (SELECT count(*) FROM dead_letters), 0,
     (SELECT coalesce(sum(length(frame)), 0) FROM outbox), 0;
+
+-- What a key stands for is kept for as long as the key holds, also where there is too much.
+CREATE INDEX idempotency_of ON idempotency (notification);

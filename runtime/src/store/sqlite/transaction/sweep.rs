@@ -1,4 +1,4 @@
-//! What is old enough goes, a slice at a time.
+//! What is old enough, or too much, goes: a slice at a time.
 
 use rusqlite::params;
 
@@ -6,31 +6,57 @@ use super::Transaction;
 use crate::domain::{NotificationId, Timestamp};
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::lookup::{self, Key};
-use crate::store::sqlite::{audit, event, read, row};
-use crate::store::{Sweep, Swept};
+use crate::store::sqlite::{audit, event, read, row, totals};
+use crate::store::{Shrink, Sweep, Swept};
+
+/// Notifications that may go.
+struct Going {
+    after: NotificationId,
+    before: Timestamp,
+    /// Those stay whose idempotency key was used at or after this.
+    keys_since: Timestamp,
+    limit: usize,
+}
 
 impl Transaction<'_> {
     pub(super) fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, Failure> {
-        let limit = i64::try_from(sweep.limit).unwrap_or(i64::MAX);
-        let (mut swept, next) = self.sweep_notifications(sweep, limit)?;
-        swept.next = next;
-        swept.keys = self.delete_old("idempotency", sweep.keys_before, limit)?
-            + self.delete_old("dedupe", sweep.keys_before, limit)?;
-        swept.events = self.sweep_events(sweep.events_before)?;
-        swept.audit = self.sweep_audit(sweep.audit_before)?;
+        let Sweep { after, notifications_before: before, keys_before, events_before, audit_before, limit } = *sweep;
+        let mut swept = self.sweep_notifications(&Going { after, before, keys_since: keys_before, limit })?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        swept.keys =
+            self.delete_old("idempotency", keys_before, limit)? + self.delete_old("dedupe", keys_before, limit)?;
+        swept.events = self.sweep_events(events_before, u64::MAX)?;
+        swept.audit = self.sweep_audit(audit_before, u64::MAX)?;
         Ok(swept)
     }
 
-    fn sweep_notifications(&self, sweep: &Sweep, limit: i64) -> Result<(Swept, Option<NotificationId>), Failure> {
-        let end = NotificationId::first_at(sweep.notifications_before);
+    /// By size, whatever their age.
+    pub(super) fn shrink(&mut self, shrink: &Shrink) -> Result<Swept, Failure> {
+        let Shrink { after, notifications_before: before, keys_before, event_bytes_max, audit_bytes_max, limit } =
+            *shrink;
+        let mut swept = self.sweep_notifications(&Going { after, before, keys_since: keys_before, limit })?;
+        if let Some(bytes_max) = event_bytes_max {
+            swept.events = self.sweep_events(Timestamp::default(), bytes_max)?;
+        }
+        if let Some(bytes_max) = audit_bytes_max {
+            swept.audit = self.sweep_audit(Timestamp::default(), bytes_max)?;
+        }
+        Ok(swept)
+    }
+
+    fn sweep_notifications(&self, going: &Going) -> Result<Swept, Failure> {
+        let Going { after, before, keys_since, limit } = *going;
+        let end = NotificationId::first_at(before);
         let mut statement = self.db.prepare_cached(
             "SELECT id, EXISTS (SELECT 1 FROM deliveries WHERE notification = id AND status = 0)
                  OR EXISTS (SELECT 1 FROM dead_letters WHERE notification = id)
                  OR EXISTS (SELECT 1 FROM targets WHERE notification = id)
+                 OR EXISTS (SELECT 1 FROM idempotency WHERE notification = id AND at >= ?4)
              FROM notifications WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
         )?;
-        let mut rows = statement.query(params![sweep.after.as_bytes(), end.as_bytes(), limit])?;
-        let (mut swept, mut seen, mut last) = (Swept::default(), 0, sweep.after);
+        let (most, since) = (i64::try_from(limit).unwrap_or(i64::MAX), keys_since.as_millis() as i64);
+        let mut rows = statement.query(params![after.as_bytes(), end.as_bytes(), most, since])?;
+        let (mut swept, mut seen, mut last) = (Swept::default(), 0, after);
         while let Some(row) = rows.next()? {
             seen += 1;
             last = read::notification_id(row, 0)?;
@@ -41,7 +67,8 @@ impl Transaction<'_> {
                 swept.notifications += 1;
             }
         }
-        Ok((swept, (seen == limit).then_some(last)))
+        swept.next = (seen == most).then_some(last);
+        Ok(swept)
     }
 
     /// Answers how many deliveries it had.
@@ -76,15 +103,11 @@ impl Transaction<'_> {
         Ok(self.db.prepare_cached(&sql)?.execute(params![before.as_millis() as i64, limit])? as u64)
     }
 
-    /// Whole frames whose last event is old, and never the newest frame: it holds the number that the next one follows.
-    fn sweep_audit(&mut self, before: Timestamp) -> Result<u64, Failure> {
-        let (entries, bytes) = audit::sweep(self.db, before)?;
-        self.effects.totals.audit_bytes -= bytes;
-        Ok(entries)
-    }
-
-    fn sweep_events(&mut self, before: Timestamp) -> Result<u64, Failure> {
+    /// Whole frames whose last event is old, or while all of them take more than `bytes_max`; and never the newest
+    /// frame: it holds the number that the next one follows.
+    fn sweep_events(&mut self, before: Timestamp, bytes_max: u64) -> Result<u64, Failure> {
         const FRAMES: i64 = 200;
+        let there = self.effects.totals.applied(totals::read(self.db)?).event_bytes;
         let mut statement = self.db.prepare_cached(
             "SELECT first, count, frame FROM outbox WHERE first < (SELECT max(first) FROM outbox)
              ORDER BY first LIMIT ?1",
@@ -95,15 +118,23 @@ impl Transaction<'_> {
             let (first, count): (i64, u32) = (row.get(0)?, row.get(1)?);
             let blob = read::blob(row, 2)?;
             let frame = event::frame(count as usize, blob)?;
-            if frame.last().is_some_and(|event| event.at >= before) {
+            let is_old = frame.last().is_none_or(|event| event.at < before);
+            if !is_old && there.saturating_sub(bytes) <= bytes_max {
                 break;
             }
-            (last, events, bytes) = (Some(first), events + u64::from(count), bytes + blob.len());
+            (last, events, bytes) = (Some(first), events + u64::from(count), bytes + blob.len() as u64);
         }
         if let Some(last) = last {
             self.db.prepare_cached("DELETE FROM outbox WHERE first <= ?1")?.execute([last])?;
             self.effects.totals.event_bytes -= bytes as i64;
         }
         Ok(events)
+    }
+
+    fn sweep_audit(&mut self, before: Timestamp, bytes_max: u64) -> Result<u64, Failure> {
+        let there = self.effects.totals.applied(totals::read(self.db)?).audit_bytes;
+        let (entries, bytes) = audit::sweep(self.db, before, there.saturating_sub(bytes_max))?;
+        self.effects.totals.audit_bytes -= bytes as i64;
+        Ok(entries)
     }
 }
