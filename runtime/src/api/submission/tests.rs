@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::Actor;
 
 fn read_text(text: &str) -> (Submission, Problems) {
     let raw: &RawValue = serde_json::from_str(text).expect("JSON");
@@ -71,6 +72,7 @@ fn every_field_has_its_place() {
         metadata: vec![("team".into(), "infra".into())],
         dedupe_key: Some("d".into()),
         idempotency_key: Some("i".into()),
+        by: Actor::default(),
     };
     assert_eq!(submission, expected);
 }

@@ -147,7 +147,7 @@ pub(crate) async fn a_delivery_keeps_its_flow_through_retries_a_replay_and_a_res
     assert_eq!(claim.lane(), own, "as the rows have it");
     settle_one(&*store, &claim, failed(2)).await;
     let again = Replay { delivery: id(1).delivery(0), due: at(9_000) };
-    assert_eq!(store.replay(vec![again], at(8_000)).await.unwrap(), [Replayed::Waits]);
+    assert_eq!(store.replay(vec![again], at(8_000), Actor::Host).await.unwrap(), [Replayed::Waits]);
     assert_eq!(by_lane(&*store).await.get(&own), Some(&1));
 }
 

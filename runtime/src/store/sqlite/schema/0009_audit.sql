@@ -1,4 +1,4 @@
--- Version 8. Who did what, and what is done to one delivery.
+-- Version 9. Who did what, and what is done to one delivery.
 
 -- Deliveries cancelled by themselves while they were in flight. What is still open when the store is opened is cancelled
 -- then.
