@@ -326,10 +326,8 @@ impl Runtime {
         components.extend(self.plugins().into_iter().filter_map(|plugin| {
             let PluginState::Quarantined { reason } = plugin.state else { return None };
             let name = plugin.name.filter(|_| plugin.kind == Some(PluginKind::TemplateEngine))?;
-            let detail = Some(format!(
-                "what it has to render waits: it is quarantined: {reason}; put another version there, or let this one \
-                 be called again with `campanile plugins release {name}`"
-            ));
+            // Its reason says what lets it be called again.
+            let detail = Some(format!("what it has to render waits: it is quarantined: {reason}"));
             let name = format!("template-engine:{name}");
             Some(ComponentHealth { name, ready: false, essential: false, detail })
         }));
