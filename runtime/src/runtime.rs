@@ -45,8 +45,8 @@ pub use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, Templ
 pub use crate::capability::http::{HttpError, HttpReply, PlayedProvider, PlayedRequest};
 pub(crate) use crate::sandbox::compile_for_parent;
 pub use crate::sandbox::{
-    CONTRACT_VERSION, ChannelStatus, ConsoleSink, Descriptor, InspectError, Need, OperatorError, PluginKind,
-    PluginSource, PluginState, PluginStatus, PrepareError, Role, SecretKey,
+    CONTRACT_VERSION, ChannelFinding, ChannelStatus, ConsoleSink, Descriptor, InspectError, Need, OperatorError,
+    PluginKind, PluginSource, PluginState, PluginStatus, PrepareError, Role, SecretKey,
 };
 pub use crate::store::sqlite::{Copied, Migrated, Restored, UpkeepError};
 pub use crate::store::{

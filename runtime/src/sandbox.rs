@@ -63,8 +63,8 @@ pub use loader::LoadError;
 pub use output::{ConsoleSink, Stdout};
 pub use plugin::{Mismatch, Plugin, PrepareError};
 pub use registry::{
-    ChannelStatus, ConfigSchema, DeliveryHolds, Held, Nobody, NotKept, OperatorError, PluginMemory, PluginSource,
-    PluginState, PluginStatus, Registry, RegistrySettings, SchemaError, Told, find_bundled,
+    ChannelFinding, ChannelStatus, ConfigSchema, DeliveryHolds, Held, Nobody, NotKept, OperatorError, PluginMemory,
+    PluginSource, PluginState, PluginStatus, Registry, RegistrySettings, SchemaError, Told, find_bundled,
 };
 pub use watch::{RESCAN, Watch};
 

@@ -20,7 +20,7 @@ mod request;
 pub use address::{Network, ParseNetworkError, special_use};
 pub use client::OpenHttp;
 pub use egress::{Dial, Egress, HostResolver, SystemDialler, SystemResolver};
-pub use grant::{Asked, GrantError, GrantErrors, HttpGrant, check_scope};
+pub use grant::{Asked, GrantError, GrantErrors, HttpGrant, VainGrant, asked_for, check_scope};
 pub use played::{PlayedProvider, PlayedRequest};
 pub use request::{Auth, BodyPart, EgressLimits, HttpError, HttpReply, HttpRequest, REDIRECTS_MAX, is_reserved};
 

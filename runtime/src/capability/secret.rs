@@ -47,13 +47,13 @@ pub struct SecretText(Redacted<Arc<str>>);
 #[non_exhaustive]
 pub enum SecretError {
     /// The environment variable is not set, or is not UTF-8.
-    #[error("the environment variable `{name}` is not set; set it, or write `file:/path` instead of `env:{name}`")]
+    #[error("the environment variable `{name}` is not set; {}", self.hint())]
     NoVariable {
         /// Its name.
         name: String,
     },
     /// The file cannot be read.
-    #[error("the file `{path}` cannot be read: {reason}; put the secret there and let this program read it")]
+    #[error("the file `{path}` cannot be read: {reason}; {}", self.hint())]
     NoFile {
         /// As it stands in the configuration.
         path: String,
@@ -61,19 +61,32 @@ pub enum SecretError {
         reason: String,
     },
     /// There is nothing in it.
-    #[error("`{reference}` is empty; write the secret there, or name another place")]
+    #[error("`{reference}` is empty; {}", self.hint())]
     Empty {
         /// As it stands in the configuration.
         reference: String,
     },
     /// Over 32 KiB, or not text.
     #[error(
-        "`{reference}` is longer than {SECRET_BYTES_MAX} bytes, which no setting changes, or not UTF-8; a secret is a short text"
+        "`{reference}` is longer than {SECRET_BYTES_MAX} bytes, which no setting changes, or not UTF-8; {}", self.hint()
     )]
     NotASecret {
         /// As it stands in the configuration.
         reference: String,
     },
+}
+
+impl SecretError {
+    /// What to do about it, as it stands at the end of the sentence.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoVariable { name } => format!("set it, or write `file:/path` instead of `env:{name}`"),
+            Self::NoFile { .. } => "put the secret there and let this program read it".to_owned(),
+            Self::Empty { .. } => "write the secret there, or name another place".to_owned(),
+            Self::NotASecret { .. } => "a secret is a short text".to_owned(),
+        }
+    }
 }
 
 impl SecretText {

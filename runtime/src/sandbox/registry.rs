@@ -13,6 +13,7 @@
 //! who keeps what is remembered and who makes deliveries wait ([`PluginMemory`], [`DeliveryHolds`]).
 
 mod calls;
+mod channels;
 mod copies;
 mod kept;
 mod ledger;
@@ -40,7 +41,7 @@ use tokio::sync::{Mutex, watch};
 pub use ledger::{DeliveryHolds, Held, Nobody, NotKept, PluginMemory, Told};
 pub use operator::OperatorError;
 pub use schema::{ConfigSchema, SchemaError};
-pub use status::{ChannelStatus, PluginSource, PluginState, PluginStatus};
+pub use status::{ChannelFinding, ChannelStatus, PluginSource, PluginState, PluginStatus};
 
 use self::copies::Copies;
 use self::ledger::Ledger;
@@ -93,6 +94,15 @@ impl std::fmt::Debug for RegistrySettings {
     }
 }
 
+/// What was logged of configured channels.
+#[derive(Debug, Default)]
+struct Logged {
+    /// Those that cannot be used, with the reason.
+    unusable: BTreeMap<ChannelName, String>,
+    /// Grants that are of no use.
+    vain: BTreeSet<(ChannelName, String)>,
+}
+
 /// The plugins and channels of one runtime.
 pub struct Registry {
     current: ArcSwap<Snapshot>,
@@ -102,8 +112,8 @@ pub struct Registry {
     copies: Copies,
     /// What `holds` was told.
     held: SyncMutex<Held>,
-    /// Configured channels that cannot be used, as they were logged last; none while nobody has asked for that.
-    logged: SyncMutex<Option<BTreeMap<ChannelName, String>>>,
+    /// What speaks against configured channels, as it was logged last; none while nobody has asked for that.
+    logged: SyncMutex<Option<Logged>>,
     settings: RegistrySettings,
     clock: Arc<dyn Clock>,
     changes: watch::Sender<u64>,
@@ -168,8 +178,8 @@ impl Registry {
         self.current.load().channel_statuses.clone()
     }
 
-    /// From here on the log says which configured channels cannot be used, and what to do: those of now, and each that
-    /// becomes one. For who serves them: a mere look has them in [`channels`](Self::channels).
+    /// From here on the log says which configured channels cannot be used, and which of their grants are of no use, and
+    /// what to do: those of now, and each that becomes one. For who serves them: a mere look has them in [`channels`](Self::channels).
     pub fn log_channels(&self) {
         self.logged.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
         self.log_unusable();
@@ -343,15 +353,23 @@ impl Registry {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(logged) = logged.as_mut() else { return };
         let current = self.current.load();
-        // One that only waits has a version.
-        let unusable =
-            current.channel_statuses.iter().filter(|channel| channel.configured && channel.version.is_none());
-        let unusable = unusable.filter_map(|channel| Some((channel.name.clone(), channel.problem.clone()?)));
-        let unusable: BTreeMap<_, _> = unusable.collect();
-        for (channel, reason) in unusable.iter().filter(|(name, reason)| logged.get(*name) != Some(*reason)) {
+        let mut now = Logged::default();
+        for status in current.channel_statuses.iter().filter(|status| status.configured) {
+            // One that only waits has a version.
+            if let Some(reason) = status.problem.clone().filter(|_| status.version.is_none()) {
+                now.unusable.insert(status.name.clone(), reason);
+            }
+            now.vain.extend(status.warnings.iter().map(|warning| (status.name.clone(), warning.to_string())));
+        }
+        for (channel, reason) in
+            now.unusable.iter().filter(|(name, reason)| logged.unusable.get(*name) != Some(*reason))
+        {
             tracing::warn!(%channel, reason, "A channel cannot be used.");
         }
-        *logged = unusable;
+        for (channel, reason) in now.vain.difference(&logged.vain) {
+            tracing::warn!(%channel, reason, "A grant is of no use.");
+        }
+        *logged = now;
     }
 
     /// Under one lock, so that the last word told is the last one meant.

@@ -1,5 +1,7 @@
 //! What a channel may reach: what its plugin asks for ∩ what the operator grants.
 
+mod vain;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use super::connect::{self, Pool};
 use super::egress::Egress;
 use super::played::PlayedProvider;
 use crate::clock::Clock;
+
+pub use vain::{VainGrant, asked_for};
 
 /// Hosts that one channel may be granted. A channel speaks to one provider; this bounds what is matched per request.
 const HOSTS_MAX: usize = 64;
@@ -29,9 +33,7 @@ pub struct Asked<'a> {
 #[non_exhaustive]
 pub enum GrantError {
     /// The plugin needs a host that is not granted.
-    #[error(
-        "its plugin needs to reach `{host}`, which is not granted; add `allow_hosts = [\"{host}\"]` to the channel"
-    )]
+    #[error("its plugin needs to reach `{host}`, which is not granted; {}", allow(.host))]
     NotGranted {
         /// The pattern asked for.
         host: String,
@@ -46,9 +48,7 @@ pub enum GrantError {
     #[error(transparent)]
     NotANetwork(#[from] ParseNetworkError),
     /// The config has no usable URL where the plugin looks for its host.
-    #[error(
-        "the config has no http or https URL with a host at `{pointer}`; write one there, such as `\"https://HOST/\"`"
-    )]
+    #[error("the config has no http or https URL with a host at `{pointer}`; {WRITE_URL}")]
     NoUrl {
         /// A JSON Pointer.
         pointer: String,
@@ -61,6 +61,41 @@ pub enum GrantError {
         /// How many.
         count: usize,
     },
+    /// The plugin needs the host in the config, which is an address that is not public, and its range is not granted.
+    /// The address itself is not told: it may stand in a secret.
+    #[error("the host at `{pointer}` of the config is an address that is not public ({what}); {}", allow_address(.longest))]
+    NotPublic {
+        /// A JSON Pointer.
+        pointer: String,
+        /// What the address is for.
+        what: &'static str,
+        /// The prefix length of one address of its family.
+        longest: u8,
+    },
+}
+
+/// What to do about a config without the URL that is asked for.
+const WRITE_URL: &str = "write one there, such as `\"https://HOST/\"`";
+
+fn allow(host: &str) -> String {
+    format!("add `allow_hosts = [\"{host}\"]` to the channel")
+}
+
+fn allow_address(longest: &u8) -> String {
+    format!("write that address into `allow_networks = [\"ADDRESS/{longest}\"]` of the channel to allow it")
+}
+
+impl GrantError {
+    /// What to do about it, as it stands at the end of the sentence; none where the sentence is one piece.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotGranted { host } => Some(allow(host)),
+            Self::NoUrl { .. } => Some(WRITE_URL.to_owned()),
+            Self::NotPublic { longest, .. } => Some(allow_address(longest)),
+            Self::NotAPattern { .. } | Self::NotANetwork(_) | Self::TooMany { .. } => None,
+        }
+    }
 }
 
 /// Every reason why a channel does not get what its plugin needs, in the order found; never empty.

@@ -15,14 +15,19 @@ pub(super) const KV: &str = "kv";
 
 /// Its plugin cannot do without an ability that the channel's `deny` takes away.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "its plugin needs `{ability}` ({reason}), which is taken away; take `{ability}` out of `deny` in [channels.{channel}]"
-)]
+#[error("its plugin needs `{ability}` ({reason}), which is taken away; {}", self.hint())]
 pub(super) struct TakenAway {
     ability: &'static str,
     /// The plugin's own words.
     reason: String,
     channel: ChannelName,
+}
+
+impl TakenAway {
+    /// What to do about it, as it stands at the end of the sentence.
+    pub(super) fn hint(&self) -> String {
+        format!("take `{}` out of `deny` in [channels.{}]", self.ability, self.channel)
+    }
 }
 
 /// A cache of its own, which starts empty.

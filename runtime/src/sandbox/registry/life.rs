@@ -98,11 +98,11 @@ impl Registry {
         let previous = book.and_then(|book| book.previous.clone().filter(|good| book.bar(&good.sha256).is_none()));
         let Some(good) = previous.filter(|_| now.since(since) < ROLLBACK_WITHIN) else { return false };
         let Some((shelved, channels)) = self.revive(shelf, name, &good, &path).await else { return false };
-        let serves = |channel| channels.get(channel).is_some_and(|entry| entry.ready.is_ok());
+        let serves = |channel| channels.get(channel).is_some_and(|entry| entry.prepared.ready.is_ok());
         if !shelf
             .channels
             .iter()
-            .filter(|(_, entry)| entry.plugin == *name && entry.ready.is_ok())
+            .filter(|(_, entry)| entry.plugin == *name && entry.prepared.ready.is_ok())
             .all(|(channel, _)| serves(channel))
         {
             return false;

@@ -1,11 +1,13 @@
 //! The schema of a channel's config, as its plugin describes it.
 
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{Draft, PatternOptions};
+use jsonschema::{Draft, PatternOptions, ValidationError};
 use serde_json::{Map, Value};
 
 use super::super::ConfigProblem;
 use super::secrets::keys_of;
+use super::suggest::{placeholder, plain, toml_key};
+use crate::config::nearest;
 
 /// A compiled pattern of a schema, in bytes. The `regex` engine takes linear time, but not always little memory.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -26,6 +28,20 @@ pub(super) struct Objection {
     /// What it is about, as a JSON Pointer: of a value that is not there, where it should be.
     pub(super) about: String,
     pub(super) problem: ConfigProblem,
+    /// What to do about it.
+    pub(super) hint: Option<String>,
+}
+
+impl Objection {
+    fn new(at: String, message: impl Into<String>, hint: Option<String>) -> Self {
+        Self { about: at.clone(), problem: ConfigProblem { at, message: message.into() }, hint }
+    }
+
+    /// What is wrong and what to do.
+    pub(super) fn told(&self) -> String {
+        let hint = self.hint.iter().map(|hint| format!("; {hint}"));
+        std::iter::once(self.problem.message.clone()).chain(hint).collect()
+    }
 }
 
 /// Why a plugin's schema cannot be used.
@@ -59,7 +75,10 @@ impl ConfigSchema {
     pub fn complete(&self, config: &Map<String, Value>) -> Result<Map<String, Value>, Vec<ConfigProblem>> {
         match self.judge(config) {
             (config, objections) if objections.is_empty() => Ok(config),
-            (_, objections) => Err(objections.into_iter().map(|objection| objection.problem).collect()),
+            (_, objections) => {
+                let whole = |objection: Objection| ConfigProblem { message: objection.told(), ..objection.problem };
+                Err(objections.into_iter().map(whole).collect())
+            }
         }
     }
 
@@ -68,20 +87,49 @@ impl ConfigSchema {
         let mut complete = config.clone();
         fill_defaults(&self.root, &mut complete);
         let config = Value::Object(complete.clone());
-        let objections = self.validator.iter_errors(&config).take(PROBLEMS_MAX).map(|error| {
-            let at = error.instance_path().to_string();
-            let about = match error.kind() {
-                ValidationErrorKind::Required { property } => {
-                    let key = property.as_str().unwrap_or_default().replace('~', "~0").replace('/', "~1");
-                    format!("{at}/{key}")
-                }
-                _ => at.clone(),
-            };
-            let message = error.masked().to_string().replace(['"', '\''], "`");
-            Objection { about, problem: ConfigProblem { at, message } }
-        });
-        let objections = objections.collect();
+        let objections = self.validator.iter_errors(&config).flat_map(|error| self.objections(&error));
+        let objections = objections.take(PROBLEMS_MAX).collect();
         (complete, objections)
+    }
+
+    /// What an error comes to: one objection to each key that nobody knows, else one.
+    fn objections(&self, error: &ValidationError<'_>) -> Vec<Objection> {
+        let at = error.instance_path().to_string();
+        let below = |key: &str| format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        match error.kind() {
+            ValidationErrorKind::Required { property } => {
+                let about = below(property.as_str().unwrap_or_default());
+                vec![self.missing(about)]
+            }
+            ValidationErrorKind::AdditionalProperties { unexpected }
+            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                let known = self.known(&at);
+                let stray = |key: &String| {
+                    Objection::new(below(&plain(key)), "is not a known key", Some(known_hint(key, &known)))
+                };
+                unexpected.iter().map(stray).collect()
+            }
+            _ => vec![Objection::new(at, error.masked().to_string().replace(['"', '\''], "`"), None)],
+        }
+    }
+
+    fn missing(&self, pointer: String) -> Objection {
+        let purpose = self.description(&pointer).map(|words| plain(words).trim_end_matches('.').to_owned());
+        let message = purpose.map_or_else(|| "is missing".to_owned(), |purpose| format!("is missing ({purpose})"));
+        let key = keys_of(&pointer).next_back().unwrap_or_default();
+        let line = format!("write `{} = {}` there", toml_key(&key), placeholder(self.property(&pointer)));
+        Objection::new(pointer, message, Some(line))
+    }
+
+    /// The schema of the value at this JSON Pointer, as far as plain `properties` say.
+    fn property(&self, pointer: &str) -> Option<&Value> {
+        keys_of(pointer).try_fold(&self.root, |schema, key| schema.get("properties")?.get(&key))
+    }
+
+    /// The keys that an object at this JSON Pointer may have, as far as plain `properties` say.
+    fn known(&self, pointer: &str) -> Vec<&str> {
+        let properties = self.property(pointer).and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+        properties.into_iter().flatten().map(|(key, _)| key.as_str()).collect()
     }
 
     /// Whether a config has to have a value at this JSON Pointer, as far as plain `properties` and `required` say.
@@ -99,8 +147,7 @@ impl ConfigSchema {
 
     /// What the plugin says that the value at this JSON Pointer is.
     pub(super) fn description(&self, pointer: &str) -> Option<&str> {
-        let property = keys_of(pointer).try_fold(&self.root, |schema, key| schema.get("properties")?.get(&key))?;
-        property.get("description")?.as_str().map(str::trim).filter(|words| !words.is_empty())
+        self.property(pointer)?.get("description")?.as_str().map(str::trim).filter(|words| !words.is_empty())
     }
 
     /// The keys that have to be set, with what the schema says of each.
@@ -110,6 +157,15 @@ impl ConfigSchema {
             .filter_map(Value::as_str)
             .map(|key| (key, self.root.get("properties").and_then(|properties| properties.get(key))))
             .collect()
+    }
+}
+
+/// The nearest of `known`, or all of them where none is near.
+fn known_hint(key: &str, known: &[&str]) -> String {
+    match nearest(key, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "its plugin knows none here: take it out".to_owned(),
+        None => format!("known here: `{}`", known.join("`, `")),
     }
 }
 
@@ -173,12 +229,12 @@ mod tests {
         let problems = slack().complete(&config).expect_err("bad");
         let mut text: Vec<_> = problems.iter().map(|problem| format!("{}: {}", problem.at, problem.message)).collect();
         text.sort();
-        insta::assert_snapshot!(text.join("\n"), @r"
+        insta::assert_snapshot!(text.join("\n"), @r#"
         /retry/times: value is not of type `integer`
+        /token: is not a known key; known here: `retry`, `url`, `username`
+        /url: is missing; write `url = "…"` there
         /username: value is longer than 5 characters
-        : Additional properties are not allowed (`token` was unexpected)
-        : `url` is a required property
-        ");
+        "#);
         assert!(!text.concat().contains("hunter22"));
     }
 

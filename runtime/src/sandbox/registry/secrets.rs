@@ -6,34 +6,83 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::schema::ConfigSchema;
+use super::problem::in_config;
+use super::schema::{ConfigSchema, Objection};
 use super::suggest::{plain, toml_key};
 use crate::capability::secret::{ChannelSecrets, Secret, SecretError, SecretText};
 use crate::clock::Entropy;
-use crate::config::{ChannelConfig, SecretGrant, SecretRef};
+use crate::config::{ChannelConfig, SecretGrant, SecretRef, nearest};
 use crate::domain::{ChannelName, PluginName};
-use crate::sandbox::ConfigProblem;
 use crate::sandbox::descriptor::SecretKey;
+
+/// Where references to secrets stand in a channel.
+const SECRETS: &str = "secrets";
 
 /// Why a channel does not have its secrets, with the line that would mend it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SecretProblem {
     /// An entry of `secrets` that the plugin knows nothing of.
-    #[error("`secrets.{given}`: plugin `{plugin}` has no such secret; {}", there(.known))]
+    #[error("`secrets.{given}`: plugin `{plugin}` has no such secret; {}", there(.given, .known))]
     Unknown { given: String, plugin: PluginName, known: Vec<String> },
-    #[error(
-        "`config.{name}` is a secret, and stands in the configuration itself; write `secrets = {{ {} = \"env:NAME\" }}` \
-         or `\"file:/path\"`",
-        toml_key(.name)
-    )]
-    InConfig { name: String },
-    #[error("the secret `{name}` is set twice, in `config` and in `secrets`; keep one")]
-    Twice { name: String },
+    #[error("`config.{}` is a secret, and stands in the configuration itself; {}", name_of(.pointer), refer(.pointer))]
+    InConfig { pointer: String },
+    #[error("the secret `{}` is set twice, in `config` and in `secrets`; {KEEP_ONE}", name_of(.pointer))]
+    Twice { pointer: String },
     #[error("the secret `{name}` cannot be had: {reason}")]
-    Unreadable { name: String, reason: SecretError },
+    Unreadable { name: String, keys: Vec<String>, reason: SecretError },
     /// All that the plugin needs and nobody has written, since they go into one line.
-    #[error("the {}; write `secrets = {line}` (or `\"file:/PATH\"`) under [channels.{channel}]", are_missing(.missing))]
+    #[error("the {}; {}", are_missing(.missing), write_line(.channel, .line))]
     Missing { channel: ChannelName, missing: Vec<Missing>, line: toml::Value },
+    /// It may go to none of the hosts that the channel reaches.
+    #[error(
+        "the secret `{given}` may go to {}, and its channel reaches no such host ({asked}); {}",
+        only(.hosts), widen(.given)
+    )]
+    Nowhere { given: String, hosts: Vec<String>, asked: String },
+}
+
+const KEEP_ONE: &str = "keep one";
+
+impl SecretProblem {
+    /// The setting it is about, below `[channels.NAME]`.
+    pub(super) fn keys(&self) -> Vec<String> {
+        match self {
+            Self::Unknown { given, .. } => vec![SECRETS.to_owned(), given.clone()],
+            Self::Nowhere { given, .. } => vec![SECRETS.to_owned(), given.clone(), "hosts".to_owned()],
+            Self::InConfig { pointer } | Self::Twice { pointer } => in_config(pointer),
+            Self::Unreadable { keys, .. } => keys.clone(),
+            Self::Missing { .. } => vec![SECRETS.to_owned()],
+        }
+    }
+
+    /// What to do about it, as it stands at the end of the sentence.
+    pub(super) fn hint(&self) -> String {
+        match self {
+            Self::Unknown { given, known, .. } => there(given, known),
+            Self::InConfig { pointer } => refer(pointer),
+            Self::Twice { .. } => KEEP_ONE.to_owned(),
+            Self::Unreadable { reason, .. } => reason.hint(),
+            Self::Missing { channel, line, .. } => write_line(channel, line),
+            Self::Nowhere { given, .. } => widen(given),
+        }
+    }
+}
+
+fn refer(pointer: &str) -> String {
+    let key = toml_key(&name_of(pointer));
+    format!("write `secrets = {{ {key} = \"env:NAME\" }}` or `\"file:/path\"`")
+}
+
+fn write_line(channel: &ChannelName, line: &toml::Value) -> String {
+    format!("write `secrets = {line}` (or `\"file:/PATH\"`) under [channels.{channel}]")
+}
+
+fn only(hosts: &[String]) -> String {
+    if hosts.is_empty() { "no host".to_owned() } else { format!("`{}` only", hosts.join("`, `")) }
+}
+
+fn widen(given: &str) -> String {
+    format!("write a host that it reaches into `hosts` of `secrets.{given}`, or leave `hosts` out")
 }
 
 /// A secret that a plugin needs and nobody has written.
@@ -44,8 +93,12 @@ pub(super) struct Missing {
     purpose: Option<String>,
 }
 
-fn there(known: &[String]) -> String {
-    if known.is_empty() { "it has none".to_owned() } else { format!("it has `{}`", known.join("`, `")) }
+fn there(given: &str, known: &[String]) -> String {
+    match nearest(given, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "it has none: take the line out".to_owned(),
+        None => format!("it has `{}`", known.join("`, `")),
+    }
 }
 
 fn are_missing(missing: &[Missing]) -> String {
@@ -100,7 +153,7 @@ impl Placed {
         keys: &[SecretKey],
         name: &ChannelName,
         config: &ChannelConfig,
-    ) -> (Map<String, Value>, Option<SecretProblem>, Vec<ConfigProblem>) {
+    ) -> (Map<String, Value>, Option<SecretProblem>, Vec<Objection>) {
         let is_absent = |revealed: &Map<String, Value>, key: &SecretKey| get(revealed, &key.pointer).is_none();
         let required =
             |key: &&SecretKey| is_absent(&self.revealed, key) && schema.requires(&key.pointer, &self.revealed);
@@ -113,13 +166,13 @@ impl Placed {
         for objection in
             objections.into_iter().filter(|objection| !self.troubled.contains(&objection.about)).collect::<Vec<_>>()
         {
-            let about = &objection.about;
-            match keys.iter().find(|key| key.pointer == *about && is_absent(&self.revealed, key)) {
+            let about = objection.about.clone();
+            match keys.iter().find(|key| key.pointer == about && is_absent(&self.revealed, key)) {
                 // One that only some configs need.
                 Some(key) => missing.push(key),
-                None => problems.push(objection.problem),
+                None => problems.push(objection),
             }
-            self.troubled.insert(objection.about);
+            self.troubled.insert(about);
         }
         let missing = (!missing.is_empty()).then(|| all_missing(&missing, keys, schema, name, config));
         (complete, missing, problems)
@@ -159,7 +212,12 @@ pub(super) fn place(keys: &[SecretKey], config: &ChannelConfig, entropy: &Entrop
         let read = reference(key, config).and_then(|grant| {
             let Some(SecretGrant { from, hosts }) = grant else { return Ok(None) };
             let value = SecretText::read(&from);
-            let value = value.map_err(|reason| SecretProblem::Unreadable { name: name.clone(), reason })?;
+            let value = value.map_err(|reason| {
+                let given = config.secrets.keys().find(|given| is_key(given, &key.pointer));
+                let keys =
+                    given.map_or_else(|| in_config(&key.pointer), |given| vec![SECRETS.to_owned(), given.clone()]);
+                SecretProblem::Unreadable { name: name.clone(), keys, reason }
+            })?;
             Ok(Some((value, hosts)))
         });
         match read {
@@ -181,7 +239,7 @@ pub(super) fn place(keys: &[SecretKey], config: &ChannelConfig, entropy: &Entrop
 
 /// What the operator wrote for a secret, in `secrets` or, as a reference, in `config`.
 fn reference(key: &SecretKey, config: &ChannelConfig) -> Result<Option<SecretGrant>, SecretProblem> {
-    let name = name_of(&key.pointer);
+    let pointer = || key.pointer.clone();
     let granted = config.secrets.iter().find(|(given, _)| is_key(given, &key.pointer)).map(|(_, grant)| grant.clone());
     let written = match get(&config.config, &key.pointer) {
         None => return Ok(granted),
@@ -189,10 +247,28 @@ fn reference(key: &SecretKey, config: &ChannelConfig) -> Result<Option<SecretGra
         Some(_) => None,
     };
     match (written, granted) {
-        (None, _) => Err(SecretProblem::InConfig { name }),
-        (Some(_), Some(_)) => Err(SecretProblem::Twice { name }),
+        (None, _) => Err(SecretProblem::InConfig { pointer: pointer() }),
+        (Some(_), Some(_)) => Err(SecretProblem::Twice { pointer: pointer() }),
         (Some(from), None) => Ok(Some(SecretGrant { from, hosts: None })),
     }
+}
+
+/// Secrets that are bound to hosts of which their channel reaches none. One to sign with is of use all the same.
+pub(super) fn bound_to_nobody(
+    keys: &[SecretKey],
+    config: &ChannelConfig,
+    reaches_any: impl Fn(&[String]) -> bool,
+    asked: &str,
+) -> Vec<SecretProblem> {
+    let leaves = |given: &str| keys.iter().any(|key| is_key(given, &key.pointer) && !key.places.sign);
+    let bound = config.secrets.iter().filter_map(|(given, grant)| Some((given, grant.hosts.as_ref()?)));
+    let nowhere = bound.filter(|(given, hosts)| leaves(given) && !reaches_any(hosts));
+    let problem = |(given, hosts): (&String, &Vec<String>)| SecretProblem::Nowhere {
+        given: given.clone(),
+        hosts: hosts.clone(),
+        asked: asked.to_owned(),
+    };
+    nowhere.map(problem).collect()
 }
 
 fn unknown(keys: &[SecretKey], config: &ChannelConfig) -> Vec<SecretProblem> {
@@ -296,7 +372,7 @@ mod tests {
         insta::assert_snapshot!(told(&channel(json!({"token": "xoxb-canary"}), &[])), @r#"`config.token` is a secret, and stands in the configuration itself; write `secrets = { token = "env:NAME" }` or `"file:/path"`"#);
         insta::assert_snapshot!(told(&channel(json!({"token": reference}), &[("token", "env:A")])), @"the secret `token` is set twice, in `config` and in `secrets`; keep one");
         insta::assert_snapshot!(told(&channel(json!({}), &[("tokne", "env:A"), ("key", "env:CAMPANILE_TEST_NEVER_SET")])), @r"
-        `secrets.tokne`: plugin `acme` has no such secret; it has `token`, `key`
+        `secrets.tokne`: plugin `acme` has no such secret; did you mean `token`?
         the secret `key` cannot be had: the environment variable `CAMPANILE_TEST_NEVER_SET` is not set; set it, or write `file:/path` instead of `env:CAMPANILE_TEST_NEVER_SET`
         ");
     }
@@ -309,7 +385,8 @@ mod tests {
         let channel = ChannelName::new("belfry").expect("a name");
         let (_, missing, against) = placed.judge(&schema, &keys, &channel, config);
         let told = problems.iter().chain(&missing).map(ToString::to_string);
-        told.chain(against.iter().map(ToString::to_string)).collect::<Vec<_>>().join("\n")
+        let against = against.iter().map(|objection| format!("`{}`: {}", objection.problem.at, objection.told()));
+        told.chain(against).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -331,8 +408,8 @@ mod tests {
         let more = of(json!({"auth": {}}), &[("key", &reference)]).replace(&reference, "file:/key");
         insta::assert_snapshot!(more, @r#"
         the secrets `token` (Token of the bot), `auth.pin` are missing; write `secrets = { "auth.pin" = "env:NAME", key = "file:/key", token = "env:NAME" }` (or `"file:/PATH"`) under [channels.belfry]
-        ``: `room` is a required property
-        `/auth`: `user` is a required property
+        `/room`: is missing; write `room = 0` there
+        `/auth/user`: is missing; write `user = "…"` there
         "#);
         insta::assert_snapshot!(of(json!({"room": 1}), &[("token", "env:CAMPANILE_TEST_NEVER_SET")]), @"the secret `token` cannot be had: the environment variable `CAMPANILE_TEST_NEVER_SET` is not set; set it, or write `file:/path` instead of `env:CAMPANILE_TEST_NEVER_SET`");
     }

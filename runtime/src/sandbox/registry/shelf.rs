@@ -1,16 +1,15 @@
 //! The registry's books: which files there are, which of them serves what. Changed by one hand at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use sha2::{Digest as _, Sha256};
 
 use super::ledger::{Held, Ledger};
-use super::snapshot::{Served, Snapshot, Trial};
-use super::status::{ChannelStatus, PluginSource, PluginState, PluginStatus};
-use super::suggest;
-use super::version::{ReadyChannel, Version};
+use super::snapshot::Snapshot;
+use super::status::{PluginSource, PluginState, PluginStatus};
+use super::version::{Prepared, Version};
 use crate::config::ChannelConfig;
 use crate::domain::{BarKind, ChannelName, Permission, PluginChange, PluginName, Timestamp};
 use crate::sandbox::folder::Fingerprint;
@@ -89,7 +88,7 @@ pub(super) struct OnTrial {
 #[derive(Debug)]
 pub(super) struct ChannelEntry {
     pub(super) plugin: PluginName,
-    pub(super) ready: Result<Arc<ReadyChannel>, String>,
+    pub(super) prepared: Prepared,
 }
 
 #[derive(Debug, Default)]
@@ -270,34 +269,15 @@ impl Shelf {
                 snapshot.sections.insert(name.clone(), section);
             }
         }
-        snapshot.channels =
-            self.channels.iter().map(|(name, entry)| (name.clone(), self.served(name, entry, configured))).collect();
-        for (name, config) in configured {
-            let missing = || Err(self.why_missing(name, &config.plugin));
-            snapshot.channels.entry(name.clone()).or_insert_with(missing);
-        }
+        snapshot.channels = self.all_served(configured);
         snapshot.channel_statuses = self.channel_statuses(&snapshot.channels, configured);
         snapshot
     }
 
-    fn served(
-        &self,
-        name: &ChannelName,
-        entry: &ChannelEntry,
-        configured: &BTreeMap<ChannelName, ChannelConfig>,
-    ) -> Result<Served, String> {
-        let ready = entry.ready.clone()?;
-        let percent = configured.get(name).and_then(|config| config.canary);
-        let trial = percent.and_then(|percent| {
-            let tried = self.trials.get(&entry.plugin)?.channels.get(name)?;
-            Some(Trial { percent, ready: tried.ready.clone().ok()? })
-        });
-        Ok(Served { ready, trial })
-    }
-
     /// What deliveries have to wait for: channels and template engines whose plugin is not to be called.
     pub(super) fn held(&self) -> Held {
-        let is_held = |entry: &ChannelEntry| entry.ready.as_ref().is_ok_and(|ready| ready.version.is_stopped());
+        let is_held =
+            |entry: &ChannelEntry| entry.prepared.ready.as_ref().is_ok_and(|ready| ready.version.is_stopped());
         let is_engine = |shelved: &Shelved| shelved.kind == PluginKind::TemplateEngine && shelved.version.is_stopped();
         Held {
             channels: self.channels.iter().filter(|(_, entry)| is_held(entry)).map(|(name, _)| name.clone()).collect(),
@@ -317,30 +297,13 @@ impl Shelf {
         bar.map_or_else(|| "it failed too often".to_owned(), |bar| bar.reason.clone())
     }
 
-    fn why_missing(&self, channel: &ChannelName, plugin: &PluginName) -> String {
-        if let Some(reason) = self.refusals().get(plugin) {
-            return reason.clone();
-        }
-        let known = self.serving.keys().map(PluginName::as_str).collect::<Vec<_>>();
-        let unused = self.unused();
-        let known = known.into_iter().chain(unused.iter().map(PluginName::as_str));
-        let what = match suggest::nearest(plugin.as_str(), known) {
-            Some(near) => format!(", there is `{near}`; write `plugin = \"{near}\"` under [channels.{channel}]"),
-            None => format!(
-                "; put its file `{plugin}.wasm` into the folder that `dir` in [plugins] names, or name another plugin \
-                 under [channels.{channel}]"
-            ),
-        };
-        format!("there is no plugin `{plugin}`{what}; `campanile plugins list` shows all")
-    }
-
-    fn unused(&self) -> BTreeSet<PluginName> {
+    pub(super) fn unused(&self) -> BTreeSet<PluginName> {
         let unused = self.files.values().filter(|record| record.state == FileState::Available);
         unused.filter_map(|record| record.seen.name.clone()).filter(|name| !self.serving.contains_key(name)).collect()
     }
 
     /// Sentences by name, of plugins of which no version serves.
-    fn refusals(&self) -> BTreeMap<PluginName, String> {
+    pub(super) fn refusals(&self) -> BTreeMap<PluginName, String> {
         let refused = self.files.values().filter_map(|record| {
             let name = record.seen.name.clone()?;
             let why = match &record.state {
@@ -420,39 +383,10 @@ impl Shelf {
     fn trial_status(&self, trial: &OnTrial, configured: &BTreeMap<ChannelName, ChannelConfig>) -> PluginStatus {
         let OnTrial { shelved, channels } = trial;
         let share = |name: &ChannelName| Some((name.clone(), configured.get(name)?.canary?));
-        let ready = channels.iter().filter(|(_, entry)| entry.ready.is_ok());
+        let ready = channels.iter().filter(|(_, entry)| entry.prepared.ready.is_ok());
         let shares: BTreeMap<_, _> = ready.filter_map(|(name, _)| share(name)).collect();
         let channels = shares.keys().cloned().collect();
         PluginStatus { state: PluginState::Canary, channels, shares, ..self.serving_status(shelved) }
-    }
-
-    fn channel_statuses(
-        &self,
-        channels: &HashMap<ChannelName, Result<Served, String>>,
-        configured: &BTreeMap<ChannelName, ChannelConfig>,
-    ) -> Vec<ChannelStatus> {
-        let mut statuses: Vec<_> = channels
-            .iter()
-            .filter_map(|(name, state)| {
-                let written = configured.get(name);
-                let plugin = written.map(|config| &config.plugin).or_else(|| Some(&self.channels.get(name)?.plugin))?;
-                let version = state.as_ref().ok().map(|served| &served.ready.version);
-                let stopped = version.filter(|version| version.is_stopped()).map(|version| {
-                    let why = with_remedy(&self.why_stopped(version), Some(plugin));
-                    format!("its deliveries wait: plugin `{plugin}` is quarantined: {why}")
-                });
-                let version = version.map(|version| version.number().clone());
-                Some(ChannelStatus {
-                    name: name.clone(),
-                    plugin: plugin.clone(),
-                    version,
-                    configured: written.is_some(),
-                    problem: state.as_ref().err().cloned().or(stopped),
-                })
-            })
-            .collect();
-        statuses.sort_by(|a, b| a.name.cmp(&b.name));
-        statuses
     }
 }
 

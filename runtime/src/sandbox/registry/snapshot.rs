@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
+use super::problem::Unready;
 use super::status::{ChannelStatus, PluginState, PluginStatus};
 use super::suggest;
 use super::version::{ReadyChannel, Version};
@@ -56,7 +57,7 @@ fn place(notification: NotificationId) -> u64 {
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     /// Every channel that is configured or lent by a plugin; the error says why it cannot be used.
-    pub(super) channels: HashMap<ChannelName, Result<Served, String>>,
+    pub(super) channels: HashMap<ChannelName, Result<Served, Unready>>,
     pub(super) engines: BTreeMap<PluginName, Arc<Version>>,
     pub(super) extensions: BTreeMap<String, PluginName>,
     /// Of the bundled set, what nothing has used so far.
@@ -79,7 +80,7 @@ impl Snapshot {
     pub(super) fn facts(&self, name: &ChannelName) -> Result<Arc<ChannelFacts>, ChannelUnavailable> {
         match self.channels.get(name) {
             Some(Ok(served)) => Ok(Arc::clone(&served.ready.facts)),
-            Some(Err(reason)) => Err(ChannelUnavailable::NotReady { name: name.clone(), reason: reason.clone() }),
+            Some(Err(why)) => Err(ChannelUnavailable::NotReady { name: name.clone(), reason: why.to_string() }),
             None => Err(self.unknown(name)),
         }
     }

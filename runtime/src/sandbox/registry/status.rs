@@ -1,6 +1,7 @@
 //! What there is, as plain data for people.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::domain::{ChannelName, PluginName, Timestamp};
 use crate::sandbox::inspect::{FileHash, PluginKind};
@@ -127,6 +128,29 @@ pub struct ChannelStatus {
     pub version: Option<semver::Version>,
     /// It stands in the configuration; otherwise its plugin needs none, and lends it its name.
     pub configured: bool,
-    /// Why it cannot be used, or why its deliveries wait.
+    /// Why it cannot be used, or why its deliveries wait: all of it in one line.
     pub problem: Option<String>,
+    /// Why it cannot be used, each reason by itself; empty where it can be.
+    pub problems: Vec<ChannelFinding>,
+    /// What of it cannot work as it is written, while the rest does.
+    pub warnings: Vec<ChannelFinding>,
+}
+
+/// One thing about a channel that somebody should change. Holds no value of its `config`. Its `Display` is one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelFinding {
+    /// The setting it is about, by the keys below `[channels.NAME]` that lead to it, such as `config` and `url`; empty
+    /// where all of the section is meant.
+    pub keys: Vec<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for ChannelFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
+    }
 }

@@ -71,7 +71,7 @@ pub(super) fn toml_key(key: &str) -> String {
 }
 
 /// A value of the right type that is to be replaced.
-fn placeholder(property: Option<&Value>) -> String {
+pub(super) fn placeholder(property: Option<&Value>) -> String {
     let said = property.and_then(|property| {
         let example = property.get("examples").and_then(|examples| examples.get(0));
         let choice = property.get("enum").and_then(|choices| choices.get(0));

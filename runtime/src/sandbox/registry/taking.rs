@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::shelf::{self, ChannelEntry, FileRecord, FileState, OnTrial, Refusal, Shelf, Shelved, Sight};
 use super::status::PluginSource;
-use super::version::{self, ReadyChannel, Version};
+use super::version::{self, Prepared, Version};
 use super::{Registry, permission};
 use crate::config::ChannelConfig;
 use crate::domain::{ChannelName, Permission, PluginChange, PluginEvent, PluginName, VersionMark};
@@ -271,29 +271,23 @@ impl Registry {
         let mut entries = BTreeMap::new();
         let written = self.settings.channels.iter().filter(|(_, config)| config.plugin == *version.name());
         for (name, config) in written {
-            let ready = self.prepare(version, name, config).await;
-            entries.insert(name.clone(), ChannelEntry { plugin: version.name().clone(), ready });
+            let prepared = self.prepare(version, name, config).await;
+            entries.insert(name.clone(), ChannelEntry { plugin: version.name().clone(), prepared });
         }
         // Every plugin name is a channel name.
         let Ok(own) = ChannelName::new(version.name().as_str()) else { return entries };
         if !self.settings.channels.contains_key(&own) && version.stands_alone() {
             let config = version::unwritten(version.name(), self.settings.plugins.defaults);
-            if let Ok(ready) = self.prepare(version, &own, &config).await {
-                entries.insert(own, ChannelEntry { plugin: version.name().clone(), ready: Ok(ready) });
+            let prepared = self.prepare(version, &own, &config).await;
+            if prepared.ready.is_ok() {
+                entries.insert(own, ChannelEntry { plugin: version.name().clone(), prepared });
             }
         }
         entries
     }
 
-    /// The error is the sentence that readers get.
-    async fn prepare(
-        &self,
-        version: &Arc<Version>,
-        name: &ChannelName,
-        config: &ChannelConfig,
-    ) -> Result<Arc<ReadyChannel>, String> {
-        let prepared = ReadyChannel::prepare(version, name, config, &self.settings, &self.clock).await;
-        prepared.map_err(|problems| problems.to_string())
+    async fn prepare(&self, version: &Arc<Version>, name: &ChannelName, config: &ChannelConfig) -> Prepared {
+        Prepared::make(version, name, config, &self.settings, &self.clock).await
     }
 }
 
@@ -347,9 +341,9 @@ fn check_channels(
     name: &PluginName,
     channels: &BTreeMap<ChannelName, ChannelEntry>,
 ) -> Result<(), Refusal> {
-    let served = shelf.channels.iter().filter(|(_, entry)| entry.plugin == *name && entry.ready.is_ok());
+    let served = shelf.channels.iter().filter(|(_, entry)| entry.plugin == *name && entry.prepared.ready.is_ok());
     let broken: Vec<_> = served
-        .filter_map(|(channel, _)| match channels.get(channel).map(|entry| &entry.ready) {
+        .filter_map(|(channel, _)| match channels.get(channel).map(|entry| &entry.prepared.ready) {
             Some(Ok(_)) => None,
             Some(Err(reason)) => Some(format!("channel `{channel}` would stop working: {reason}")),
             None => Some(format!(

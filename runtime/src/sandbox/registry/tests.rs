@@ -227,7 +227,7 @@ async fn a_channel_with_a_bad_config_says_all_that_is_wrong_with_it() {
     let registry = rig.open().await;
     let text = ["hook", "private", "typo"].map(|channel| why(&registry, channel)).join("\n");
     insta::assert_snapshot!(text, @r#"
-    channel `hook` cannot be used: `config.method`: value is not one of `POST`, `PUT` or `PATCH`; `config`: Additional properties are not allowed (`token` was unexpected); `config`: `url` is a required property
+    channel `hook` cannot be used: `config.method`: value is not one of `POST`, `PUT` or `PATCH`; `config.token`: is not a known key; known here: `headers`, `key`, `method`, `previous_key`, `url`; `config.url`: is missing (Where to post); write `url = "…"` there
     channel `private` cannot be used: `config.url`: value does not match `^https?://`
     channel `typo` cannot be used: there is no plugin `webhok`, there is `webhook`; write `plugin = "webhook"` under [channels.typo]; `campanile plugins list` shows all
     "#);
@@ -259,8 +259,8 @@ async fn everything_that_is_wrong_with_a_channel_is_told_at_once_and_nothing_twi
     let registry = rig.open().await;
     let text = ["hook", "belfry", "far", "judged"].map(|channel| why(&registry, channel)).join("\n");
     insta::assert_snapshot!(text, @r#"
-    channel `hook` cannot be used: `config.key` is a secret, and stands in the configuration itself; write `secrets = { key = "env:NAME" }` or `"file:/path"`; the secret `previous_key` cannot be had: the environment variable `CAMPANILE_TEST_NEVER_SET` is not set; set it, or write `file:/path` instead of `env:CAMPANILE_TEST_NEVER_SET`; `config.method`: value is not one of `POST`, `PUT` or `PATCH`; `config`: `url` is a required property; `10.0.0.0/64` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
-    channel `belfry` cannot be used: `secrets.ulr`: plugin `slack` has no such secret; it has `url`; the secret `url` (URL of the incoming webhook) is missing; write `secrets = { url = "env:NAME" }` (or `"file:/PATH"`) under [channels.belfry]; `config.username`: value is shorter than 1 character
+    channel `hook` cannot be used: `config.key` is a secret, and stands in the configuration itself; write `secrets = { key = "env:NAME" }` or `"file:/path"`; the secret `previous_key` cannot be had: the environment variable `CAMPANILE_TEST_NEVER_SET` is not set; set it, or write `file:/path` instead of `env:CAMPANILE_TEST_NEVER_SET`; `config.method`: value is not one of `POST`, `PUT` or `PATCH`; `config.url`: is missing (Where to post); write `url = "…"` there; `10.0.0.0/64` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
+    channel `belfry` cannot be used: `secrets.ulr`: plugin `slack` has no such secret; did you mean `url`?; the secret `url` (URL of the incoming webhook) is missing; write `secrets = { url = "env:NAME" }` (or `"file:/PATH"`) under [channels.belfry]; `config.username`: value is shorter than 1 character
     channel `far` cannot be used: the secret `url` cannot be had: the environment variable `CAMPANILE_TEST_NEVER_SET` is not set; set it, or write `file:/path` instead of `env:CAMPANILE_TEST_NEVER_SET`; `here` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`; `there` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
     channel `judged` cannot be used: `here` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`; `config.headers.a b`: is no name of a header (RFC 9110 §5.1)
     "#);

@@ -7,13 +7,14 @@ use tokio::task::JoinError;
 
 use super::RegistrySettings;
 use super::kept;
-use super::problem::{ChannelProblem, ChannelProblems, Found};
+use super::problem::{ChannelProblem, Found, Unready};
 use super::quarantine::Conduct;
 use super::schema::{ConfigSchema, SchemaError};
 use super::secrets::{self, Placed, SecretProblem};
+use super::status::ChannelFinding;
 use super::suggest;
 use crate::call::ChannelFacts;
-use crate::capability::http::{Asked, Egress, GrantError, HttpGrant};
+use crate::capability::http::{Asked, Egress, GrantError, HttpGrant, asked_for};
 use crate::capability::sign::{self, SignError, SignGrant};
 use crate::clock::{Clock, Entropy};
 use crate::config::{CallLimits, ChannelConfig};
@@ -129,52 +130,83 @@ pub(super) struct ReadyChannel {
     pub(super) facts: Arc<ChannelFacts>,
 }
 
-impl ReadyChannel {
+/// A channel, or why there is none; and what of it is of no use either way.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) ready: Result<Arc<ReadyChannel>, Unready>,
+    pub(super) warnings: Vec<ChannelFinding>,
+}
+
+impl Prepared {
     /// Makes a channel: its secrets, its config against the schema, what it may reach and keep, and the plugin's own
     /// judgement of a config that its schema takes. The error has everything that is wrong, each thing once.
-    pub(super) async fn prepare(
+    pub(super) async fn make(
         version: &Arc<Version>,
         name: &ChannelName,
         config: &ChannelConfig,
         settings: &RegistrySettings,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Arc<Self>, ChannelProblems> {
-        let descriptor = version.plugin.descriptor();
-        let Role::Channel(role) = &descriptor.role else {
-            let (plugin, channel) = (version.name().clone(), name.clone());
-            return Err(ChannelProblem::NotAChannel { plugin, channel }.into());
-        };
-        let mut found = Found::default();
-        let read = read_secrets(descriptor.secrets.clone(), config.clone(), Arc::clone(&settings.entropy));
-        let (mut placed, problems) = read.await.map_err(|stopped| ChannelProblem::Unread { stopped })?;
-        found.add(problems);
-        let (complete, missing, problems) = placed.judge(&version.schema, &descriptor.secrets, name, config);
-        found.add(missing);
-        found.add(problems.into_iter().map(ChannelProblem::Config));
-        let is_config_good = found.is_none();
-
-        let http = found.good(grant(&descriptor.needs, &complete, config, &placed, &settings.egress));
-        let sign = found.good(sign_grant(&descriptor.needs, &descriptor.secrets, &placed, &settings.entropy));
-        let cache = found.good(kept::cache(&descriptor.needs, name, config, clock).map_err(Some));
-        let kv = found.good(kept::kv(&descriptor.needs, name, config, &settings.kv).map_err(Some));
-        let config_json = Value::Object(placed.concealed(complete)).to_string();
-        if is_config_good {
-            let (plugin, inherited) = (&version.plugin, &settings.plugins.defaults);
-            match plugin.configure_channel(name, &config_json, &config.limits, inherited).await {
-                Ok(problems) => found.add(problems.into_iter().map(ChannelProblem::Config)),
-                Err(end) => found.add([ChannelProblem::Unjudged { end }]),
-            }
-        }
-        let (Some(http), Some(sign), Some(cache), Some(kv), true) = (http, sign, cache, kv, found.is_none()) else {
-            return Err(found.into_problems());
-        };
-        let grants = Grants { http: Arc::new(http), secrets: Arc::new(placed.secrets), sign, cache, kv };
-        let facts =
-            ChannelFacts { plugin: version.name().clone(), address: role.address.clone(), priority: config.priority };
-        let prepared =
-            PreparedChannel { name: name.clone(), config_json, grants: Arc::new(grants), limits: config.limits };
-        Ok(Arc::new(Self { version: Arc::clone(version), prepared, facts: Arc::new(facts) }))
+    ) -> Self {
+        let mut warnings = Vec::new();
+        let ready = prepare(version, name, config, (settings, clock), &mut warnings).await;
+        Self { ready, warnings }
     }
+}
+
+async fn prepare(
+    version: &Arc<Version>,
+    name: &ChannelName,
+    config: &ChannelConfig,
+    (settings, clock): (&RegistrySettings, &Arc<dyn Clock>),
+    warnings: &mut Vec<ChannelFinding>,
+) -> Result<Arc<ReadyChannel>, Unready> {
+    let descriptor = version.plugin.descriptor();
+    let Role::Channel(role) = &descriptor.role else {
+        let (plugin, channel) = (version.name().clone(), name.clone());
+        return Err(ChannelProblem::NotAChannel { plugin, channel }.into());
+    };
+    let mut found = Found::default();
+    let read = read_secrets(descriptor.secrets.clone(), config.clone(), Arc::clone(&settings.entropy));
+    let (mut placed, problems) = read.await.map_err(|stopped| ChannelProblem::Unread { stopped })?;
+    found.add(problems);
+    let (complete, missing, problems) = placed.judge(&version.schema, &descriptor.secrets, name, config);
+    found.add(missing);
+    found.add(problems.into_iter().map(ChannelProblem::Schema));
+    let is_config_good = found.is_none();
+
+    let asked = asked(&descriptor.needs);
+    let http = found.good(grant(&asked, &complete, config, &placed, &settings.egress));
+    if let Some(http) = &http {
+        found.add(http.out_of_reach(&asked, &complete));
+        let reaches_any = |hosts: &[String]| http.reaches_any(hosts);
+        found.add(secrets::bound_to_nobody(&descriptor.secrets, config, reaches_any, &asked_for(&asked)));
+        warnings.extend(http.vain(&asked, &config.allow_hosts).into_iter().map(ChannelFinding::from));
+    }
+    let sign = found.good(sign_grant(&descriptor.needs, &descriptor.secrets, &placed, &settings.entropy));
+    let cache = found.good(kept::cache(&descriptor.needs, name, config, clock).map_err(Some));
+    let kv = found.good(kept::kv(&descriptor.needs, name, config, &settings.kv).map_err(Some));
+    let config_json = Value::Object(placed.concealed(complete)).to_string();
+    if is_config_good {
+        let (plugin, inherited) = (&version.plugin, &settings.plugins.defaults);
+        match plugin.configure_channel(name, &config_json, &config.limits, inherited).await {
+            Ok(problems) => found.add(problems.into_iter().map(ChannelProblem::Config)),
+            Err(end) => found.add([ChannelProblem::Unjudged { end }]),
+        }
+    }
+    let (Some(http), Some(sign), Some(cache), Some(kv), true) = (http, sign, cache, kv, found.is_none()) else {
+        return Err(found.into_unready());
+    };
+    let grants = Grants { http: Arc::new(http), secrets: Arc::new(placed.secrets), sign, cache, kv };
+    let facts =
+        ChannelFacts { plugin: version.name().clone(), address: role.address.clone(), priority: config.priority };
+    let prepared = PreparedChannel { name: name.clone(), config_json, grants: Arc::new(grants), limits: config.limits };
+    Ok(Arc::new(ReadyChannel { version: Arc::clone(version), prepared, facts: Arc::new(facts) }))
+}
+
+/// What a plugin asks of `http`.
+fn asked(needs: &[Need]) -> Vec<Asked<'_>> {
+    let needs = needs.iter().filter(|need| need.capability == HTTP);
+    needs.map(|need| Asked { scope: &need.scope, required: need.required }).collect()
 }
 
 /// The config of a channel that nobody wrote down.
@@ -193,18 +225,13 @@ async fn read_secrets(
 
 /// The errors are those that nobody has told of.
 fn grant(
-    needs: &[Need],
+    asked: &[Asked<'_>],
     complete: &Map<String, Value>,
     config: &ChannelConfig,
     placed: &Placed,
     egress: &Egress,
 ) -> Result<HttpGrant, Vec<GrantError>> {
-    let asked: Vec<_> = needs
-        .iter()
-        .filter(|need| need.capability == HTTP)
-        .map(|need| Asked { scope: &need.scope, required: need.required })
-        .collect();
-    let granted = HttpGrant::check(&asked, complete, &config.allow_hosts, &config.allow_networks, egress);
+    let granted = HttpGrant::check(asked, complete, &config.allow_hosts, &config.allow_networks, egress);
     let is_news = |error: &GrantError| !matches!(error, GrantError::NoUrl { pointer } if placed.is_troubled(pointer));
     granted.map_err(|errors| errors.0.into_iter().filter(is_news).collect())
 }

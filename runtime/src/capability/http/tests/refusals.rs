@@ -109,8 +109,13 @@ fn every_reason_for_no_grant_names_the_line_that_would_grant_it() {
             }
             Some(GrantError::NotANetwork(_)) => GrantError::NoUrl { pointer: "/url".to_owned() },
             Some(GrantError::NoUrl { .. }) => GrantError::TooMany { count: 65 },
-            Some(GrantError::TooMany { .. }) => break,
+            Some(GrantError::TooMany { .. }) => {
+                GrantError::NotPublic { pointer: "/url".to_owned(), what: "loopback", longest: 32 }
+            }
+            Some(GrantError::NotPublic { .. }) => break,
         });
+        let error = errors.last().expect("one was added");
+        assert!(error.to_string().ends_with(&error.hint().unwrap_or_default()), "{error}");
     }
     let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
@@ -119,6 +124,7 @@ fn every_reason_for_no_grant_names_the_line_that_would_grant_it() {
     `10.0.0.0/64` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
     the config has no http or https URL with a host at `/url`; write one there, such as `"https://HOST/"`
     65 hosts are granted to one channel, the limit is 64; no setting changes that: `*.domain` is one
+    the host at `/url` of the config is an address that is not public (loopback); write that address into `allow_networks = ["ADDRESS/32"]` of the channel to allow it
     "#);
 }
 

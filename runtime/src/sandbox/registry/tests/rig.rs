@@ -138,7 +138,10 @@ impl Rig {
         let Value::Object(config) = config else { panic!("a config is an object") };
         let plugin = plugin.parse().expect("a name");
         let priority = Some(Priority::Low);
-        let channel = ChannelConfig { config, priority, ..ChannelConfig::new(plugin, CallLimits::default()) };
+        // Where the receivers of tests listen.
+        let allow_networks = vec!["127.0.0.1/32".to_owned()];
+        let channel =
+            ChannelConfig { config, priority, allow_networks, ..ChannelConfig::new(plugin, CallLimits::default()) };
         self.channels.insert(name.parse().expect("a name"), channel);
         self
     }
