@@ -8,6 +8,7 @@
 //! *Not here:* what a setting does. Each room takes its own section.
 
 mod check;
+mod examined;
 mod load;
 mod nearest;
 mod place;
@@ -26,8 +27,9 @@ use std::time::Duration;
 
 use crate::domain::{ChannelName, PluginName, Priority, RetryPolicy};
 
+pub use examined::{Examined, Judgeable};
 pub(crate) use nearest::nearest;
-pub use place::{ConfigError, Place, Problem};
+pub use place::{ConfigError, Place, Places, Problem};
 pub use print::Secrets;
 pub use secret::{ParseSecretRefError, SecretGrant, SecretGrants, SecretRef};
 pub use source::{Loaded, Source};

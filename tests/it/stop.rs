@@ -41,9 +41,9 @@ async fn a_check_of_the_configuration_asks_the_plugins() {
     let checked = server.cli(["config", "check"]).await;
     assert_eq!(checked.code, 2, "{checked:?}");
     for word in [
+        ".toml:3: channel `ops`: `config.urll`: is not a known key; did you mean `url`?\n",
         "channel `ops`: the secret `url` (URL of the incoming webhook) is missing; write `secrets = { url = \"env:NAME\" }` \
-         (or `\"file:/PATH\"`) under [channels.ops]; `config`: ",
-        "(`urll` was unexpected)",
+         (or `\"file:/PATH\"`) under [channels.ops]\n",
         "channel `pager`: there is no plugin `slak`, there is `slack`",
         "channel `fax`: there is no plugin `fax`; put its file `fax.wasm` into the folder",
     ] {

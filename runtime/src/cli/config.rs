@@ -1,17 +1,16 @@
 //! `campanile config`: what is set, and whether it can be.
 
+mod check;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::json;
 
-use super::failure::{Exit, Failure};
-use super::terminal::escaped;
+use super::failure::Failure;
 use super::{Answer, Globals};
-use crate::config::{Config, ConfigError, Loaded, Place, Secrets, format_duration};
+use crate::config::{Config, Secrets, format_duration};
 use crate::domain::{Jitter, RetryPolicy};
-use crate::runtime::check_channels;
 
 /// Waits that are printed before a schedule is cut short.
 const WAITS_SHOWN: u32 = 10;
@@ -25,15 +24,18 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(globals: &Globals, command: &Command) -> Result<Answer, Failure> {
-    let loaded = globals.load();
     match command {
-        Command::Check if globals.json => check_json(loaded),
         Command::Check => {
-            let loaded = loaded?;
-            let unusable = super::block_on(async { Ok(unusable(&loaded.config).await?) })?;
-            Ok(Answer::ended(check(&loaded, &unusable), exit_of(&unusable)))
+            let examined = globals.source().examine();
+            let verdict = super::block_on(check::check(&examined))?;
+            let mut answer = verdict.answer(globals.json);
+            // What comes of values that are not good says nothing.
+            if !globals.json && examined.problems.is_empty() {
+                answer.text.push_str(&schedules(&examined.config));
+            }
+            Ok(answer)
         }
-        Command::Print => print(&loaded?.config, globals.json),
+        Command::Print => print(&globals.load()?.config, globals.json),
     }
 }
 
@@ -46,32 +48,10 @@ fn print(config: &Config, as_json: bool) -> Result<Answer, Failure> {
     Ok(Answer::ok(format!("{value:#}\n")))
 }
 
-/// The channels that cannot be used, with the reason: their plugins are asked, in a sandbox, what they take.
-async fn unusable(config: &Config) -> anyhow::Result<Vec<(String, String)>> {
-    let channels = check_channels(config).await.context("the plugins cannot be asked")?;
-    let with_problem = channels.into_iter().filter_map(|channel| Some((channel.name.to_string(), channel.problem?)));
-    Ok(with_problem.collect())
-}
-
-const fn exit_of(unusable: &[(String, String)]) -> Exit {
-    if unusable.is_empty() { Exit::Ok } else { Exit::Usage }
-}
-
-fn check(loaded: &Loaded, unusable: &[(String, String)]) -> String {
-    let verdict = if unusable.is_empty() { "ok" } else { "some channels cannot be used" };
-    let mut text = match &loaded.file {
-        Some(file) => format!("{}: {verdict}\n", file.display()),
-        None => format!("no configuration file, all defaults: {verdict}\n"),
-    };
-    for (name, reason) in unusable {
-        // Writing to a `String` cannot fail.
-        let _ = writeln!(text, "channel `{}`: {}", escaped(name), escaped(reason));
-    }
-    for (name, policy) in &loaded.config.retry {
-        // Writing to a `String` cannot fail.
-        let _ = write!(text, "\n{}", schedule(name, policy, &users(&loaded.config, name)));
-    }
-    text
+/// What every retry policy comes to.
+fn schedules(config: &Config) -> String {
+    let each = |(name, policy): (&String, &RetryPolicy)| format!("\n{}", schedule(name, policy, &users(config, name)));
+    config.retry.iter().map(each).collect()
 }
 
 /// The channels that follow a policy.
@@ -135,33 +115,6 @@ fn rounded(whole: Duration) -> Duration {
     }
 }
 
-fn check_json(loaded: Result<Loaded, ConfigError>) -> Result<Answer, Failure> {
-    let (value, exit) = match loaded {
-        Ok(Loaded { file, config }) => {
-            let unusable = super::block_on(async { Ok(unusable(&config).await?) })?;
-            let problem =
-                |(name, reason): &(String, String)| json!({ "key": format!("channels.{name}"), "message": reason });
-            let problems: Vec<_> = unusable.iter().map(problem).collect();
-            (json!({ "ok": unusable.is_empty(), "file": file, "problems": problems }), exit_of(&unusable))
-        }
-        Err(error) => {
-            let problem = |problem: &crate::config::Problem| {
-                let line = match &problem.place {
-                    Place::File { line, .. } => Some(*line),
-                    _ => None,
-                };
-                json!({
-                    "place": problem.place.to_string(), "line": line, "key": problem.key,
-                    "message": problem.message, "hint": problem.hint,
-                })
-            };
-            let problems: Vec<_> = error.problems.iter().map(problem).collect();
-            (json!({ "ok": false, "problems": problems }), Exit::Usage)
-        }
-    };
-    Ok(Answer::ended(format!("{value:#}\n"), exit))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,8 +137,7 @@ plugin = 'slack'
 retry = 'patient'
 ";
         let loaded = Source::new().text("campanile.toml", text).load().expect("good");
-        assert_snapshot!(check(&loaded, &[]), @r#"
-        campanile.toml: ok
+        assert_snapshot!(schedules(&loaded.config), @r#"
 
         retry policy `aggressive`, exponential
           attempts  5 (1 and 4 retries)
@@ -238,26 +190,6 @@ retry = 'patient'
           waits     5s, 30s, each up to 10 % later
           window    35s to 38s500ms
           given up  3d after acceptance
-        "#);
-    }
-
-    #[test]
-    fn a_failed_check_is_json_too() {
-        let answer = check_json(Source::new().text("campanile.toml", "[workers]\nbach = 1").load()).expect("an answer");
-        assert_eq!(answer.exit, Exit::Usage);
-        assert_snapshot!(answer.text, @r#"
-        {
-          "ok": false,
-          "problems": [
-            {
-              "hint": "did you mean `batch`?",
-              "key": "workers.bach",
-              "line": 2,
-              "message": "is not a known key",
-              "place": "campanile.toml:2"
-            }
-          ]
-        }
         "#);
     }
 }

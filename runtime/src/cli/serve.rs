@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::failure::{Exit, Failure};
 use super::{Answer, Globals, plugins};
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::runtime::{BuildError, Runtime};
 
 /// Connections that do not end by themselves are cut off after this long.
@@ -29,7 +29,10 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
         Some(listen) => globals.source().flag("--listen", "server.listen", listen.as_str()),
         None => globals.source(),
     };
-    let config = source.load()?.config;
+    let Loaded { config, warnings, .. } = source.load()?;
+    for warning in &warnings {
+        tracing::warn!(%warning, "A setting is of no use.");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("the asynchronous runtime does not start")?.block_on(serve(config))
 }

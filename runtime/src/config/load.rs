@@ -4,16 +4,18 @@ mod retry;
 mod section;
 mod value;
 
+use std::path::PathBuf;
+
 use super::tree::Table;
 use super::{
-    AuditConfig, CallLimits, ChannelConfig, Config, ConfigError, EventsConfig, PluginsConfig, Problem, ServerConfig,
+    AuditConfig, CallLimits, ChannelConfig, Config, EventsConfig, Examined, PluginsConfig, Problem, ServerConfig,
     StoreConfig, TemplatesConfig, WorkersConfig, check,
 };
 use crate::domain::{ChannelName, PluginName};
 use section::{Reader, Section};
 
 /// Reads a configuration and checks it. `problems` are those found on the way to the tree.
-pub(super) fn read(root: Table, problems: Vec<Problem>) -> Result<Config, ConfigError> {
+pub(super) fn read(root: Table, problems: Vec<Problem>, file: Option<PathBuf>) -> Examined {
     let mut reader = Reader::new(problems);
     let mut config = Config::default();
     reader.root(root, |root| {
@@ -47,7 +49,9 @@ pub(super) fn read(root: Table, problems: Vec<Problem>) -> Result<Config, Config
         });
     });
     reader.add(check::check(&config));
-    ConfigError::unless_empty(reader.into_problems()).map(|()| config)
+    let Reader { mut problems, warnings, places } = reader;
+    problems.sort_by(|a, b| a.place.cmp(&b.place));
+    Examined { config, file, places, problems, warnings }
 }
 
 fn server(section: &mut Section<'_>, into: &mut ServerConfig) {
@@ -74,17 +78,21 @@ fn plugins(section: &mut Section<'_>, into: &mut PluginsConfig) {
     section.key("watch", watch, value::boolean);
     section.key("cache_dir", cache_dir, value::path);
     section.key("trust", trust, value::trust);
-    section.key("trusted_keys", trusted_keys, value::trusted_keys);
+    section.entries("trusted_keys", trusted_keys, value::trusted_key);
     section.section("defaults", |section| limits(section, defaults));
 }
 
 fn limits(section: &mut Section<'_>, into: &mut CallLimits) {
     let CallLimits { cpu_time, fuel, memory, timeout, egress_calls, response_max, log_max } = into;
-    if section.key("cpu_time", cpu_time, value::duration) {
+    let is_timed = section.key("cpu_time", cpu_time, value::duration);
+    if is_timed {
         // Whoever sets a time here does not mean the fuel of the defaults.
         *fuel = None;
     }
-    section.key("fuel", fuel, |scalar| value::integer(scalar).map(Some));
+    if section.key("fuel", fuel, |scalar| value::integer(scalar).map(Some)) && is_timed {
+        let message = "is of no use: `fuel` is set as well, and counts in its place";
+        section.warn("cpu_time", message, "keep one of the two lines");
+    }
     section.key("memory", memory, value::size);
     section.key("timeout", timeout, value::duration);
     section.key("egress_calls", egress_calls, value::integer);

@@ -1,5 +1,6 @@
 //! Where a setting came from, and what is wrong with it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,34 @@ impl fmt::Display for Place {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) => f.write_str(name),
             Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Where each setting came from, by its whole key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places(BTreeMap<String, Place>);
+
+impl Places {
+    pub(super) fn insert(&mut self, key: String, place: Place) {
+        self.0.insert(key, place);
+    }
+
+    /// Of exactly this key.
+    pub(super) fn get(&self, key: &str) -> Option<&Place> {
+        self.0.get(key)
+    }
+
+    /// The place of a key, such as `channels.ops.config.url`, or of the nearest section around it that was written.
+    #[must_use]
+    pub fn of(&self, key: &str) -> Place {
+        let mut key = key;
+        loop {
+            match (self.0.get(key), key.rsplit_once('.')) {
+                (Some(place), _) => return place.clone(),
+                (None, Some((parent, _))) => key = parent,
+                (None, None) => return self.0.get("").cloned().unwrap_or(Place::Code),
+            }
         }
     }
 }
@@ -77,17 +106,13 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigError {
-    /// Everything found, by place; never empty.
+    /// Everything found; of files by place. Never empty.
     pub problems: Vec<Problem>,
 }
 
 impl ConfigError {
-    pub(super) fn unless_empty(mut problems: Vec<Problem>) -> Result<(), Self> {
-        if problems.is_empty() {
-            return Ok(());
-        }
-        problems.sort_by(|a, b| a.place.cmp(&b.place));
-        Err(Self { problems })
+    pub(super) fn unless_empty(problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 }
 

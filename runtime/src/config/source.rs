@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::tree::Table;
-use super::{Config, ConfigError, Place, Problem, load};
+use super::{Config, ConfigError, Examined, Place, Problem, load};
 
 /// Before every variable that is a setting.
 const PREFIX: &str = "CAMPANILE__";
@@ -23,6 +23,8 @@ pub struct Loaded {
     pub config: Config,
     /// `None` where there was none.
     pub file: Option<PathBuf>,
+    /// What is good and cannot be meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// What a configuration is loaded from. Flags go over the environment, that over the file, that over the defaults.
@@ -85,6 +87,14 @@ impl Source {
     ///
     /// [`ConfigError`] with every problem found, each with its place.
     pub fn load(self) -> Result<Loaded, ConfigError> {
+        let Examined { config, file, places: _, problems, warnings } = self.examine();
+        ConfigError::unless_empty(problems)?;
+        Ok(Loaded { config, file, warnings })
+    }
+
+    /// Reads everything, and keeps what is good of it also where something is wrong.
+    #[must_use]
+    pub fn examine(self) -> Examined {
         let mut problems = Vec::new();
         let mut root = self.read_file(&mut problems);
         let mut variables: Vec<_> =
@@ -98,8 +108,7 @@ impl Source {
             let keys: Vec<_> = key.split('.').map(str::to_owned).collect();
             put(&mut root, &keys, value, &Place::Flag(flag), &mut problems);
         }
-        let config = load::read(root, problems)?;
-        Ok(Loaded { config, file: self.text.map(|(name, _)| name).or(self.file) })
+        load::read(root, problems, self.text.map(|(name, _)| name).or(self.file))
     }
 
     fn read_file(&self, problems: &mut Vec<Problem>) -> Table {

@@ -7,13 +7,15 @@ use serde_json::{Map, Value as Json};
 use crate::config::check::Finding;
 use crate::config::nearest::nearest;
 use crate::config::tree::{Node, Scalar, Table};
-use crate::config::{Place, Problem, SecretGrant, SecretGrants};
+use crate::config::{Place, Places, Problem, SecretGrant, SecretGrants};
 
-/// Collects problems, and the places of what was set, by whole key.
+/// Collects problems, and the places of what was set.
 #[derive(Debug)]
 pub(super) struct Reader {
-    problems: Vec<Problem>,
-    places: BTreeMap<String, Place>,
+    pub(super) problems: Vec<Problem>,
+    /// What is good and cannot be meant.
+    pub(super) warnings: Vec<Problem>,
+    pub(super) places: Places,
 }
 
 /// One section while it is read.
@@ -31,8 +33,8 @@ fn join(path: &str, key: &str) -> String {
 }
 
 impl Reader {
-    pub(super) const fn new(problems: Vec<Problem>) -> Self {
-        Self { problems, places: BTreeMap::new() }
+    pub(super) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems, warnings: Vec::new(), places: Places::default() }
     }
 
     pub(super) fn root(&mut self, table: Table, read: impl FnOnce(&mut Section<'_>)) {
@@ -52,20 +54,8 @@ impl Reader {
         // may have more than one finding.
         let unread: BTreeSet<_> = self.problems.iter().map(|problem| problem.key.clone()).collect();
         for finding in findings.into_iter().filter(|finding| !unread.contains(&finding.key)) {
-            let place = self.place_of(&finding);
+            let place = self.places.of(&finding.key);
             self.problems.push(finding.at(place));
-        }
-    }
-
-    /// The place of its key or of the nearest section around it.
-    fn place_of(&self, finding: &Finding) -> Place {
-        let mut key = finding.key.as_str();
-        loop {
-            match (self.places.get(key), key.rsplit_once('.')) {
-                (Some(place), _) => return place.clone(),
-                (None, Some((parent, _))) => key = parent,
-                (None, None) => return self.places.get("").cloned().unwrap_or(Place::Code),
-            }
         }
     }
 
@@ -80,10 +70,6 @@ impl Reader {
                 into.insert(name.to_owned(), SecretGrant { from, hosts });
             }
         });
-    }
-
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems
     }
 }
 
@@ -114,8 +100,8 @@ impl Section<'_> {
     /// Reports `key`, read before, where it is missing.
     pub(super) fn require(&mut self, key: &'static str, hint: &str) {
         let path = join(&self.path, key);
-        if !self.reader.places.contains_key(&path) {
-            let place = self.reader.places.get(&self.path).cloned().unwrap_or(Place::Code);
+        if self.reader.places.get(&path).is_none() {
+            let place = self.reader.places.of(&self.path);
             self.reader.problems.push(Problem::new(place, path, "is missing").hint(hint));
         }
     }
@@ -123,8 +109,34 @@ impl Section<'_> {
     /// Reports `key`, read before.
     pub(super) fn complain(&mut self, key: &'static str, message: String) {
         let path = join(&self.path, key);
-        let place = self.reader.places.get(&path).cloned().unwrap_or(Place::Code);
+        let place = self.reader.places.of(&path);
         self.reader.problems.push(Problem::new(place, path, message));
+    }
+
+    /// Warns of `key`, read before.
+    pub(super) fn warn(&mut self, key: &'static str, message: &str, hint: &str) {
+        let path = join(&self.path, key);
+        let place = self.reader.places.of(&path);
+        self.reader.warnings.push(Problem::new(place, path, message).hint(hint));
+    }
+
+    /// Reads the list `key` into `into`, where it is there. Each entry that is not good is a problem of its own.
+    pub(super) fn entries<T>(
+        &mut self,
+        key: &'static str,
+        into: &mut Vec<T>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) {
+        let mut texts: Option<Vec<String>> = None;
+        self.key(key, &mut texts, |scalar| super::value::list(scalar).map(Some));
+        let Some(texts) = texts else { return };
+        into.clear();
+        for text in &texts {
+            match read(text) {
+                Ok(value) => into.push(value),
+                Err(message) => self.complain(key, message),
+            }
+        }
     }
 
     /// Reads the section `key` within this one, where it is there.
@@ -155,7 +167,7 @@ impl Section<'_> {
     /// Reports this whole section and does not look at its keys.
     pub(super) fn refuse(&mut self, message: &str) {
         self.left.clear();
-        let place = self.reader.places.get(&self.path).cloned().unwrap_or(Place::Code);
+        let place = self.reader.places.of(&self.path);
         self.reader.problems.push(Problem::new(place, self.path.clone(), format!("has a bad name: {message}")));
     }
 
@@ -166,6 +178,8 @@ impl Section<'_> {
         let Some(node) = self.left.remove(key) else { return };
         let path = join(&self.path, key);
         let place = node.place().clone();
+        // A plugin may have something to say of any of it.
+        note(&mut self.reader.places, &path, &node);
         let read = match &node {
             Node::Table(table) => json_object(table),
             Node::Value(_) => Err((place, "is a value, expected a section")),
@@ -217,6 +231,22 @@ fn nearest_hint(key: &str, known: &[&str]) -> String {
     match nearest(key, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known here: `{}`", known.join("`, `")),
+    }
+}
+
+/// Notes the places of a node and of all below it; of an array's entries by their numbers, from 0.
+fn note(places: &mut Places, path: &str, node: &Node) {
+    places.insert(path.to_owned(), node.place().clone());
+    match node {
+        Node::Table(table) => table.entries.iter().for_each(|(key, node)| note(places, &join(path, key), node)),
+        Node::Value(value) => {
+            if let Scalar::Array(items) = &value.scalar {
+                items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(number, item)| note(places, &join(path, &number.to_string()), item));
+            }
+        }
     }
 }
 

@@ -442,3 +442,44 @@ allow_networks = ["127.0.0.1/33", "10.0.0.0/8", ""]
         assert!(told.contains(entry), "`{entry}` is missing: {told}");
     }
 }
+
+#[test]
+fn every_bad_key_of_a_signer_is_named() {
+    let good = "ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=";
+    let text = format!("[plugins]\ntrust = 'warn'\ntrusted_keys = ['one', '{good}', 'ed25519:dHdv']");
+    assert_snapshot!(complaint(load(&text)), @r#"
+    the configuration has 2 problems:
+      campanile.toml:3: `plugins.trusted_keys` has `one`, which is no public key: write `ed25519:` and its 32 bytes in base64, as `campanile plugins keygen` prints it
+      campanile.toml:3: `plugins.trusted_keys` has `ed25519:dHdv`, which is no public key: write `ed25519:` and its 32 bytes in base64, as `campanile plugins keygen` prints it
+    "#);
+}
+
+#[test]
+fn a_time_beside_fuel_is_loaded_with_a_warning() {
+    let warned = |text: &str| {
+        let loaded = Source::new().text("campanile.toml", text).load().expect("it is good");
+        loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let both =
+        "[plugins.defaults]\nfuel = 5\ncpu_time = '1s'\n[channels.ops]\nplugin = 'null'\ncpu_time = '1s'\nfuel = 6\n";
+    assert_snapshot!(warned(both), @r#"
+    campanile.toml:3: `plugins.defaults.cpu_time` is of no use: `fuel` is set as well, and counts in its place; keep one of the two lines
+    campanile.toml:6: `channels.ops.cpu_time` is of no use: `fuel` is set as well, and counts in its place; keep one of the two lines
+    "#);
+    let apart = "[plugins.defaults]\nfuel = 5\n[channels.ops]\nplugin = 'null'\ncpu_time = '1s'\n";
+    assert_eq!(warned(apart), "", "the channel's time is what counts");
+}
+
+#[test]
+fn the_places_of_a_channels_config_are_known_to_their_depth() {
+    let text =
+        "[channels.ops]\nplugin = 'x'\n[channels.ops.config]\nurl = 1\nlist = [\n  { a = 1 },\n  { a = 2 },\n]\n";
+    let source = Source::new().text("campanile.toml", text);
+    let examined = source.variables([("CAMPANILE__CHANNELS__OPS__CONFIG__MORE", "x")]).examine();
+    let place = |key: &str| examined.places.of(&format!("channels.ops.{key}")).to_string();
+    assert_eq!(place("config.url"), "campanile.toml:4");
+    assert_eq!(place("config.list.1.a"), "campanile.toml:7");
+    assert_eq!(place("config.missing.below"), "campanile.toml:3", "the nearest section that was written");
+    assert_eq!(place("secrets"), "campanile.toml:1");
+    assert_eq!(place("config.more"), "CAMPANILE__CHANNELS__OPS__CONFIG__MORE");
+}

@@ -186,9 +186,8 @@ pub(super) fn trust(scalar: &Scalar) -> Result<Trust, Complaint> {
     known.ok_or_else(|| format!("is `{written}`, expected `off`, `warn` or `require`"))
 }
 
-pub(super) fn trusted_keys(scalar: &Scalar) -> Result<Vec<TrustedKey>, Complaint> {
-    let key = |text: &String| text.parse::<TrustedKey>().map_err(|error| format!("has `{text}`, which {error}"));
-    list(scalar)?.iter().map(key).collect()
+pub(super) fn trusted_key(text: &str) -> Result<TrustedKey, Complaint> {
+    text.parse::<TrustedKey>().map_err(|error| format!("has `{text}`, which {error}"))
 }
 
 /// Texts; separated by commas where they come from a variable.
