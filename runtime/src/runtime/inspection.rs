@@ -120,20 +120,64 @@ async fn describe_in(sandbox: &Arc<Sandbox>, file: Inspected) -> Result<(Inspect
 }
 
 /// Asks the plugins that a configuration names whether they can work with it. Nothing is started, stored or sent.
+/// `compiler` is as in [`inspect_plugin`].
 ///
 /// # Errors
 ///
 /// [`SandboxError`] where there is no sandbox to ask them in.
-pub async fn check_channels(config: &Config) -> Result<Vec<ChannelStatus>, SandboxError> {
+pub async fn check_channels(config: &Config, compiler: Option<&Path>) -> Result<Vec<ChannelStatus>, SandboxError> {
     let mut config = config.clone();
     // Of its own: to look at an installation changes nothing in it.
     config.plugins.cache_dir = std::env::temp_dir().join(format!("campanile-check-{}", std::process::id()));
     let cache = config.plugins.cache_dir.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let sandbox = open_sandbox(&config, Arc::new(Unheard), &Metrics::off())?;
+    if let Some(program) = compiler {
+        sandbox.compile_with(program.to_owned());
+    }
     // It says what a first start would.
     let registry = open_registry(sandbox, &config, &clock, &Arc::new(Entropy::from_system()), Memory::none()).await;
     // What is left behind takes little room and does no harm.
     let _ = tokio::fs::remove_dir_all(cache).await;
     Ok(registry.channels())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::ChannelConfig;
+
+    /// A plugin as `make guests` builds it.
+    fn guest(name: &str) -> Vec<u8> {
+        let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/wasm32-wasip2/release"));
+        let folder = std::env::var_os("CAMPANILE_GUESTS").map_or_else(default, PathBuf::from);
+        let path = folder.join(name).with_extension("wasm");
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make guests` first", path.display()))
+    }
+
+    #[tokio::test]
+    async fn a_configuration_is_checked_with_plugins_that_the_compiler_compiled_apart() {
+        let place = tempfile::tempdir().expect("a folder");
+        let (own, bundled, compiler) =
+            (place.path().join("own"), place.path().join("bundled"), place.path().join("compiler"));
+        fs::create_dir(&own).and_then(|()| fs::create_dir(&bundled)).expect("folders");
+        fs::write(own.join("console.wasm"), guest("console")).expect("a plugin");
+        fs::write(&compiler, "#!/bin/sh\n/bin/cat > /dev/null\necho error: it takes too much >&2\nexit 1\n")
+            .expect("a program");
+        fs::set_permissions(&compiler, Permissions::from_mode(0o700)).expect("it can be run");
+        let mut config = Config::default();
+        (config.plugins.dir, config.plugins.bundled_dir) = (own, Some(bundled));
+        let channel = ChannelConfig::new("console".parse().expect("a name"), CallLimits::default());
+        config.channels.insert("desk".parse().expect("a name"), channel);
+        let problem = async |compiler: Option<&Path>| {
+            let channels = check_channels(&config, compiler).await.expect("a sandbox");
+            channels.into_iter().find(|channel| channel.name.as_str() == "desk").expect("it is configured").problem
+        };
+        insta::assert_snapshot!(problem(Some(&compiler)).await.expect("it cannot be compiled"), @"plugin `console` was refused: it cannot be compiled: it takes too much");
+        assert_eq!(problem(None).await, None, "the plugin is a good one");
+    }
 }

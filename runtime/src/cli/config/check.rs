@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Answer;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::plugins::program;
 use crate::cli::terminal::escaped;
 use crate::config::{Examined, Judgeable, Place, Places, Problem};
 use crate::domain::ChannelName;
@@ -41,7 +42,7 @@ pub(super) async fn check(examined: &Examined) -> Result<Verdict, Failure> {
     let Judgeable { config, left_out } = examined.judgeable();
     let asked = match config.channels.is_empty() {
         true => Vec::new(),
-        false => check_channels(&config).await.context("the plugins cannot be asked")?,
+        false => check_channels(&config, program().as_deref()).await.context("the plugins cannot be asked")?,
     };
     Ok(Verdict::of(examined, &asked, left_out))
 }
