@@ -232,25 +232,34 @@ impl Runtime {
         self.parts.registry.changes()
     }
 
-    /// Lets a version of a plugin be called again that failed too often: its deliveries wait no longer. Answers how the
-    /// plugin's files are doing then.
+    /// Lets a version of a plugin be called again that failed too often: its deliveries wait no longer. `version` says
+    /// which, where several were rolled back. Answers how the plugin's files are doing then.
     ///
     /// # Errors
     ///
-    /// [`OperatorError`] where there is no such plugin, or nothing is held against it.
-    pub async fn release_plugin(&self, name: &PluginName) -> Result<Vec<PluginStatus>, OperatorError> {
-        let done = self.parts.registry.release(name, self.by).await;
+    /// [`OperatorError`] where there is no such plugin, or nothing is held against it or that version of it.
+    pub async fn release_plugin(
+        &self,
+        name: &PluginName,
+        version: Option<&semver::Version>,
+    ) -> Result<Vec<PluginStatus>, OperatorError> {
+        let done = self.parts.registry.release(name, version, self.by).await;
         self.note_refusal(PluginChange::Released, name, &done).await;
         done
     }
 
-    /// Lets a plugin have what a held version of it asks for. Answers how the plugin's files are doing then.
+    /// Lets a plugin have what a held version of it asks for; `version` says which, where several are held. Answers how
+    /// the plugin's files are doing then.
     ///
     /// # Errors
     ///
-    /// [`OperatorError`] where there is no such plugin, or none of its versions is held.
-    pub async fn approve_plugin(&self, name: &PluginName) -> Result<Vec<PluginStatus>, OperatorError> {
-        let done = self.parts.registry.approve(name, self.by).await;
+    /// [`OperatorError`] where there is no such plugin, or none of its versions is held, or not that one.
+    pub async fn approve_plugin(
+        &self,
+        name: &PluginName,
+        version: Option<&semver::Version>,
+    ) -> Result<Vec<PluginStatus>, OperatorError> {
+        let done = self.parts.registry.approve(name, version, self.by).await;
         self.note_refusal(PluginChange::Approved, name, &done).await;
         done
     }

@@ -172,7 +172,7 @@ async fn what_waits_for_a_quarantined_template_engine_is_rendered_once_it_is_rel
         deliveries(&runtime, handles).await.iter().all(|(status, _)| *status == DeliveryStatus::Sent)
     };
     until(&clock, "what needs no engine is sent", async || is_sent(std::slice::from_ref(&plain)).await).await;
-    runtime.release_plugin(&"parrot".parse().expect("a name")).await.expect("it is quarantined");
+    runtime.release_plugin(&"parrot".parse().expect("a name"), None).await.expect("it is quarantined");
     until(&clock, "what waited is sent", async || is_sent(&waits).await).await;
     let once = vec!["sent".to_owned()];
     assert_eq!(deliveries(&runtime, &waits).await, vec![(DeliveryStatus::Sent, once); 3], "and nothing was burnt");
@@ -256,7 +256,17 @@ async fn an_operator_approves_and_releases_what_was_held_and_rolled_back() {
     put(server.dir(), &fickle("1.1.0", "good", "api.acme.example"));
     let held = until_listed(&api, "fickle", version("1.1.0", "held")).await;
     assert!(held["reason"].as_str().is_some_and(|reason| reason.contains("`http`: `api.acme.example`")), "{held}");
-    let approved = server.cli(["plugins", "approve", "fickle"]).await;
+    let line = "`campanile plugins approve fickle --version 1.1.0`";
+    assert!(held["reason"].as_str().is_some_and(|reason| reason.contains(line)), "{held}");
+    let unseen = server.cli(["plugins", "approve", "fickle", "--version", "1.0.9"]).await;
+    assert_eq!(unseen.code, 1, "{unseen:?}");
+    let why = "version 1.0.9 of plugin `fickle` does not wait to be approved, 1.1.0 does: write";
+    assert!(unseen.stderr.contains(&format!("{why} {line}")), "{unseen:?}");
+    let unseen = api.post("/v1/plugins/fickle/approve", &serde_json::json!({ "version": "1.0.9" })).await;
+    assert_eq!((unseen.status, unseen.body["code"].as_str()), (409, Some("nothing-to-do")), "{unseen:?}");
+    let unread = api.post("/v1/plugins/fickle/approve", &serde_json::json!({ "version": "newest" })).await;
+    assert_eq!((unread.status, &unread.body["problems"][0]["at"]), (400, &"/version".into()), "{unread:?}");
+    let approved = server.cli(["plugins", "approve", "fickle", "--version", "1.1.0"]).await;
     assert_eq!((approved.code, approved.stdout.as_str()), (0, "fickle@1.1.0 is serving\n"), "{approved:?}");
     let again = server.cli(["plugins", "approve", "fickle"]).await;
     assert_eq!(again.code, 1, "{again:?}");
@@ -271,7 +281,7 @@ async fn an_operator_approves_and_releases_what_was_held_and_rolled_back() {
     until_listed(&api, "fickle", version("1.2.0", "rolled-back")).await;
     let sent = server.cli(["--json", "send", "-c", "fickle", "-b", "ding", "--wait"]).await;
     assert_eq!((sent.code, &sent.json()["status"]), (0, &"sent".into()), "{sent:?}");
-    let released = server.cli(["--json", "plugins", "release", "fickle"]).await;
+    let released = server.cli(["--json", "plugins", "release", "fickle", "--version", "1.2.0"]).await;
     assert_eq!(released.code, 0, "{released:?}");
     until_listed(&api, "fickle", version("1.2.0", "serving")).await;
 

@@ -172,7 +172,9 @@ impl From<StoreError> for Failure {
 impl From<OperatorError> for Failure {
     fn from(error: OperatorError) -> Self {
         match error {
-            OperatorError::NothingToDo { .. } => Self::NothingToDo(error.to_string()),
+            OperatorError::NothingToDo { .. }
+            | OperatorError::NotWaiting { .. }
+            | OperatorError::SeveralWait { .. } => Self::NothingToDo(error.to_string()),
             OperatorError::Refused { .. } => Self::PluginRefused(error.to_string()),
             _ => Self::NoPlugin(error.to_string()),
         }

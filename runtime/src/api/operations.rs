@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use semver::Version;
 
-use super::Api;
 use super::asked::Asked;
+use super::decode::Object;
 use super::failure::{Failure, json};
 use super::wire::{ComponentView, PluginView, Plugins, Readiness};
+use super::{Api, body, query};
 use crate::domain::PluginName;
+use crate::intake::Problems;
 use crate::runtime::{ComponentHealth, OperatorError, PluginStatus};
 use crate::telemetry::Metrics;
 
@@ -29,15 +33,47 @@ pub(super) async fn plugins(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// `POST /v1/plugins/{name}/release`
-pub(super) async fn release(Asked(runtime): Asked, Path(name): Path<String>) -> Result<Response, Failure> {
-    let name = plugin_name(&name)?;
-    answer(runtime.release_plugin(&name).await)
+pub(super) async fn release(
+    Asked(runtime): Asked,
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let (name, version) = (plugin_name(&name)?, version_in(&api, &headers, body).await?);
+    answer(runtime.release_plugin(&name, version.as_ref()).await)
 }
 
 /// `POST /v1/plugins/{name}/approve`
-pub(super) async fn approve(Asked(runtime): Asked, Path(name): Path<String>) -> Result<Response, Failure> {
-    let name = plugin_name(&name)?;
-    answer(runtime.approve_plugin(&name).await)
+pub(super) async fn approve(
+    Asked(runtime): Asked,
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let (name, version) = (plugin_name(&name)?, version_in(&api, &headers, body).await?);
+    answer(runtime.approve_plugin(&name, version.as_ref()).await)
+}
+
+/// The version that is meant: `{"version": "1.1.0"}`. No body is as good as an empty object.
+async fn version_in(api: &Api, headers: &HeaderMap, body: Body) -> Result<Option<Version>, Failure> {
+    let bytes = body::read(headers, body, api.body_max).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    body::format_of(headers, false)?;
+    let raw = body::parse(body::text(&bytes)?).map_err(|message| Failure::Malformed { message })?;
+    let mut problems = Problems::default();
+    let mut version = None;
+    if let Some(mut object) = Object::read(String::new(), raw, &mut problems) {
+        let parse =
+            |text: &str| Version::parse(text).map_err(|error| format!("is no version such as `1.1.0`: {error}"));
+        version = object.parsed("version", parse, &mut problems);
+        object.finish(&["version"], &[], &mut problems);
+    }
+    query::sound(problems)?;
+    Ok(version)
 }
 
 fn plugin_name(name: &str) -> Result<PluginName, Failure> {

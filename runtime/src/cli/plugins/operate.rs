@@ -16,21 +16,25 @@ use crate::domain::PluginName;
 pub(in crate::cli) struct Args {
     /// A plugin, as `campanile plugins list` names it
     name: PluginName,
+    /// The version that is meant, such as `1.1.0` [default: the one that waits]
+    #[arg(long, value_name = "VERSION")]
+    version: Option<semver::Version>,
 }
 
 /// Lets a version be called again that failed too often.
 pub(super) async fn release(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
-    ask(globals, &args.name, "release").await
+    ask(globals, args, "release").await
 }
 
 /// Lets a plugin have what a held version of it asks for.
 pub(super) async fn approve(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
-    ask(globals, &args.name, "approve").await
+    ask(globals, args, "approve").await
 }
 
-async fn ask(globals: &Globals, name: &PluginName, what: &str) -> Result<Answer, Failure> {
-    let path = ["plugins", name.as_str(), what];
-    let answered = Client::new(globals)?.post::<Plugins>(&path, &json!({})).await?;
+async fn ask(globals: &Globals, args: &Args, what: &str) -> Result<Answer, Failure> {
+    let path = ["plugins", args.name.as_str(), what];
+    let asked = args.version.as_ref().map_or_else(|| json!({}), |version| json!({ "version": version.to_string() }));
+    let answered = Client::new(globals)?.post::<Plugins>(&path, &asked).await?;
     let text = if globals.json {
         format!("{:#}\n", answered.json)
     } else {

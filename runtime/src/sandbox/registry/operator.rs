@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use semver::Version;
+
 use super::ledger::event_of;
 use super::shelf::{self, FileState, Shelf};
 use super::status::PluginStatus;
+use super::version::Version as Loaded;
 use super::{Registry, permission, suggest};
 use crate::domain::{Actor, PluginChange, PluginEvent, PluginName};
 
@@ -36,6 +39,34 @@ pub enum OperatorError {
         /// The words of its states, as in [`PluginState::as_str`](super::PluginState::as_str).
         state: String,
     },
+    /// The version that was named does not wait; others do.
+    #[error(
+        "version {version} of plugin `{name}` does not wait to be {asked}d, {}: write {}",
+        who_do(.waiting), lines(.name, .asked, .waiting)
+    )]
+    NotWaiting {
+        /// Which.
+        name: PluginName,
+        /// What was asked for: `release` or `approve`.
+        asked: &'static str,
+        /// The version that was named.
+        version: Version,
+        /// The versions that wait for that word, in order; at least one.
+        waiting: Vec<Version>,
+    },
+    /// More than one version waits, and none was named.
+    #[error(
+        "{} versions of plugin `{name}` wait to be {asked}d: say which, {}",
+        .waiting.len(), lines(.name, .asked, .waiting)
+    )]
+    SeveralWait {
+        /// Which.
+        name: PluginName,
+        /// What was asked for: `release` or `approve`.
+        asked: &'static str,
+        /// The versions that wait for that word, in order; at least two.
+        waiting: Vec<Version>,
+    },
     /// It was done, and the version it was done for is refused all the same.
     #[error("what was asked of plugin `{name}` is done, but `{file}` is refused: {reason}")]
     Refused {
@@ -48,27 +79,45 @@ pub enum OperatorError {
     },
 }
 
+fn who_do(waiting: &[Version]) -> String {
+    let each: Vec<_> = waiting.iter().map(ToString::to_string).collect();
+    format!("{} {}", each.join(" and "), if each.len() == 1 { "does" } else { "do" })
+}
+
+/// What to type for each version.
+fn lines(name: &PluginName, asked: &str, waiting: &[Version]) -> String {
+    let line = |version: &Version| format!("`campanile plugins {asked} {name} --version {version}`");
+    waiting.iter().map(line).collect::<Vec<_>>().join(" or ")
+}
+
 impl Registry {
-    /// Lets a version be called again that failed too often: the one that its deliveries wait for, or else the one that
-    /// was rolled back. Answers how the plugin's files are doing then.
+    /// Lets a version be called again that failed too often: the one that is named; else the one that its deliveries
+    /// wait for, or else the one that was rolled back. Answers how the plugin's files are doing then.
     ///
     /// # Errors
     ///
-    /// [`OperatorError`] where there is no such plugin, nothing is held against it, or the version is refused then.
-    pub async fn release(&self, name: &PluginName, by: Actor) -> Result<Vec<PluginStatus>, OperatorError> {
+    /// [`OperatorError`] where there is no such plugin, nothing is held against it or against the version that is named,
+    /// several versions were rolled back and none is named, or the version is refused then.
+    pub async fn release(
+        &self,
+        name: &PluginName,
+        version: Option<&Version>,
+        by: Actor,
+    ) -> Result<Vec<PluginStatus>, OperatorError> {
         let mut shelf = self.shelf.lock().await;
         let now = self.clock.now();
+        let barred = files_in(&shelf, name, |state| matches!(state, FileState::Barred(..)));
         let stopped = shelf.serving.get(name).filter(|shelved| shelved.version.is_stopped());
-        if let Some(version) = stopped.map(|shelved| Arc::clone(&shelved.version)) {
+        let stopped = stopped.map(|shelved| Arc::clone(&shelved.version));
+        let is_meant = |stopped: &Arc<Loaded>| version.is_none_or(|version| stopped.number() == version);
+        if let Some(version) = stopped.clone().filter(is_meant) {
             let mark = version.mark(now);
             shelf.ledger.change(name).lift(&mark.sha256);
             shelf.ledger.tell_by(event_of(PluginChange::Released, name, &mark, None), now, by);
             version.resume();
         } else {
-            let is_barred = |state: &FileState| matches!(state, FileState::Barred(..));
-            let Some(path) = file_in(&shelf, name, is_barred) else {
-                return Err(self.nothing(&shelf, name, "release"));
-            };
+            let more = stopped.map(|stopped| stopped.number().clone());
+            let path = self.one_of(&shelf, name, "release", version, (barred, more))?;
             let sha256 = shelf.files.get(&path).and_then(|record| record.seen.sha256);
             let bar = sha256.and_then(|sha256| shelf.ledger.book(name)?.bar(&sha256.0).cloned());
             if let Some(bar) = bar {
@@ -84,17 +133,21 @@ impl Registry {
     }
 
     /// Lets a plugin ask for what a held version of it asks for, now and in later versions; the version takes its way
-    /// from there. Answers how the plugin's files are doing then.
+    /// from there. `version` names it, and need not where one alone is held. Answers how the plugin's files are doing then.
     ///
     /// # Errors
     ///
-    /// [`OperatorError`] where there is no such plugin, none of its versions is held, or the held one is refused then.
-    pub async fn approve(&self, name: &PluginName, by: Actor) -> Result<Vec<PluginStatus>, OperatorError> {
+    /// [`OperatorError`] where there is no such plugin, none of its versions is held or not the one that is named,
+    /// several are and none is named, or the held one is refused then.
+    pub async fn approve(
+        &self,
+        name: &PluginName,
+        version: Option<&Version>,
+        by: Actor,
+    ) -> Result<Vec<PluginStatus>, OperatorError> {
         let mut shelf = self.shelf.lock().await;
-        let is_held = |state: &FileState| matches!(state, FileState::Held { .. });
-        let Some(path) = file_in(&shelf, name, is_held) else {
-            return Err(self.nothing(&shelf, name, "approve"));
-        };
+        let held = files_in(&shelf, name, |state| matches!(state, FileState::Held { .. }));
+        let path = self.one_of(&shelf, name, "approve", version, (held, None))?;
         let record = shelf.files.get(&path).cloned();
         if let Some(record) = record
             && let FileState::Held { asked, .. } = &record.state
@@ -142,6 +195,33 @@ impl Registry {
         self.plugins().into_iter().filter(|status| status.name.as_ref() == Some(name)).collect()
     }
 
+    /// The file whose version is meant, of those that wait. `more` is a version that waits and may not be meant.
+    fn one_of(
+        &self,
+        shelf: &Shelf,
+        name: &PluginName,
+        asked: &'static str,
+        version: Option<&Version>,
+        (files, more): (Vec<(Version, PathBuf)>, Option<Version>),
+    ) -> Result<PathBuf, OperatorError> {
+        let mut waiting: Vec<_> = files.iter().map(|(version, _)| version.clone()).chain(more).collect();
+        waiting.sort();
+        waiting.dedup();
+        let name = name.clone();
+        if waiting.is_empty() {
+            return Err(self.nothing(shelf, &name, asked));
+        }
+        let Some(version) = version else {
+            return match files.into_iter().next() {
+                Some((_, path)) if waiting.len() == 1 => Ok(path),
+                _ => Err(OperatorError::SeveralWait { name, asked, waiting }),
+            };
+        };
+        let meant = files.into_iter().find(|(found, _)| found == version);
+        let version = version.clone();
+        meant.map(|(_, path)| path).ok_or(OperatorError::NotWaiting { name, asked, version, waiting })
+    }
+
     fn nothing(&self, shelf: &Shelf, name: &PluginName, asked: &'static str) -> OperatorError {
         let statuses = self.plugins();
         let mut states: Vec<_> = statuses
@@ -160,8 +240,9 @@ impl Registry {
     }
 }
 
-fn file_in(shelf: &Shelf, name: &PluginName, is_it: impl Fn(&FileState) -> bool) -> Option<PathBuf> {
+/// The files of a plugin in such a state, each with its version: who is held or barred has described itself.
+fn files_in(shelf: &Shelf, name: &PluginName, is_it: impl Fn(&FileState) -> bool) -> Vec<(Version, PathBuf)> {
     let files = shelf.files.iter();
-    let mut found = files.filter(|(_, record)| record.seen.name.as_ref() == Some(name) && is_it(&record.state));
-    found.next().map(|(path, _)| path.clone())
+    let found = files.filter(|(_, record)| record.seen.name.as_ref() == Some(name) && is_it(&record.state));
+    found.filter_map(|(path, record)| Some((record.seen.version.clone()?, path.clone()))).collect()
 }

@@ -300,8 +300,10 @@ fn growth(shelf: &Shelf, version: &Version, source: PluginSource, asked: &[Permi
     }
     let grown = permission::growth(&book.approved, asked);
     (!grown.is_empty()).then(|| {
-        let name = version.name();
-        format!("{}; allow it with `campanile plugins approve {name}`", permission::sentence(&grown))
+        // With its version, so that a later one is not approved unseen.
+        let (name, number) = (version.name(), version.number());
+        let line = format!("campanile plugins approve {name} --version {number}");
+        format!("{}; allow it with `{line}`", permission::sentence(&grown))
     })
 }
 

@@ -15,6 +15,7 @@ mod files;
 mod frozen;
 mod keeping;
 mod life;
+mod operator;
 pub(crate) mod rig;
 
 fn why(registry: &Registry, channel: &str) -> String {

@@ -218,7 +218,24 @@ fn every_refusal_of_what_an_operator_asks_says_what_to_do() {
             Some(OperatorError::Unknown { nearest: Some(_), .. }) => {
                 OperatorError::NothingToDo { name: acme(), asked: "release", state: "serving and held".to_owned() }
             }
-            Some(OperatorError::NothingToDo { .. }) => OperatorError::Refused {
+            Some(OperatorError::NothingToDo { .. }) => OperatorError::NotWaiting {
+                name: acme(),
+                asked: "approve",
+                version: Version::new(1, 2, 0),
+                waiting: vec![Version::new(1, 3, 0)],
+            },
+            Some(OperatorError::NotWaiting { waiting, .. }) if waiting.len() == 1 => OperatorError::NotWaiting {
+                name: acme(),
+                asked: "release",
+                version: Version::new(1, 2, 0),
+                waiting: vec![Version::new(1, 3, 0), Version::new(2, 0, 0)],
+            },
+            Some(OperatorError::NotWaiting { .. }) => OperatorError::SeveralWait {
+                name: acme(),
+                asked: "approve",
+                waiting: vec![Version::new(1, 3, 0), Version::new(2, 0, 0)],
+            },
+            Some(OperatorError::SeveralWait { .. }) => OperatorError::Refused {
                 name: acme(),
                 file: "acme.wasm".to_owned(),
                 reason: "it has 101 modules, the limit is 100; no setting changes that: build it smaller".to_owned(),
@@ -254,6 +271,9 @@ fn every_reason_why_there_is_no_sandbox_or_no_code_says_what_to_do() {
             }
             Some(CompileApartError::Refused { .. }) => return None,
         })
+    version 1.2.0 of plugin `acme` does not wait to be approved, 1.3.0 does: write `campanile plugins approve acme --version 1.3.0`
+    version 1.2.0 of plugin `acme` does not wait to be released, 1.3.0 and 2.0.0 do: write `campanile plugins release acme --version 1.3.0` or `campanile plugins release acme --version 2.0.0`
+    2 versions of plugin `acme` wait to be approved: say which, `campanile plugins approve acme --version 1.3.0` or `campanile plugins approve acme --version 2.0.0`
     });
     let told: Vec<_> =
         sandbox.iter().map(|error| sentence(error)).chain(apart.iter().map(|error| sentence(error))).collect();

@@ -63,7 +63,7 @@ async fn a_template_engine_that_fails_too_often_is_held_until_it_is_released() {
     let registry = rig.open().await;
     assert_eq!((table(&registry).as_str(), rig.waiting_engines().len()), (quarantined, 1), "it is remembered");
     assert_eq!(render(&registry, "{}", [4]).await, ["held"]);
-    registry.release(&name(), Actor::Cli).await.expect("it is quarantined");
+    registry.release(&name(), None, Actor::Cli).await.expect("it is quarantined");
     assert_eq!((render(&registry, "{}", [4]).await, rig.waiting_engines()), (vec!["rendered"], Vec::new()));
     assert!(registry.check(&template("{}")).await.is_ok());
 }

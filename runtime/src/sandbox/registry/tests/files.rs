@@ -7,7 +7,7 @@ use crate::config::Trust;
 use crate::supply::{KeyPair, LOCK_FILE, Sha256, sign_file};
 
 const HELD: &str = "plugin.held fickle@1.1.0: it asks for more than was approved: `http`: `evil.example`; allow it with \
-                    `campanile plugins approve fickle`";
+                    `campanile plugins approve fickle --version 1.1.0`";
 
 fn remove(rig: &Rig, file: &str) {
     fs::remove_file(rig.own(file)).expect("removed");

@@ -82,7 +82,7 @@ async fn a_quarantine_outlives_the_process_and_ends_by_release_or_by_another_ver
     let registry = rig.open().await;
     assert_eq!((table(&registry), rig.waiting()), (before, vec!["fickle".to_owned()]));
     rig.told();
-    registry.release(&name(), Actor::Cli).await.expect("it is quarantined");
+    registry.release(&name(), None, Actor::Cli).await.expect("it is quarantined");
     assert_eq!(table(&registry), "fickle@1.0.0 own/fickle.wasm serving [fickle]");
     assert_eq!(rig.waiting(), [""; 0]);
     assert_eq!(faults(&send_all(&registry, 1..=5).await), 5, "it begins anew");
@@ -131,7 +131,7 @@ async fn a_fresh_version_that_fails_gives_way_to_the_one_before_it() {
     assert_eq!(table(&registry), after, "what served is found again, though its file was overwritten");
     assert_eq!((sent_by(&registry, 7).await.as_str(), rig.told().as_str()), ("1.0.0", ""));
 
-    registry.release(&name(), Actor::Cli).await.expect("it was rolled back");
+    registry.release(&name(), None, Actor::Cli).await.expect("it was rolled back");
     assert_eq!(table(&registry), "fickle@1.1.0 own/fickle.wasm serving [fickle]");
     insta::assert_snapshot!(rig.told(), @r"
     plugin.released fickle@1.1.0: it was rolled-back: 5 of 5 calls within 60 s ended by its own fault; the limit is 5 on 3 notifications and 50 % of the calls
@@ -178,7 +178,7 @@ async fn a_version_that_asks_for_more_is_held_until_it_is_approved() {
     let held = table(&registry);
     insta::assert_snapshot!(held, @r"
     fickle@1.0.0 own/fickle.wasm serving [fickle]
-    fickle@1.1.0 own/fickle.wasm held: it asks for more than was approved: `http`: `evil.example`; allow it with `campanile plugins approve fickle`
+    fickle@1.1.0 own/fickle.wasm held: it asks for more than was approved: `http`: `evil.example`; allow it with `campanile plugins approve fickle --version 1.1.0`
     ");
     assert_eq!(sent_by(&registry, 1).await, "1.0.0");
     drop(registry);
@@ -187,7 +187,7 @@ async fn a_version_that_asks_for_more_is_held_until_it_is_approved() {
     assert_eq!(table(&registry), held);
     assert_eq!(sent_by(&registry, 2).await, "1.0.0", "the old one goes on over a restart");
     rig.told();
-    let done = registry.approve(&name(), Actor::Cli).await.expect("it is held");
+    let done = registry.approve(&name(), None, Actor::Cli).await.expect("it is held");
     assert_eq!(done.iter().map(|status| status.state.as_str()).collect::<Vec<_>>(), ["serving"]);
     assert_eq!(sent_by(&registry, 3).await, "1.1.0");
     insta::assert_snapshot!(rig.told(), @r"
@@ -314,7 +314,7 @@ async fn who_approves_a_version_that_is_refused_then_is_told_why() {
     rig.put(&rig.own("fickle.wasm"), &fickle("1.1.0", "good", "api.acme.example"));
     rig.look(&registry).await;
     rig.put(&rig.own("fickle.wasm"), b"404 not found");
-    let told = registry.approve(&name(), Actor::Cli).await.expect_err("it cannot be used").to_string();
+    let told = registry.approve(&name(), None, Actor::Cli).await.expect_err("it cannot be used").to_string();
     insta::assert_snapshot!(told, @"what was asked of plugin `fickle` is done, but `fickle.wasm` is refused: it is text, not WebAssembly: put the compiled component here");
     assert!(table(&registry).starts_with("fickle@1.0.0 own/fickle.wasm serving [fickle]"), "{}", table(&registry));
 }
@@ -330,7 +330,7 @@ async fn what_asks_for_a_host_that_is_none_is_refused_and_nobody_is_asked_to_app
     let reason = "refused: its descriptor has 1 problem(s): a host in its needs: `https://api.acme.example/v1` is not a \
                   host pattern: write `host`, `*.domain` or `host:port`, without scheme or path";
     assert!(table.contains(reason), "{table}");
-    assert!(registry.approve(&name(), Actor::Cli).await.is_err(), "there is nothing to approve");
+    assert!(registry.approve(&name(), None, Actor::Cli).await.is_err(), "there is nothing to approve");
 }
 
 #[tokio::test]
@@ -341,9 +341,9 @@ async fn there_is_nothing_to_release_or_approve_of_a_plugin_that_serves() {
     let told = |error: OperatorError| error.to_string();
     let unknown: PluginName = "fickel".parse().expect("a name");
     let text = [
-        told(registry.release(&name(), Actor::Cli).await.expect_err("it serves")),
-        told(registry.approve(&name(), Actor::Cli).await.expect_err("it serves")),
-        told(registry.release(&unknown, Actor::Cli).await.expect_err("there is none")),
+        told(registry.release(&name(), None, Actor::Cli).await.expect_err("it serves")),
+        told(registry.approve(&name(), None, Actor::Cli).await.expect_err("it serves")),
+        told(registry.release(&unknown, None, Actor::Cli).await.expect_err("there is none")),
     ];
     insta::assert_snapshot!(text.join("\n"), @r"
     plugin `fickle` is serving: there is nothing to release; `campanile plugins list` shows each of its files
