@@ -256,7 +256,7 @@ impl TestBed {
 fn outcome(end: &AttemptEnd) -> Result<(), SandboxBenchError> {
     match end {
         AttemptEnd::Outcome(_) => Ok(()),
-        AttemptEnd::HostDeadline | AttemptEnd::Fault { .. } | AttemptEnd::Interrupted { .. } => {
+        AttemptEnd::HostDeadline { .. } | AttemptEnd::Fault { .. } | AttemptEnd::Interrupted { .. } => {
             let reason = end.reason().unwrap_or_default().to_owned();
             Err(SandboxBenchError::NoOutcome { end: end.as_str(), reason })
         }

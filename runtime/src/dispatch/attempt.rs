@@ -191,7 +191,7 @@ const fn receipt(end: &AttemptEnd) -> Option<&Receipt> {
             | Outcome::Rejected { .. }
             | Outcome::RecipientGone { .. },
         )
-        | AttemptEnd::HostDeadline
+        | AttemptEnd::HostDeadline { .. }
         | AttemptEnd::Fault { .. }
         | AttemptEnd::Interrupted { .. } => None,
     }

@@ -197,7 +197,10 @@ pub enum AttemptEnd {
     /// The plugin judged.
     Outcome(Outcome),
     /// The deadline passed while the guest waited for the host: a slow provider, not a slow plugin.
-    HostDeadline,
+    HostDeadline {
+        /// A sentence for people: which deadline, and what sets it.
+        message: String,
+    },
     /// The plugin failed.
     Fault {
         /// How.
@@ -225,7 +228,7 @@ impl AttemptEnd {
             Self::Outcome(Outcome::RateLimited { .. }) => "rate-limited",
             Self::Outcome(Outcome::Rejected { .. }) => "rejected",
             Self::Outcome(Outcome::RecipientGone { .. }) => "recipient-gone",
-            Self::HostDeadline => "timeout",
+            Self::HostDeadline { .. } => "timeout",
             Self::Fault { fault, .. } => fault.as_str(),
             Self::Interrupted { interruption, .. } => interruption.as_str(),
         }
@@ -242,10 +245,9 @@ impl AttemptEnd {
                 | Outcome::Rejected { reason, .. }
                 | Outcome::RecipientGone { reason, .. },
             ) => Some(reason),
-            Self::HostDeadline => {
-                Some("no answer from the provider before the call's deadline, which `timeout` of the channel sets")
+            Self::HostDeadline { message } | Self::Fault { message, .. } | Self::Interrupted { message, .. } => {
+                Some(message)
             }
-            Self::Fault { message, .. } | Self::Interrupted { message, .. } => Some(message),
         }
     }
 
@@ -260,7 +262,7 @@ impl AttemptEnd {
                 | Outcome::RecipientGone { code, .. },
             ) => code.as_deref(),
             Self::Outcome(Outcome::Sent(_) | Outcome::Accepted { .. })
-            | Self::HostDeadline
+            | Self::HostDeadline { .. }
             | Self::Fault { .. }
             | Self::Interrupted { .. } => None,
         }

@@ -66,7 +66,7 @@ pub fn settle(
         AttemptEnd::Outcome(Outcome::RecipientGone { code, reason, .. }) => {
             failed(FailReason::RecipientGone { code: code.clone(), reason: reason.clone() })
         }
-        AttemptEnd::Outcome(Outcome::Retry { .. }) | AttemptEnd::HostDeadline => {
+        AttemptEnd::Outcome(Outcome::Retry { .. }) | AttemptEnd::HostDeadline { .. } => {
             let hint = match end {
                 AttemptEnd::Outcome(Outcome::Retry { after, .. }) => *after,
                 _ => None,

@@ -338,7 +338,8 @@ fn of_an_operator(end: AttemptEnd) -> AttemptEnd {
         AttemptEnd::Interrupted { interruption, message } => {
             AttemptEnd::Interrupted { interruption, message: said(message) }
         }
-        AttemptEnd::Outcome(_) | AttemptEnd::HostDeadline => end,
+        AttemptEnd::HostDeadline { message } => AttemptEnd::HostDeadline { message: said(message) },
+        AttemptEnd::Outcome(_) => end,
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use wasmtime::{OutOfMemory, PoolConcurrencyLimitError, Trap, WasmBacktrace, WasmtimeBug};
 use wasmtime_wasi::I32Exit;
 
-use crate::config::format_duration;
+use crate::config::{format_duration, format_size};
 use crate::domain::{AttemptEnd, Fault, Interruption};
 
 use super::convert::bounded;
-use super::limits::{HANDLES_MAX, HOSTCALL_BYTES_MAX, Refusal};
+use super::limits::{BACKTRACE_FRAMES_MAX, HANDLES_MAX, HOSTCALL_BYTES_MAX, Refusal, STACK_BYTES_MAX};
 use super::slices::Pause;
 use super::state::{CallState, Setting};
 
@@ -24,8 +24,11 @@ const NAMES_MAX: usize = 5;
 #[non_exhaustive]
 pub enum CallEnd {
     /// The deadline passed while the guest waited for a provider.
-    #[error("no answer from the provider before the call's deadline, which `timeout` of the channel sets")]
-    HostDeadline,
+    #[error("{message}")]
+    HostDeadline {
+        /// A sentence for people, at most 1 KiB.
+        message: String,
+    },
     /// The plugin failed.
     #[error("{message}")]
     Fault {
@@ -47,7 +50,7 @@ pub enum CallEnd {
 impl From<CallEnd> for AttemptEnd {
     fn from(end: CallEnd) -> Self {
         match end {
-            CallEnd::HostDeadline => Self::HostDeadline,
+            CallEnd::HostDeadline { message } => Self::HostDeadline { message },
             CallEnd::Fault { fault, message } => Self::Fault { fault, message },
             CallEnd::Interrupted { interruption, message } => Self::Interrupted { interruption, message },
         }
@@ -67,7 +70,7 @@ impl CallEnd {
     /// used.
     pub(super) fn of_deadline(pause: Pause, state: &CallState, cpu_time: Duration) -> Self {
         if state.http.waits(pause) {
-            return Self::HostDeadline;
+            return Self::host_deadline(state);
         }
         let (timeout, used) = (format_duration(state.limits.timeout), rounded(cpu_time));
         let what = match pause {
@@ -80,7 +83,12 @@ impl CallEnd {
             ),
             Pause::Waiting => format!("the plugin was asleep at the call's deadline of {timeout}"),
         };
-        Self::fault(Fault::Deadline, &format!("{what}; {}", state.raised(Setting::Timeout)))
+        Self::fault(Fault::Deadline, &format!("{what}; {}", state.later()))
+    }
+
+    fn host_deadline(state: &CallState) -> Self {
+        let (what, timeout) = (Refusal::ProviderDeadline, format_duration(state.limits.timeout));
+        Self::HostDeadline { message: bounded(&format!("{what} of {timeout}; {}", state.later()), MESSAGE_MAX) }
     }
 
     /// Our own code panicked underneath a guest.
@@ -137,7 +145,7 @@ impl CallEnd {
             // Its calls are what its budget of CPU time cannot see.
             Refusal::HostCalls { .. } => Self::fault(Fault::OutOfFuel, &refusal.to_string()),
             Refusal::MachineMemory => Self::interrupted(Interruption::HostBug, &refusal.to_string()),
-            Refusal::ProviderDeadline => Self::HostDeadline,
+            Refusal::ProviderDeadline => Self::host_deadline(state),
             Refusal::Stopped => Self::interrupted(Interruption::Quarantined, &refusal.to_string()),
         }
     }
@@ -151,6 +159,17 @@ impl CallEnd {
                 };
                 let remedy = state.raised(Setting::CpuTime);
                 Self::fault(Fault::OutOfFuel, &format!("the plugin used up its CPU budget of {budget}; {remedy}"))
+            }
+            Trap::StackOverflow => {
+                let (limit, trail) = (format_size(STACK_BYTES_MAX as u64), trail(error));
+                let what = format!("the plugin's calls went so deep that they used up its stack of {limit}{trail}");
+                Self::fault(Fault::Trap, &format!("{what}; no setting changes that: it has to recurse less"))
+            }
+            // What of a stack lies in memory has ended, too, but there the trap says nothing of a stack.
+            Trap::MemoryOutOfBounds if recurses(error) => {
+                let what = format!("the plugin's calls went so deep that they left its memory{}", trail(error));
+                let stack = "the stack that it was built with, which `campanile plugins inspect` shows, is used up";
+                Self::fault(Fault::Trap, &format!("{what}: {stack}; no setting changes that: it has to recurse less"))
             }
             Trap::AllocationTooLarge => Self::fault(Fault::Memory, &trap.to_string()),
             _ => {
@@ -173,17 +192,25 @@ const HANDLES: &str = "cannot allocate another handle: store handle limit exceed
 
 /// The innermost functions of the plugin, without the machinery that panics bring along.
 fn trail(error: &wasmtime::Error) -> String {
-    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
+    let mut names = functions(error);
+    names.truncate(NAMES_MAX);
+    if names.is_empty() { String::new() } else { format!(", in `{}`", names.join("` called by `")) }
+}
+
+/// Whether one function is so often among the innermost that it must have called itself.
+fn recurses(error: &wasmtime::Error) -> bool {
+    let names = functions(error);
+    names.iter().any(|name| names.iter().filter(|other| *other == name).count() >= BACKTRACE_FRAMES_MAX / 2)
+}
+
+/// As many of the innermost as are looked at.
+fn functions(error: &wasmtime::Error) -> Vec<String> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     // Only its text has names as their author wrote them: `  0: 0x1234 - module!function`.
     let text = backtrace.to_string();
-    let names: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.split_once(" - "))
-        .map(|(_, name)| name.split_once('!').map_or(name, |(_, function)| function))
-        .filter(|name| !is_panic_machinery(name))
-        .take(NAMES_MAX)
-        .collect();
-    if names.is_empty() { String::new() } else { format!(", in `{}`", names.join("` called by `")) }
+    let names = text.lines().filter_map(|line| line.split_once(" - "));
+    let names = names.map(|(_, name)| name.split_once('!').map_or(name, |(_, function)| function));
+    names.filter(|name| !is_panic_machinery(name)).map(str::to_owned).collect()
 }
 
 fn is_panic_machinery(name: &str) -> bool {

@@ -79,6 +79,8 @@ fn config(allocation: InstanceAllocationStrategy) -> Config {
         // The CPU budget. Epochs would cost as much and are one clock for all stores: no kill switch for one call.
         .consume_fuel(true)
         .epoch_interruption(false)
+        // As it is by itself; written down, since the message about it names it.
+        .max_wasm_stack(limits::STACK_BYTES_MAX)
         // Most recent advisories were found in these, and no guest of ours needs one.
         .concurrency_support(false)
         .wasm_memory64(false)

@@ -49,6 +49,10 @@ pub(super) const TABLES_MAX: u32 = 8;
 /// Frames looked at when a guest traps.
 pub(super) const BACKTRACE_FRAMES_MAX: usize = 16;
 
+/// Stack of a guest's calls, in bytes: wasmtime's own default. Ordinary code takes some KiB; what recurses without end is
+/// ended by it.
+pub(super) const STACK_BYTES_MAX: usize = 512 << 10;
+
 /// Why the host refused a guest something, or ended its call. Raised as an error through the guest, found again by
 /// its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +79,7 @@ pub(super) enum Refusal {
     HostBytes { limit: u64 },
     #[error("the machine has no memory to give; lower `max` in [workers], or give it more")]
     MachineMemory,
-    #[error("no answer from the provider before the call's deadline, which `timeout` of the channel sets")]
+    #[error("no answer from the provider before the call's deadline")]
     ProviderDeadline,
     #[error(
         "the plugin was quarantined while the call was running; a new version, or its release as `campanile plugins list` \

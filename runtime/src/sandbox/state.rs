@@ -23,6 +23,9 @@ use super::limits::{self, Meter};
 use super::output::{Captured, Output};
 use super::slices::{Pause, Pulse};
 
+/// The section of what a call may use where its channel says nothing.
+const DEFAULTS: &str = "[plugins.defaults]";
+
 /// Who is called, and for whom: the fields of everything that is told about the call.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subject {
@@ -158,20 +161,35 @@ impl CallState {
         }
     }
 
-    /// The line of configuration that would raise a limit: to twice what it is, or as far as it goes.
-    pub(super) fn raised(&self, setting: Setting) -> String {
-        let section = match &self.subject {
+    /// The section that sets a limit of this call, or that can; none where no setting does.
+    fn section(&self, setting: Setting) -> Option<String> {
+        match &self.subject {
             Subject { channel: Some(_), inherited: Some(inherited), .. }
                 if setting.is_same(&self.limits, inherited) =>
             {
-                "[plugins.defaults]".to_owned()
+                Some(DEFAULTS.to_owned())
             }
-            Subject { channel: Some(channel), .. } => format!("[channels.{channel}]"),
-            Subject { plugin: Some(_), .. } => "[plugins.defaults]".to_owned(),
+            Subject { channel: Some(channel), .. } => Some(format!("[channels.{channel}]")),
+            Subject { plugin: Some(_), .. } => Some(DEFAULTS.to_owned()),
             // It was asked to describe itself.
-            Subject { .. } => {
-                return "the limit for every plugin that describes itself, which no setting changes".to_owned();
-            }
+            Subject { .. } => None,
+        }
+    }
+
+    /// Who set the call's deadline, and the line that would have it later.
+    pub(super) fn later(&self) -> String {
+        let raised = self.raised(Setting::Timeout);
+        let Some(section) = self.section(Setting::Timeout) else { return raised };
+        // What a call gets is what its channel sets laid over the defaults: which of the two it was is not kept.
+        let is_either = self.subject.channel.is_some() && self.subject.inherited.is_none();
+        let or_else = if is_either { format!(", or else in {DEFAULTS},") } else { String::new() };
+        format!("`timeout` in {section}{or_else} sets it: {raised}")
+    }
+
+    /// The line of configuration that would raise a limit: to twice what it is, or as far as it goes.
+    pub(super) fn raised(&self, setting: Setting) -> String {
+        let Some(section) = self.section(setting) else {
+            return "the limit for every plugin that describes itself, which no setting changes".to_owned();
         };
         let limits = &self.limits;
         let line = match (setting, limits.fuel) {

@@ -87,7 +87,7 @@ const fn place(end: &AttemptEnd) -> usize {
         AttemptEnd::Outcome(Outcome::RateLimited { .. }) => 3,
         AttemptEnd::Outcome(Outcome::Rejected { .. }) => 4,
         AttemptEnd::Outcome(Outcome::RecipientGone { .. }) => 5,
-        AttemptEnd::HostDeadline => 6,
+        AttemptEnd::HostDeadline { .. } => 6,
         AttemptEnd::Fault { fault, .. } => 7 + *fault as usize,
         AttemptEnd::Interrupted { interruption, .. } => 7 + Fault::ALL.len() + *interruption as usize,
     }

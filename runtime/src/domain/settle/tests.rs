@@ -82,7 +82,7 @@ fn a_retry_follows_the_policy_until_it_is_exhausted() {
 
 #[test]
 fn a_deadline_inside_a_host_call_uses_a_retry() {
-    let next = waiting(after(&Waiting::fresh(NOW), &AttemptEnd::HostDeadline));
+    let next = waiting(after(&Waiting::fresh(NOW), &host_deadline()));
     assert_eq!((next.retries_used, next.faults), (1, 0));
 }
 
@@ -130,6 +130,10 @@ fn what_would_come_too_late_is_given_up_now() {
     assert!(matches!(state, DeliveryState::Failed { reason: FailReason::TooOld { .. }, .. }));
 }
 
+fn host_deadline() -> AttemptEnd {
+    AttemptEnd::HostDeadline { message: "no answer before the deadline of 10s".to_owned() }
+}
+
 fn any_end() -> impl Strategy<Value = AttemptEnd> {
     let hint = proptest::option::of((0_u64..200_000).prop_map(Duration::from_secs));
     prop_oneof![
@@ -137,7 +141,7 @@ fn any_end() -> impl Strategy<Value = AttemptEnd> {
         hint.prop_map(limited),
         Just(fault()),
         Just(interrupted()),
-        Just(AttemptEnd::HostDeadline),
+        Just(host_deadline()),
         Just(AttemptEnd::Outcome(Outcome::Sent(Receipt::default()))),
     ]
 }

@@ -58,7 +58,7 @@ impl Verdict {
             AttemptEnd::Interrupted { .. } => Self::None,
             AttemptEnd::Fault { .. } => Self::Fault,
             AttemptEnd::Outcome(_) => Self::Good,
-            AttemptEnd::HostDeadline => Self::Slow,
+            AttemptEnd::HostDeadline { .. } => Self::Slow,
         }
     }
 }
@@ -256,7 +256,10 @@ mod tests {
         for _ in 1..PROOF {
             assert!(!count(sent()));
         }
-        assert!(!count(Verdict::of(&AttemptEnd::HostDeadline)), "a slow provider proves nothing");
+        assert!(
+            !count(Verdict::of(&AttemptEnd::HostDeadline { message: "no answer".to_owned() })),
+            "a slow provider proves nothing"
+        );
         assert!(count(sent()));
     }
 

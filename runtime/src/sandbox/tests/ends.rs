@@ -24,7 +24,10 @@ async fn a_plain_trap_and_a_stack_without_end_are_traps() {
     assert_eq!(rig.fault("divide").await.0, Fault::Trap);
     let (fault, message) = rig.fault("recurse").await;
     assert_eq!(fault, Fault::Trap);
-    assert!(message.contains("recurse"), "{message}");
+    let left = "the plugin's calls went so deep that they left its memory, in `unruly::recurse";
+    let stack = ": the stack that it was built with, which `campanile plugins inspect` shows, is used up";
+    assert!(message.starts_with(left) && message.contains(stack), "{message}");
+    assert!(message.ends_with("; no setting changes that: it has to recurse less"), "{message}");
 }
 
 #[tokio::test]
@@ -43,7 +46,8 @@ async fn a_guest_that_spins_past_the_deadline_is_at_fault() {
     let (fault, message) = rig.fault("spin").await;
     assert_eq!(fault, Fault::Deadline);
     assert!(message.starts_with("the plugin was still running at the call's deadline of 50ms, after "), "{message}");
-    assert!(message.ends_with("; add `timeout = \"100ms\"` to [channels.belfry] to allow more"), "{message}");
+    let line = "sets it: add `timeout = \"100ms\"` to [channels.belfry] to allow more";
+    assert!(message.ends_with(line), "{message}");
 }
 
 #[tokio::test]
@@ -53,7 +57,7 @@ async fn a_guest_that_sleeps_past_the_deadline_is_at_fault() {
     let (fault, message) = rig.fault("sleep").await;
     assert_eq!(fault, Fault::Deadline);
     insta::assert_snapshot!(message, @r#"
-    the plugin was asleep at the call's deadline of 50ms; add `timeout = "100ms"` to [channels.belfry] to allow more
+    the plugin was asleep at the call's deadline of 50ms; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: add `timeout = "100ms"` to [channels.belfry] to allow more
     "#);
 }
 
@@ -66,7 +70,10 @@ async fn a_deadline_while_a_provider_is_silent_is_no_fault_of_the_plugin() {
     rig.channel.limits.timeout = Duration::from_millis(200);
     rig.channel.grants = grants(&[address.to_string()]);
     let report = rig.plugin.send(&rig.channel, &call("ask", &format!("http://{address}/"))).await;
-    assert_eq!(report.end, AttemptEnd::HostDeadline);
+    let AttemptEnd::HostDeadline { message } = report.end else { panic!("{:?}", report.end) };
+    insta::assert_snapshot!(message, @r#"
+    no answer from the provider before the call's deadline of 200ms; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: add `timeout = "400ms"` to [channels.belfry] to allow more
+    "#);
 }
 
 #[tokio::test]

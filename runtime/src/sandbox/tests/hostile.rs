@@ -110,6 +110,19 @@ async fn a_start_function_that_never_ends_runs_out_of_fuel() {
     assert_eq!(end_of(crafted::channel(&[(&crafted::module(&spin, 0, 0), 1)])).await.0, Fault::OutOfFuel);
 }
 
+#[tokio::test]
+async fn calls_that_go_deeper_than_the_stack_are_told_its_size() {
+    let mut itself = Function::new([]);
+    itself.instructions().call(0).end();
+    let (fault, message) = end_of(crafted::channel(&[(&crafted::module(&itself, 0, 0), 1)])).await;
+    assert_eq!(fault, Fault::Trap);
+    let stack = "the plugin's calls went so deep that they used up its stack of 512KiB";
+    assert!(
+        message.contains(stack) && message.ends_with("; no setting changes that: it has to recurse less"),
+        "{message}"
+    );
+}
+
 #[test]
 fn what_would_keep_the_compiler_busy_is_refused_before_it_starts() {
     let mut giant = Function::new([]);

@@ -69,7 +69,7 @@ fn every_refusal_of_a_call_names_its_limit_and_what_changes_it() {
     it called the host more than 25000 times, the limit of a call; no setting changes that: it has to ask less often
     it handed more than 67108864 bytes to the host, the limit of a call; no setting changes that: it has to send less
     the machine has no memory to give; lower `max` in [workers], or give it more
-    no answer from the provider before the call's deadline, which `timeout` of the channel sets
+    no answer from the provider before the call's deadline of 10s; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: add `timeout = "20s"` to [channels.belfry] to allow more
     the plugin was quarantined while the call was running; a new version, or its release as `campanile plugins list` names it, has it called again
     "#);
 }
@@ -140,6 +140,26 @@ fn the_line_that_raises_a_limit_is_one_that_the_configuration_takes() {
 }
 
 #[test]
+fn the_sentence_about_a_deadline_says_who_set_it() {
+    let own = CallLimits { timeout: Duration::from_secs(3), ..CallLimits::default() };
+    let most = CallLimits { timeout: CallLimits::TIMEOUT_MAX, ..CallLimits::default() };
+    let told: Vec<_> =
+        [(own, belfry()), (most, belfry()), (own, made()), (CallLimits::default(), made()), (own, Subject::default())]
+            .into_iter()
+            .map(|(limits, subject)| {
+                CallEnd::of_refusal(Refusal::ProviderDeadline, &state(limits, subject)).to_string()
+            })
+            .collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    no answer from the provider before the call's deadline of 3s; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: add `timeout = "6s"` to [channels.belfry] to allow more
+    no answer from the provider before the call's deadline of 1h; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: no setting allows more
+    no answer from the provider before the call's deadline of 3s; `timeout` in [channels.belfry] sets it: add `timeout = "6s"` to [channels.belfry] to allow more
+    no answer from the provider before the call's deadline of 10s; `timeout` in [plugins.defaults] sets it: add `timeout = "20s"` to [plugins.defaults] to allow more
+    no answer from the provider before the call's deadline of 3s; the limit for every plugin that describes itself, which no setting changes
+    "#);
+}
+
+#[test]
 fn every_refusal_of_a_file_that_is_loaded_names_what_changes_it() {
     let gone = || io::Error::from(io::ErrorKind::NotFound);
     let errors = chain(|error| {
@@ -186,7 +206,10 @@ fn every_reason_why_a_component_is_no_plugin_names_what_changes_it() {
             Some(PrepareError::Import { .. }) => {
                 PrepareError::Mismatch(Mismatch { interface: "channel", reason: "`send` is missing".to_owned() })
             }
-            Some(PrepareError::Mismatch(_)) => PrepareError::Describe(CallEnd::HostDeadline),
+            Some(PrepareError::Mismatch(_)) => {
+                let newcomer = state(CallLimits::default(), Subject::default());
+                PrepareError::Describe(CallEnd::of_refusal(Refusal::ProviderDeadline, &newcomer))
+            }
             Some(PrepareError::Describe(_)) => PrepareError::Fickle,
             Some(PrepareError::Fickle) => PrepareError::Descriptor { problems: vec!["its rate is 0".to_owned()] },
             Some(PrepareError::Descriptor { .. }) => return None,
@@ -200,7 +223,7 @@ fn every_reason_why_a_component_is_no_plugin_names_what_changes_it() {
     it exports both `campanile:plugin/channel@0.1.0` and `campanile:plugin/template-engine@0.1.0`: make two plugins of it
     it imports what this version does not have: `fax`; build it against contract 0.1.0
     its `channel` is not that of contract 0.1.0: `send` is missing; build it against the files of that contract
-    it does not describe itself: no answer from the provider before the call's deadline, which `timeout` of the channel sets
+    it does not describe itself: no answer from the provider before the call's deadline of 10s; the limit for every plugin that describes itself, which no setting changes
     it describes itself differently each time: `describe` has to answer with constants
     its descriptor has 1 problem(s): its rate is 0; no setting changes that: its author mends what `describe` answers
     ");
@@ -248,6 +271,9 @@ fn every_refusal_of_what_an_operator_asks_says_what_to_do() {
     there is no plugin `acme`; `campanile plugins list` shows all
     there is no plugin `acme`, there is `acne`; `campanile plugins list` shows all
     plugin `acme` is serving and held: there is nothing to release; `campanile plugins list` shows each of its files
+    version 1.2.0 of plugin `acme` does not wait to be approved, 1.3.0 does: write `campanile plugins approve acme --version 1.3.0`
+    version 1.2.0 of plugin `acme` does not wait to be released, 1.3.0 and 2.0.0 do: write `campanile plugins release acme --version 1.3.0` or `campanile plugins release acme --version 2.0.0`
+    2 versions of plugin `acme` wait to be approved: say which, `campanile plugins approve acme --version 1.3.0` or `campanile plugins approve acme --version 2.0.0`
     what was asked of plugin `acme` is done, but `acme.wasm` is refused: it has 101 modules, the limit is 100; no setting changes that: build it smaller
     ");
 }
@@ -271,9 +297,6 @@ fn every_reason_why_there_is_no_sandbox_or_no_code_says_what_to_do() {
             }
             Some(CompileApartError::Refused { .. }) => return None,
         })
-    version 1.2.0 of plugin `acme` does not wait to be approved, 1.3.0 does: write `campanile plugins approve acme --version 1.3.0`
-    version 1.2.0 of plugin `acme` does not wait to be released, 1.3.0 and 2.0.0 do: write `campanile plugins release acme --version 1.3.0` or `campanile plugins release acme --version 2.0.0`
-    2 versions of plugin `acme` wait to be approved: say which, `campanile plugins approve acme --version 1.3.0` or `campanile plugins approve acme --version 2.0.0`
     });
     let told: Vec<_> =
         sandbox.iter().map(|error| sentence(error)).chain(apart.iter().map(|error| sentence(error))).collect();

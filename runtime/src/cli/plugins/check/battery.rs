@@ -319,7 +319,7 @@ fn same_requests(one: &[PlayedRequest], other: &[PlayedRequest]) -> bool {
 pub(super) fn no_outcome(end: &AttemptEnd) -> Option<String> {
     match end {
         AttemptEnd::Outcome(_) => None,
-        AttemptEnd::HostDeadline => Some("it waited until the deadline".to_owned()),
+        AttemptEnd::HostDeadline { .. } => Some("it waited until the deadline".to_owned()),
         AttemptEnd::Fault { message, .. } | AttemptEnd::Interrupted { message, .. } => {
             Some(format!("{}: {message}", word(end)))
         }

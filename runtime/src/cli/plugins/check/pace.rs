@@ -81,7 +81,7 @@ impl Pace {
 /// Whether it would have gone on, had there been time.
 fn is_starved(end: &AttemptEnd) -> bool {
     match end {
-        AttemptEnd::HostDeadline => true,
+        AttemptEnd::HostDeadline { .. } => true,
         AttemptEnd::Fault { fault, .. } => matches!(fault, Fault::OutOfFuel | Fault::Deadline),
         AttemptEnd::Outcome(_) | AttemptEnd::Interrupted { .. } => false,
     }

@@ -162,7 +162,7 @@ fn problem(end: &AttemptEnd, rule: Rule, requests: usize) -> Option<String> {
             Some("the provider did not take it".to_owned())
         }
         AttemptEnd::Outcome(_) => None,
-        AttemptEnd::HostDeadline => Some("it waited until the deadline".to_owned()),
+        AttemptEnd::HostDeadline { .. } => Some("it waited until the deadline".to_owned()),
         AttemptEnd::Fault { message, .. } | AttemptEnd::Interrupted { message, .. } => Some(message.clone()),
     }
 }

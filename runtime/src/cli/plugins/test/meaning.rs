@@ -10,7 +10,7 @@ use crate::domain::{AttemptEnd, Blame, Outcome, RateScope, Receipt, Trouble};
 pub(in super::super) fn meaning(end: &AttemptEnd) -> Value {
     match end {
         AttemptEnd::Outcome(outcome) => of_outcome(outcome),
-        AttemptEnd::HostDeadline => json!({ "deadline": {} }),
+        AttemptEnd::HostDeadline { .. } => json!({ "deadline": {} }),
         AttemptEnd::Fault { fault, message } => json!({ "fault": { "class": fault.as_str(), "reason": message } }),
         AttemptEnd::Interrupted { interruption, message } => {
             json!({ "interrupted": { "class": interruption.as_str(), "reason": message } })
@@ -92,7 +92,7 @@ pub(in super::super) fn word(end: &AttemptEnd) -> String {
             Outcome::Rejected { blame, .. } => format!("rejected ({})", blame_word(*blame)),
             Outcome::RecipientGone { .. } => "recipient-gone".to_owned(),
         },
-        AttemptEnd::HostDeadline => "no answer before the deadline".to_owned(),
+        AttemptEnd::HostDeadline { .. } => "no answer before the deadline".to_owned(),
         AttemptEnd::Fault { fault, .. } => format!("fault ({})", fault.as_str()),
         AttemptEnd::Interrupted { interruption, .. } => format!("interrupted ({})", interruption.as_str()),
     }
