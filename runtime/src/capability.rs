@@ -14,4 +14,7 @@ pub mod http;
 pub mod kv;
 pub mod log;
 pub mod secret;
+mod section;
 pub mod sign;
+
+pub use section::Section;

@@ -10,7 +10,8 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::call::Call;
-use crate::capability::http::{Egress, HttpGrant};
+use crate::capability::Section;
+use crate::capability::http::{Allowed, Egress, HttpGrant};
 use crate::config::CallLimits;
 use crate::domain::{AttemptEnd, ChannelName, Content, Notification, NotificationId, Priority, Recipient, Timestamp};
 use crate::sandbox::{
@@ -168,10 +169,12 @@ impl TestBed {
         })?;
         let plugin =
             sandbox.compile(wasm, [0; 32]).await.map_err(|source| SandboxBenchError::Prepare { path, source })?;
-        let grant = HttpGrant::check(&[], &serde_json::Map::new(), &[], &[], &Egress::system())
+        let name = ChannelName::new("bench").expect("it is a name");
+        let nobody = Allowed { section: &Section::of_channel(&name), hosts: &[], networks: &[] };
+        let grant = HttpGrant::check(&[], &serde_json::Map::new(), nobody, &Egress::system())
             .map_err(|error| SandboxBenchError::Grant { reason: error.to_string() })?;
         let channel = PreparedChannel {
-            name: ChannelName::new("bench").expect("it is a name"),
+            name,
             config_json: params.config_json.clone(),
             grants: Arc::new(Grants::of_http(Arc::new(grant), Arc::default())),
             limits: CallLimits::default(),

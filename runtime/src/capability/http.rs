@@ -13,6 +13,7 @@ mod connect;
 mod edge;
 mod egress;
 mod grant;
+mod networks;
 mod played;
 mod redirect;
 mod request;
@@ -20,7 +21,7 @@ mod request;
 pub use address::{Network, ParseNetworkError, special_use};
 pub use client::OpenHttp;
 pub use egress::{Dial, Egress, HostResolver, SystemDialler, SystemResolver};
-pub use grant::{Asked, GrantError, GrantErrors, HttpGrant, VainGrant, asked_for, check_scope};
+pub use grant::{Allowed, Asked, GrantError, GrantErrors, HttpGrant, VainGrant, asked_for, check_scope};
 pub use played::{PlayedProvider, PlayedRequest};
 pub use request::{Auth, BodyPart, EgressLimits, HttpError, HttpReply, HttpRequest, REDIRECTS_MAX, is_reserved};
 

@@ -175,8 +175,17 @@ pub struct Secret {
     pub value: SecretText,
     /// Where the plugin may have it put.
     pub places: Places,
-    /// The hosts it may go to, as patterns; none: every host the channel is granted.
-    pub hosts: Option<Arc<[String]>>,
+    /// The hosts it may go to; none: every host the channel is granted.
+    pub hosts: Option<Arc<SecretHosts>>,
+}
+
+/// The hosts that a secret may go to, as the operator wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretHosts {
+    /// Where: a key in the channel's `secrets`. What was made of a secret goes by its key.
+    pub key: String,
+    /// Host patterns.
+    pub patterns: Vec<String>,
 }
 
 /// What one channel's plugin holds handles of. Made when the channel is configured.

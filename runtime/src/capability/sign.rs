@@ -20,7 +20,7 @@ use std::str::FromStr;
 use http::{HeaderName, HeaderValue};
 
 pub use aws::{AwsCredentials, FinalRequest, aws_sigv4};
-pub use grant::{Asked, OpenSign, SIGNATURES_MAX, SignErrors, SignGrant};
+pub use grant::{Asked, OpenSign, SIGNATURES_MAX, SignErrors, SignGrant, Written};
 pub use jwt::jwt;
 pub use webhooks::standard_webhooks;
 

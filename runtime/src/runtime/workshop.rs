@@ -15,13 +15,14 @@ pub use keep::{KeepError, Kept};
 
 use super::inspection::{Inspection, InspectionError, inspect_in, sandbox_with};
 use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, TemplateVariable};
+use crate::capability::Section;
 use crate::capability::http::{
-    Asked, Egress, GrantErrors, HttpError, HttpGrant, HttpReply, PlayedProvider, PlayedRequest,
+    Allowed, Asked, Egress, GrantErrors, HttpError, HttpGrant, HttpReply, PlayedProvider, PlayedRequest,
 };
 use crate::capability::secret::{ChannelSecrets, Secret, SecretText};
-use crate::capability::sign::{self, SignErrors, SignGrant};
+use crate::capability::sign::{self, SignErrors, SignGrant, Written};
 use crate::clock::Entropy;
-use crate::config::CallLimits;
+use crate::config::{CallLimits, SecretGrants};
 use crate::domain::{AttemptEnd, ChannelName, Timestamp};
 use crate::sandbox::{
     CallEnd, ConfigProblem, ConfigSchema, ConsoleSink, Grants, Plugin, PreparedChannel, SandboxSettings, SchemaError,
@@ -299,7 +300,9 @@ impl Workpiece {
         let named = asked.iter().flat_map(|asked| asked.scope).filter(|scope| !scope.starts_with("config:"));
         let hosts: Vec<String> = named.cloned().collect();
         let networks = ["0.0.0.0/0".to_owned(), "::/0".to_owned()];
-        HttpGrant::played(&asked, config, &hosts, &networks, (&self.egress, provider))
+        let section = Section::of_any_channel();
+        let allowed = Allowed { section: &section, hosts: &hosts, networks: &networks };
+        HttpGrant::played(&asked, config, allowed, (&self.egress, provider))
     }
 
     /// None where the plugin does not ask to sign.
@@ -312,7 +315,9 @@ impl Workpiece {
         }
         let may_sign: Vec<_> =
             descriptor.secrets.iter().filter(|key| key.places.sign).map(|key| name_of(&key.pointer)).collect();
-        Ok(Some(Arc::new(SignGrant::check(&asked, &may_sign, secrets, Arc::clone(&self.entropy))?)))
+        let (section, none) = (Section::of_any_channel(), SecretGrants::new());
+        let written = Written { section: &section, secrets: &none };
+        Ok(Some(Arc::new(SignGrant::check(&asked, &may_sign, secrets, written, Arc::clone(&self.entropy))?)))
     }
 
     /// Handles in the place of secrets, as a server does.

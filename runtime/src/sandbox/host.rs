@@ -19,6 +19,10 @@ pub(super) use http::HttpEnd;
 use super::bindings::campanile::plugin;
 use super::state::CallState;
 
+/// What a call is told that nothing is granted to: no section of the configuration could.
+const UNGRANTED: &str = "nothing is granted to this call: a plugin that describes itself, judges a config or renders \
+                         reaches nobody and keeps nothing, and no setting changes that";
+
 /// Everything a plugin can import, linked once for all plugins.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     let mut linker = Linker::new(engine);

@@ -141,6 +141,7 @@ impl CallState {
                     calls: limits.egress_calls,
                     request_max: limits::HOSTCALL_BYTES_MAX as u64,
                     response_max: limits.response_max,
+                    timeout: limits.timeout,
                 },
                 deadline,
                 open: None,

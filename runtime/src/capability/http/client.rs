@@ -73,7 +73,7 @@ impl OpenHttp {
     ) -> Result<HttpReply, HttpError> {
         let HttpRequest { method, url, headers, body, auth, timeout, redirects } = request;
         let grant = Arc::clone(&self.grant);
-        let edge = Edge { secrets, clock: &*grant.clock };
+        let edge = Edge { secrets, clock: &*grant.clock, section: grant.section() };
         let url = edge.url(&url)?;
         grant.permits(&url).map_err(HttpError::Denied)?;
         let (body, secret_body) = edge.body(body, &headers, &url)?;
@@ -90,7 +90,7 @@ impl OpenHttp {
         let asked = timeout.is_some_and(|timeout| timeout <= left);
         match timeout_at(deadline, self.chain(hop, redirects, auth, &edge, more)).await {
             Ok(result) => result,
-            Err(_) => Err(HttpError::Timeout(too_late(left, asked))),
+            Err(_) => Err(HttpError::Timeout(self.too_late(left, asked))),
         }
     }
 
@@ -99,7 +99,9 @@ impl OpenHttp {
         if self.calls.fetch_add(1, Ordering::Relaxed) >= limit {
             let most = CallLimits::EGRESS_CALLS_MAX;
             let remedy = match limit.saturating_mul(2).clamp(1, most) {
-                more if more > limit => format!("add `egress_calls = {more}` to the channel to allow more"),
+                more if more > limit => {
+                    format!("add `egress_calls = {more}` to {} to allow more", self.grant.section())
+                }
                 _ => "no setting allows more".to_owned(),
             };
             return Err(HttpError::Exhausted(format!("a call may make {limit} requests, this is one more; {remedy}")));
@@ -123,11 +125,39 @@ impl OpenHttp {
         let deadline =
             timeout.and_then(|timeout| now.checked_add(timeout)).map_or(self.deadline, |at| at.min(self.deadline));
         if deadline <= now {
-            return Err(HttpError::Timeout(
-                "no time is left of what the request asks for or of the channel's `timeout`; nothing was sent".into(),
-            ));
+            return Err(HttpError::Timeout(match self.deadline <= now {
+                true => format!("no time is left of {}, so that nothing was sent; {}", self.call_time(), self.longer()),
+                false => {
+                    "the request gives itself no time, so that nothing was sent: its plugin asks for more".to_owned()
+                }
+            }));
         }
         Ok((deadline, deadline - now))
+    }
+
+    fn call_time(&self) -> String {
+        format!("the call's {}", format_duration(self.limits.timeout))
+    }
+
+    /// The line that would give a call more time.
+    fn longer(&self) -> String {
+        let (limit, most) = (self.limits.timeout, CallLimits::TIMEOUT_MAX);
+        match limit.saturating_mul(2).min(most) {
+            more if more > limit => {
+                let more = format_duration(more);
+                format!("add `timeout = \"{more}\"` to {} to allow more", self.grant.section())
+            }
+            _ => "no setting allows more".to_owned(),
+        }
+    }
+
+    /// `asked`: the plugin set the limit.
+    fn too_late(&self, limit: Duration, asked: bool) -> String {
+        let whose = match asked {
+            true => "the time that its plugin gives it".to_owned(),
+            false => format!("what was left of {}; {}", self.call_time(), self.longer()),
+        };
+        format!("no complete answer within {}, {whose}", format_duration(limit))
     }
 
     async fn chain(
@@ -164,13 +194,6 @@ impl OpenHttp {
             followed += 1;
         }
     }
-}
-
-/// `asked`: the plugin set the limit.
-fn too_late(limit: Duration, asked: bool) -> String {
-    let limit = format_duration(limit);
-    let whose = if asked { "the time that its plugin gives it" } else { "what was left of the channel's `timeout`" };
-    format!("no complete answer within {limit}, {whose}")
 }
 
 /// After a redirect something was sent, whatever became of the rest.

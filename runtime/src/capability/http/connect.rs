@@ -17,9 +17,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
-use super::address::Network;
 use super::egress::Egress;
-use super::grant::permits_address;
+use super::networks::Networks;
 use super::request::{HEADER_BYTES_MAX, HEADERS_MAX};
 
 /// A connection that takes longer, from the question for its name to the end of its TLS handshake, is not coming.
@@ -53,7 +52,7 @@ pub(super) enum ConnectError {
     TooSlow,
 }
 
-pub(super) fn pool(egress: &Egress, networks: Arc<Vec<Network>>) -> Pool {
+pub(super) fn pool(egress: &Egress, networks: Arc<Networks>) -> Pool {
     let connector = Connector { egress: egress.clone(), networks };
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(egress.tls())
@@ -104,7 +103,7 @@ where
 #[derive(Clone)]
 pub(super) struct Connector {
     egress: Egress,
-    networks: Arc<Vec<Network>>,
+    networks: Arc<Networks>,
 }
 
 impl Service<Uri> for Connector {
@@ -122,7 +121,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-async fn connect(egress: &Egress, networks: &[Network], uri: &Uri) -> Result<TcpStream, ConnectError> {
+async fn connect(egress: &Egress, networks: &Networks, uri: &Uri) -> Result<TcpStream, ConnectError> {
     let host = uri.host().ok_or(ConnectError::NoHost)?;
     let https = uri.scheme_str() == Some("https");
     let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
@@ -147,11 +146,11 @@ async fn connect(egress: &Egress, networks: &[Network], uri: &Uri) -> Result<Tcp
 }
 
 /// The addresses that may be dialled, with the URL's port and not the resolver's.
-fn judge(networks: &[Network], found: &[SocketAddr], port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+fn judge(networks: &Networks, found: &[SocketAddr], port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
     let mut refused = None;
     let mut checked = Vec::with_capacity(found.len().min(ADDRESSES_MAX));
     for address in found {
-        match permits_address(networks, address.ip()) {
+        match networks.permits(address.ip()) {
             // Without zone and flow label, which a hostile name server has no business to choose.
             Ok(()) if checked.len() < ADDRESSES_MAX => checked.push(SocketAddr::new(address.ip(), port)),
             Ok(()) => {}

@@ -8,10 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::utf8_percent_encode;
 use url::Url;
 
-use super::grant::HttpGrant;
+use super::grant::{HttpGrant, host_of};
 use super::redirect::Hop;
 use super::request::{Auth, BodyPart, HttpError, parse_name, parse_url};
 use crate::capability::secret::{CallSecrets, ENCODED, HANDLE_LEN, HANDLE_PREFIX, Places, Secret, json_escaped};
+use crate::capability::section::{Section, list_line};
 use crate::capability::sign::{AwsCredentials, FinalRequest, Key, SignError, aws_sigv4, standard_webhooks};
 use crate::clock::Clock;
 
@@ -81,6 +82,8 @@ impl Spelling {
 pub(super) struct Edge<'a> {
     pub(super) secrets: &'a CallSecrets,
     pub(super) clock: &'a dyn Clock,
+    /// Where in the configuration the channel's secrets stand.
+    pub(super) section: &'a Section,
 }
 
 impl Edge<'_> {
@@ -93,7 +96,7 @@ impl Edge<'_> {
             let secret = self.find(text, Place::Url)?;
             let url = parse_url(secret.value.expose())
                 .map_err(|_| HttpError::Invalid(format!("the secret `{}` is no http or https URL", secret.name)))?;
-            may_go(secret, &url)?;
+            self.may_go(secret, &url)?;
             return Ok(url);
         }
         let bare = parse_url(text)?;
@@ -239,7 +242,7 @@ impl Edge<'_> {
 
     fn find_for(&self, handle: &str, place: Place, url: &Url) -> Result<&Secret, HttpError> {
         let secret = self.find(handle, place)?;
-        may_go(secret, url)?;
+        self.may_go(secret, url)?;
         Ok(secret)
     }
 
@@ -256,21 +259,20 @@ impl Edge<'_> {
             secret.name
         )))
     }
-}
 
-/// Whether the operator lets a secret go where `url` leads.
-fn may_go(secret: &Secret, url: &Url) -> Result<(), HttpError> {
-    let Some(hosts) = &secret.hosts else { return Ok(()) };
-    if HttpGrant::is_among(hosts, url) {
-        return Ok(());
+    /// Whether the operator lets a secret go where `url` leads.
+    fn may_go(&self, secret: &Secret, url: &Url) -> Result<(), HttpError> {
+        let Some(hosts) = &secret.hosts else { return Ok(()) };
+        if HttpGrant::is_among(&hosts.patterns, url) {
+            return Ok(());
+        }
+        let (host, name, section) = (host_of(url), &secret.name, self.section);
+        let line = list_line("hosts", &hosts.patterns, std::slice::from_ref(&host));
+        Err(HttpError::Denied(format!(
+            "the secret `{name}` may not go to `{host}`; write `{line}` for `{}` in `secrets` under {section}",
+            hosts.key
+        )))
     }
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    Err(HttpError::Denied(format!(
-        "the secret `{name}` may not go to `{host}{port}`; add \"{host}{port}\" to `hosts` of `{name}` in the channel's \
-         `secrets`",
-        name = secret.name
-    )))
 }
 
 fn is_handle(text: &str) -> bool {

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
-use super::address::{Network, ParseNetworkError, special_use};
+use super::address::ParseNetworkError;
 use super::connect::{self, Pool};
 use super::egress::Egress;
+use super::networks::Networks;
 use super::played::PlayedProvider;
+use crate::capability::section::{Section, list_line};
 use crate::clock::Clock;
 
 pub use vain::{VainGrant, asked_for};
@@ -28,15 +30,33 @@ pub struct Asked<'a> {
     pub required: bool,
 }
 
+/// What the operator lets a channel reach, as it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed<'a> {
+    /// Where it is written: refusals name it.
+    pub section: &'a Section,
+    /// `allow_hosts`: `host`, `*.domain`, either with `:port`.
+    pub hosts: &'a [String],
+    /// `allow_networks`: ranges of special and private addresses.
+    pub networks: &'a [String],
+}
+
 /// Why a channel does not get what its plugin needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GrantError {
-    /// The plugin needs a host that is not granted.
-    #[error("its plugin needs to reach `{host}`, which is not granted; {}", allow(.host))]
+    /// The plugin needs hosts that are not granted. All of them, since they go into one line.
+    #[error(
+        "its plugin needs to reach `{}`, which {} not granted; {}",
+        .hosts.join("`, `"), if .hosts.len() == 1 { "is" } else { "are" }, write_line(.line, .section)
+    )]
     NotGranted {
-        /// The pattern asked for.
-        host: String,
+        /// The patterns asked for.
+        hosts: Vec<String>,
+        /// What `allow_hosts` has to be, with what stands there already.
+        line: String,
+        /// Where.
+        section: Section,
     },
     /// An entry of `allow_hosts`, or a pattern that the plugin asks for, is not a host pattern.
     #[error("`{text}` is not a host pattern: write `host`, `*.domain` or `host:port`, without scheme or path")]
@@ -63,26 +83,28 @@ pub enum GrantError {
     },
     /// The plugin needs the host in the config, which is an address that is not public, and its range is not granted.
     /// The address itself is not told: it may stand in a secret.
-    #[error("the host at `{pointer}` of the config is an address that is not public ({what}); {}", allow_address(.longest))]
+    #[error("the host at `{pointer}` of the config is an address that is not public ({what}); {}", write_address(.line, .section))]
     NotPublic {
         /// A JSON Pointer.
         pointer: String,
         /// What the address is for.
         what: &'static str,
-        /// The prefix length of one address of its family.
-        longest: u8,
+        /// What `allow_networks` has to be, with what stands there already, and the address left out.
+        line: String,
+        /// Where.
+        section: Section,
     },
 }
 
 /// What to do about a config without the URL that is asked for.
 const WRITE_URL: &str = "write one there, such as `\"https://HOST/\"`";
 
-fn allow(host: &str) -> String {
-    format!("add `allow_hosts = [\"{host}\"]` to the channel")
+fn write_line(line: &str, section: &Section) -> String {
+    format!("write `{line}` under {section}")
 }
 
-fn allow_address(longest: &u8) -> String {
-    format!("write that address into `allow_networks = [\"ADDRESS/{longest}\"]` of the channel to allow it")
+fn write_address(line: &str, section: &Section) -> String {
+    format!("write `{line}` with that address under {section} to allow it")
 }
 
 impl GrantError {
@@ -90,9 +112,9 @@ impl GrantError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotGranted { host } => Some(allow(host)),
+            Self::NotGranted { line, section, .. } => Some(write_line(line, section)),
             Self::NoUrl { .. } => Some(WRITE_URL.to_owned()),
-            Self::NotPublic { longest, .. } => Some(allow_address(longest)),
+            Self::NotPublic { line, section, .. } => Some(write_address(line, section)),
             Self::NotAPattern { .. } | Self::NotANetwork(_) | Self::TooMany { .. } => None,
         }
     }
@@ -183,7 +205,9 @@ impl fmt::Display for HostPattern {
 /// What one channel may reach, with a connection pool of its own. Made when the channel is loaded.
 pub struct HttpGrant {
     hosts: Vec<HostPattern>,
-    networks: Arc<Vec<Network>>,
+    networks: Arc<Networks>,
+    /// What a refusal names.
+    said: Said,
     pub(super) pool: Pool,
     /// What time signatures are of.
     pub(super) clock: Arc<dyn Clock>,
@@ -210,8 +234,7 @@ impl HttpGrant {
     pub fn check(
         asked: &[Asked<'_>],
         config: &Map<String, Value>,
-        allow_hosts: &[String],
-        allow_networks: &[String],
+        allowed: Allowed<'_>,
         egress: &Egress,
     ) -> Result<Self, GrantErrors> {
         let mut problems = Vec::new();
@@ -221,13 +244,25 @@ impl HttpGrant {
                 problems.push(problem);
             }
         };
-        let parsed = allow_hosts.iter().map(|text| HostPattern::parse(text));
-        let allowed: Vec<_> = parsed.filter_map(|parsed| parsed.map_err(&mut note).ok()).collect();
-        let parsed = allow_networks.iter().map(|text| text.parse().map_err(GrantError::NotANetwork));
-        let networks: Vec<Network> = parsed.filter_map(|parsed| parsed.map_err(&mut note).ok()).collect();
-        let items = asked.iter().flat_map(|asked| asked.scope.iter().map(|item| (item.as_str(), asked.required)));
-        let granted = items.map(|(item, required)| granted(item, required, config, &allowed));
-        let hosts: Vec<_> = granted.filter_map(|granted| granted.map_err(&mut note).ok()).flatten().collect();
+        let Allowed { section, .. } = allowed;
+        let parsed = allowed.hosts.iter().map(|text| Ok((HostPattern::parse(text)?, text.clone())));
+        let (patterns, written): (Vec<_>, Vec<_>) = parsed.filter_map(|parsed| parsed.map_err(&mut note).ok()).unzip();
+        let parsed = allowed.networks.iter().map(|text| Ok((text.parse()?, text.clone())));
+        let networks = parsed.filter_map(|parsed| parsed.map_err(|error| note(GrantError::NotANetwork(error))).ok());
+        let networks = Networks::new(networks.collect(), section.clone());
+        let (mut hosts, mut lacking) = (Vec::new(), Vec::new());
+        for (item, required) in asked.iter().flat_map(|asked| asked.scope.iter().map(|item| (item, asked.required))) {
+            match granted(item, required, config, &patterns) {
+                Ok(Granted::Hosts(found)) => hosts.extend(found),
+                Ok(Granted::Lacking(host)) if lacking.contains(&host) => {}
+                Ok(Granted::Lacking(host)) => lacking.push(host),
+                Err(problem) => note(problem),
+            }
+        }
+        if !lacking.is_empty() {
+            let line = list_line("allow_hosts", &written, &lacking);
+            note(GrantError::NotGranted { hosts: lacking, line, section: section.clone() });
+        }
         if hosts.len() > HOSTS_MAX {
             note(GrantError::TooMany { count: hosts.len() });
         }
@@ -236,7 +271,8 @@ impl HttpGrant {
         }
         let networks = Arc::new(networks);
         let pool = connect::pool(egress, Arc::clone(&networks));
-        Ok(Self { hosts, networks, pool, clock: Arc::clone(&egress.clock), played: None })
+        let said = Said::new(asked, written, section.clone());
+        Ok(Self { hosts, networks, said, pool, clock: Arc::clone(&egress.clock), played: None })
     }
 
     /// As [`check`](Self::check), with a provider that is played: for trials of a plugin.
@@ -247,11 +283,10 @@ impl HttpGrant {
     pub fn played(
         asked: &[Asked<'_>],
         config: &Map<String, Value>,
-        allow_hosts: &[String],
-        allow_networks: &[String],
+        allowed: Allowed<'_>,
         (egress, provider): (&Egress, Arc<dyn PlayedProvider>),
     ) -> Result<Self, GrantErrors> {
-        let grant = Self::check(asked, config, allow_hosts, allow_networks, egress)?;
+        let grant = Self::check(asked, config, allowed, egress)?;
         Ok(Self { played: Some(provider), ..grant })
     }
 
@@ -263,59 +298,95 @@ impl HttpGrant {
     /// Whether `url` goes to a granted host and, where its host is an address, to one that may be reached.
     pub(super) fn permits(&self, url: &Url) -> Result<(), String> {
         if !self.hosts.iter().any(|host| host.matches(url)) {
-            let host = url.host_str().unwrap_or_default();
-            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            return Err(format!(
-                "host `{host}{port}` is not granted; add `allow_hosts = [\"{host}{port}\"]` to the channel, if its \
-                 plugin asks for it"
-            ));
+            return Err(self.said.not_granted(url));
         }
         match url.host() {
-            Some(Host::Ipv4(ip)) => permits_address(&self.networks, ip.into()),
-            Some(Host::Ipv6(ip)) => permits_address(&self.networks, ip.into()),
+            Some(Host::Ipv4(ip)) => self.networks.permits(ip.into()),
+            Some(Host::Ipv6(ip)) => self.networks.permits(ip.into()),
             // Judged when it is resolved.
             Some(Host::Domain(_)) | None => Ok(()),
         }
     }
-}
 
-/// Whether an address is public or its range granted; the sentence says how to grant it.
-pub(super) fn permits_address(networks: &[Network], address: std::net::IpAddr) -> Result<(), String> {
-    // A range is granted as IPv4; a mapped spelling of one of its addresses is the same address.
-    let address = address.to_canonical();
-    match special_use(address) {
-        Some(what) if !networks.iter().any(|network| network.contains(address)) => {
-            let longest = if address.is_ipv4() { 32 } else { 128 };
-            Err(format!(
-                "the address `{address}` is not public ({what}); add `allow_networks = [\"{address}/{longest}\"]` to \
-                 the channel to allow it"
-            ))
-        }
-        Some(_) | None => Ok(()),
+    /// Where in the configuration it stands.
+    pub(super) fn section(&self) -> &Section {
+        &self.said.section
     }
 }
 
-/// The hosts that one entry of a scope comes to.
+/// The host of a URL as `allow_hosts` has it: with its port, where that is not the scheme's own.
+pub(super) fn host_of(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}", url.host_str().unwrap_or_default())
+}
+
+/// What was asked for and what was written, for who is refused.
+struct Said {
+    /// Hosts that the plugin asks for, granted or not.
+    asked: Vec<HostPattern>,
+    /// Places in the config whose hosts it asks for, as people write them.
+    keys: Vec<String>,
+    /// `allow_hosts`, without what is no pattern.
+    allow_hosts: Vec<String>,
+    section: Section,
+}
+
+impl Said {
+    fn new(asked: &[Asked<'_>], allow_hosts: Vec<String>, section: Section) -> Self {
+        let items = || asked.iter().flat_map(|asked| asked.scope);
+        let key = |pointer: &str| format!("`config{}`", pointer.replace('/', "."));
+        Self {
+            // A place in the config is none: its slash keeps it from being one.
+            asked: items().filter_map(|item| HostPattern::parse(item).ok()).collect(),
+            keys: items().filter_map(|item| item.strip_prefix("config:")).map(key).collect(),
+            allow_hosts,
+            section,
+        }
+    }
+
+    fn not_granted(&self, url: &Url) -> String {
+        let (host, section) = (host_of(url), &self.section);
+        if self.asked.iter().any(|asked| asked.matches(url)) {
+            let line = list_line("allow_hosts", &self.allow_hosts, std::slice::from_ref(&host));
+            return format!("host `{host}` is not granted; write `{line}` under {section}");
+        }
+        // To allow what nobody asks for would change nothing.
+        let what = match self.keys.as_slice() {
+            [] => "and its plugin does not ask for it".to_owned(),
+            keys => format!("and its plugin asks for the host in {} under {section}, not for it", keys.join(" and ")),
+        };
+        format!("host `{host}` is not granted, {what}; no `allow_hosts` changes that: its author adds it to `describe`")
+    }
+}
+
+/// What one entry of a scope comes to.
+enum Granted {
+    /// These hosts.
+    Hosts(Vec<HostPattern>),
+    /// The channel cannot do without this one, and nobody allows it.
+    Lacking(String),
+}
+
 fn granted(
     item: &str,
     required: bool,
     config: &Map<String, Value>,
     allowed: &[HostPattern],
-) -> Result<Vec<HostPattern>, GrantError> {
+) -> Result<Granted, GrantError> {
     if let Some(pointer) = item.strip_prefix("config:") {
         return match host_in_config(config, pointer) {
             None if required => Err(GrantError::NoUrl { pointer: pointer.to_owned() }),
-            host => Ok(host.into_iter().collect()),
+            host => Ok(Granted::Hosts(host.into_iter().collect())),
         };
     }
     let wanted = HostPattern::parse(item)?;
     if allowed.iter().any(|allowed| allowed.covers(&wanted)) {
-        Ok(vec![wanted])
+        Ok(Granted::Hosts(vec![wanted]))
     } else if required {
-        Err(GrantError::NotGranted { host: wanted.to_string() })
+        Ok(Granted::Lacking(wanted.to_string()))
     } else {
         // The operator may grant less than was asked for.
-        Ok(allowed.iter().filter(|allowed| wanted.covers(allowed)).cloned().collect())
+        Ok(Granted::Hosts(allowed.iter().filter(|allowed| wanted.covers(allowed)).cloned().collect()))
     }
 }
 

@@ -51,6 +51,8 @@ pub struct EgressLimits {
     pub request_max: u64,
     /// The largest reply body that is handed over, in bytes; a longer one is cut.
     pub response_max: u64,
+    /// What the whole call may take: what is said of a deadline that it sets.
+    pub timeout: Duration,
 }
 
 /// A stretch of a body.

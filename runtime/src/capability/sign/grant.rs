@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::key::SigningKey;
 use super::{Algorithm, Key, SignError, check_message, jwt};
 use crate::capability::secret::{CallSecrets, ChannelSecrets, Places, Secret, SecretText};
+use crate::capability::section::Section;
 use crate::clock::Entropy;
+use crate::config::SecretGrants;
 
 /// Signatures of one call. A call needs one or two; each takes up to some milliseconds that no fuel counts.
 pub const SIGNATURES_MAX: u32 = 16;
@@ -19,6 +21,24 @@ pub struct Asked<'a> {
     pub scope: &'a [String],
     /// The channel cannot work without it.
     pub required: bool,
+}
+
+/// The secrets that the operator gives a channel, as they are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// Where: refusals name it.
+    pub section: &'a Section,
+    /// Those that its plugin knows.
+    pub secrets: &'a SecretGrants,
+}
+
+impl Written<'_> {
+    /// The line that `secrets` has to be with one more of them.
+    fn line_with(&self, name: &str) -> String {
+        let written = self.secrets.iter().map(|(key, grant)| (key.clone(), grant.written()));
+        let new = (name.to_owned(), toml::Value::from("env:NAME"));
+        format!("secrets = {}", toml::Value::Table(written.chain([new]).collect()))
+    }
 }
 
 /// Everything that keeps a channel from signing as its plugin needs to, in the order found; never empty.
@@ -43,7 +63,7 @@ impl fmt::Debug for SignGrant {
 
 impl SignGrant {
     /// Checks what a plugin asks for against the secrets that the operator has given the channel. `may_sign` are the
-    /// names of the secrets with which the plugin wants to sign.
+    /// names of the secrets with which the plugin wants to sign; `written` is what a refusal goes by.
     ///
     /// # Errors
     ///
@@ -52,6 +72,7 @@ impl SignGrant {
         asked: &[Asked<'_>],
         may_sign: &[String],
         secrets: &ChannelSecrets,
+        written: Written<'_>,
         entropy: Arc<Entropy>,
     ) -> Result<Self, SignErrors> {
         let (mut algorithms, mut problems) = (BTreeSet::new(), Vec::new());
@@ -73,8 +94,10 @@ impl SignGrant {
                        in the plugin's descriptor"
                     .to_owned(),
                 [name, ..] => format!(
-                    "its plugin needs a key to sign with, which is not granted; add `secrets = {{ {name} = \
-                     \"file:/PATH\" }}` or `\"env:NAME\"` to the channel"
+                    "its plugin needs a key to sign with, which is not granted; write `{}` (or `\"file:/PATH\"`) \
+                     under {}",
+                    written.line_with(name),
+                    written.section
                 ),
             }));
         }
@@ -195,13 +218,27 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
+    use crate::capability::secret::SecretHosts;
+    use crate::config::SecretGrant;
 
     const PEM: &str = include_str!("tests/rfc7515-a3-sec1.pem");
 
     fn secret(name: &str, value: &str, sign: bool) -> Secret {
         let places = Places { sign, auth: !sign, ..Places::default() };
-        let hosts = Some(Arc::from(["api.example.com".to_owned()]));
+        let hosts = SecretHosts { key: name.to_owned(), patterns: vec!["api.example.com".to_owned()] };
+        let hosts = Some(Arc::new(hosts));
         Secret { name: name.to_owned(), value: SecretText::new(value), places, hosts }
+    }
+
+    fn check(
+        asked: &[Asked<'_>],
+        may_sign: &[String],
+        secrets: &ChannelSecrets,
+        written: &SecretGrants,
+        entropy: Arc<Entropy>,
+    ) -> Result<SignGrant, SignErrors> {
+        let section = Section::of_channel(&"ops".parse().expect("a name"));
+        SignGrant::check(asked, may_sign, secrets, Written { section: &section, secrets: written }, entropy)
     }
 
     /// A grant of these algorithms, the call's secrets, and handles of `hmac`, `pem` and `token`.
@@ -212,7 +249,7 @@ mod tests {
             .map(|(name, value, sign)| secrets.add(secret(name, value, sign), &entropy));
         let scope: Vec<_> = scope.iter().map(|word| (*word).to_owned()).collect();
         let asked = Asked { scope: &scope, required: true };
-        let grant = SignGrant::check(&[asked], &[], &secrets, entropy).expect("granted");
+        let grant = check(&[asked], &[], &secrets, &SecretGrants::new(), entropy).expect("granted");
         (Arc::new(grant).open(), CallSecrets::of_channel(Arc::new(secrets)), handles)
     }
 
@@ -228,7 +265,8 @@ mod tests {
         let (mut open, mut secrets, [_, pem, _]) = opened(&["es256"]);
         let handle = open.jwt(&mut secrets, &pem, "es256", "{}", r#"{"iss":"joe"}"#).expect("signs");
         let token = secrets.get(&handle).expect("it was registered");
-        assert_eq!(token.hosts.as_deref(), Some(["api.example.com".to_owned()].as_slice()));
+        let hosts = token.hosts.as_deref().expect("as those of its key");
+        assert_eq!((hosts.key.as_str(), hosts.patterns.as_slice()), ("pem", ["api.example.com".to_owned()].as_slice()));
         assert!(token.places.url && token.places.headers && token.places.body && token.places.auth);
         assert!(token.value.expose().starts_with("eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UifQ."));
         assert_eq!(token.name, "pem (a token)");
@@ -249,11 +287,14 @@ mod tests {
             told(&hmac, "rot13"),
         ];
         let nothing = ChannelSecrets::none();
+        let token =
+            SecretGrant { from: "env:TOKEN".parse().expect("it is one"), hosts: Some(vec!["a.example".to_owned()]) };
+        let written = SecretGrants::from([("token".to_owned(), token)]);
         let mut refused = |scope: &[&str], names: &[&str]| {
             let scope: Vec<_> = scope.iter().map(|word| (*word).to_owned()).collect();
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
             let asked = Asked { scope: &scope, required: true };
-            let checked = SignGrant::check(&[asked], &names, &nothing, Arc::new(Entropy::fixed(1)));
+            let checked = check(&[asked], &names, &nothing, &written, Arc::new(Entropy::fixed(1)));
             messages.push(checked.expect_err("is refused").to_string());
         };
         refused(&["es256"], &["signing_key"]);
@@ -264,9 +305,9 @@ mod tests {
         denied: the key is no handle of this channel: a handle is what stands in the config where a secret belongs
         denied: the secret `token` is not for signing; the plugin's author adds `sign` to its places in the descriptor
         unsupported: the algorithm `rot13` is not known; known are `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, `es256`, `rs256`
-        denied: its plugin needs a key to sign with, which is not granted; add `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` to the channel
+        denied: its plugin needs a key to sign with, which is not granted; write `secrets = { signing_key = "env:NAME", token = { from = "env:TOKEN", hosts = ["a.example"] } }` (or `"file:/PATH"`) under [channels.ops]
         denied: its plugin asks for `sign`, and none of its secrets is for signing: give one the place `sign` in the plugin's descriptor
-        unsupported: the algorithm `es512` is not known; known are `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, `es256`, `rs256`; unsupported: the algorithm `rot13` is not known; known are `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, `es256`, `rs256`; denied: its plugin needs a key to sign with, which is not granted; add `secrets = { signing_key = "file:/PATH" }` or `"env:NAME"` to the channel
+        unsupported: the algorithm `es512` is not known; known are `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, `es256`, `rs256`; unsupported: the algorithm `rot13` is not known; known are `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, `es256`, `rs256`; denied: its plugin needs a key to sign with, which is not granted; write `secrets = { signing_key = "env:NAME", token = { from = "env:TOKEN", hosts = ["a.example"] } }` (or `"file:/PATH"`) under [channels.ops]
         "#);
     }
 
@@ -285,7 +326,7 @@ mod tests {
         let scope = ["es512".to_owned()];
         let asked = Asked { scope: &scope, required: false };
         let entropy = Arc::new(Entropy::fixed(1));
-        let grant = SignGrant::check(&[asked], &[], &ChannelSecrets::none(), entropy).expect("loads");
+        let grant = check(&[asked], &[], &ChannelSecrets::none(), &SecretGrants::new(), entropy).expect("loads");
         let told = Arc::new(grant).open().sign(&CallSecrets::default(), "x", "es256", b"").expect_err("denied");
         assert!(matches!(told, SignError::Denied(_)), "{told}");
     }

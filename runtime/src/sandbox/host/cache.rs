@@ -27,7 +27,7 @@ impl KeepState {
         if self.cache.is_none() {
             let cache = match &self.grants {
                 Some(grants) => grants.cache.as_ref().map_err(|denied| Error::Denied(denied.to_string()))?,
-                None => return Err(Error::Denied("nothing is granted to this call".to_owned())),
+                None => return Err(Error::Denied(super::UNGRANTED.to_owned())),
             };
             self.cache = Some(cache.open(self.deadline));
         }

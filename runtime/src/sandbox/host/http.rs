@@ -63,7 +63,7 @@ impl Host for HttpState {
         self.pulse.hand_over(handed).map_err(HttpEnd::Call)?;
         let Some(grant) = &self.grant else {
             self.count(EgressResult::Denied);
-            return Err(HttpEnd::Guest(Error::Denied("http is not granted to this call".to_owned())));
+            return Err(HttpEnd::Guest(Error::Denied(super::UNGRANTED.to_owned())));
         };
         let open = self.open.get_or_insert_with(|| grant.open(self.limits, self.deadline));
         let request = match to_request(request) {

@@ -12,7 +12,7 @@ impl KeepState {
         if self.kv.is_none() {
             let kv = match &self.grants {
                 Some(grants) => grants.kv.as_ref().map_err(|denied| Error::Denied(denied.to_string()))?,
-                None => return Err(Error::Denied("nothing is granted to this call".to_owned())),
+                None => return Err(Error::Denied(super::UNGRANTED.to_owned())),
             };
             self.kv = Some(kv.open(self.deadline));
         }

@@ -11,7 +11,7 @@ impl Host for HttpState {
         algorithm: String,
         message: Vec<u8>,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        let Some(open) = &mut self.sign else { return Ok(Err(not_granted())) };
+        let Some(open) = &mut self.sign else { return Ok(Err(not_granted(self.grant.is_some()))) };
         let signed = open.sign(&self.secrets, &key, &algorithm, &message);
         // A signature takes time that no fuel counts: the thread is somebody else's first.
         tokio::task::yield_now().await;
@@ -25,18 +25,18 @@ impl Host for HttpState {
         header: String,
         claims: String,
     ) -> wasmtime::Result<Result<String, Error>> {
-        let Some(open) = &mut self.sign else { return Ok(Err(not_granted())) };
+        let Some(open) = &mut self.sign else { return Ok(Err(not_granted(self.grant.is_some()))) };
         let signed = open.jwt(&mut self.secrets, &key, &algorithm, &header, &claims);
         tokio::task::yield_now().await;
         Ok(signed.map_err(to_error))
     }
 }
 
-fn not_granted() -> Error {
-    Error::Denied(
-        "sign is not granted to this call: the plugin's author adds a need `sign` with its algorithms to the descriptor"
-            .to_owned(),
-    )
+/// `any`: something else is granted.
+fn not_granted(any: bool) -> Error {
+    let unasked = "sign is not granted to this call: the plugin's author adds a need `sign` with its algorithms to the \
+                   descriptor";
+    Error::Denied(if any { unasked } else { super::UNGRANTED }.to_owned())
 }
 
 fn to_error(error: SignError) -> Error {

@@ -75,8 +75,7 @@ impl WasiHttpHooks for HttpState {
     ) -> Box<dyn Future<Output = Result<Sent>> + Send> {
         let Some(grant) = &self.grant else {
             self.count(EgressResult::Denied);
-            let sentence = "no host is granted to it: name one with `allow_hosts`, or in its config";
-            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.to_owned());
+            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(super::UNGRANTED.to_owned());
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
         let open = self.open.get_or_insert_with(|| grant.open(self.limits, self.deadline)).clone();

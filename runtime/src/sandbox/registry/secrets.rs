@@ -3,15 +3,16 @@
 //! *Invariants:* no problem quotes a value of the config: it may be a secret that was written in the wrong place.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::problem::in_config;
 use super::schema::{ConfigSchema, Objection};
 use super::suggest::{plain, toml_key};
-use crate::capability::secret::{ChannelSecrets, Secret, SecretError, SecretText};
+use crate::capability::secret::{ChannelSecrets, Secret, SecretError, SecretHosts, SecretText};
 use crate::clock::Entropy;
-use crate::config::{ChannelConfig, SecretGrant, SecretRef, nearest};
+use crate::config::{ChannelConfig, SecretGrant, SecretGrants, SecretRef, nearest};
 use crate::domain::{ChannelName, PluginName};
 use crate::sandbox::descriptor::SecretKey;
 
@@ -187,14 +188,20 @@ fn all_missing(
     channel: &ChannelName,
     config: &ChannelConfig,
 ) -> SecretProblem {
-    let known = config.secrets.iter().filter(|(given, _)| keys.iter().any(|key| is_key(given, &key.pointer)));
-    let mut line: toml::Table = known.map(|(given, grant)| (given.clone(), grant.written())).collect();
+    let known = known(keys, config);
+    let mut line: toml::Table = known.into_iter().map(|(given, grant)| (given, grant.written())).collect();
     line.extend(missing.iter().map(|key| (name_of(&key.pointer), toml::Value::from("env:NAME"))));
     let missing = missing.iter().map(|key| Missing {
         name: name_of(&key.pointer),
         purpose: schema.description(&key.pointer).map(|words| plain(words).trim_end_matches('.').to_owned()),
     });
     SecretProblem::Missing { channel: channel.clone(), missing: missing.collect(), line: toml::Value::Table(line) }
+}
+
+/// What the operator wrote in `secrets`, without what the plugin knows nothing of.
+pub(super) fn known(keys: &[SecretKey], config: &ChannelConfig) -> SecretGrants {
+    let known = config.secrets.iter().filter(|(given, _)| keys.iter().any(|key| is_key(given, &key.pointer)));
+    known.map(|(given, grant)| (given.clone(), grant.clone())).collect()
 }
 
 /// Reads the secrets that a plugin's descriptor names, and tells everything that is wrong with them. Blocks: they may
@@ -224,7 +231,9 @@ pub(super) fn place(keys: &[SecretKey], config: &ChannelConfig, entropy: &Entrop
             Ok(None) => {}
             Ok(Some((value, hosts))) => {
                 set(&mut placed.revealed, &key.pointer, Value::String(value.expose().to_owned()));
-                let hosts = hosts.map(Into::into);
+                let given = config.secrets.keys().find(|given| is_key(given, &key.pointer));
+                let given = given.unwrap_or(&name).clone();
+                let hosts = hosts.map(|patterns| Arc::new(SecretHosts { key: given, patterns }));
                 let handle = placed.secrets.add(Secret { name, value, places: key.places, hosts }, entropy);
                 placed.handles.push((key.pointer.clone(), handle));
             }

@@ -14,13 +14,14 @@ use super::secrets::{self, Placed, SecretProblem};
 use super::status::ChannelFinding;
 use super::suggest;
 use crate::call::ChannelFacts;
-use crate::capability::http::{Asked, Egress, GrantError, HttpGrant, asked_for};
-use crate::capability::sign::{self, SignError, SignGrant};
+use crate::capability::Section;
+use crate::capability::http::{Allowed, Asked, Egress, GrantError, HttpGrant, asked_for};
+use crate::capability::sign::{self, SignError, SignGrant, Written};
 use crate::clock::{Clock, Entropy};
 use crate::config::{CallLimits, ChannelConfig};
 use crate::domain::{ChannelName, PluginName, Timestamp, VersionMark};
 use crate::sandbox::inspect::FileHash;
-use crate::sandbox::{Grants, Need, Plugin, PreparedChannel, Role, SecretKey};
+use crate::sandbox::{Descriptor, Grants, Need, Plugin, PreparedChannel, Role, SecretKey};
 
 /// The host interface that a channel is granted hosts for.
 const HTTP: &str = "http";
@@ -175,14 +176,15 @@ async fn prepare(
     let is_config_good = found.is_none();
 
     let asked = asked(&descriptor.needs);
-    let http = found.good(grant(&asked, &complete, config, &placed, &settings.egress));
+    let written = (&Section::of_channel(name), config);
+    let http = found.good(grant(&asked, &complete, written, &placed, &settings.egress));
     if let Some(http) = &http {
         found.add(http.out_of_reach(&asked, &complete));
         let reaches_any = |hosts: &[String]| http.reaches_any(hosts);
         found.add(secrets::bound_to_nobody(&descriptor.secrets, config, reaches_any, &asked_for(&asked)));
         warnings.extend(http.vain(&asked, &config.allow_hosts).into_iter().map(ChannelFinding::from));
     }
-    let sign = found.good(sign_grant(&descriptor.needs, &descriptor.secrets, &placed, &settings.entropy));
+    let sign = found.good(sign_grant(descriptor, written, &placed, &settings.entropy));
     let cache = found.good(kept::cache(&descriptor.needs, name, config, clock).map_err(Some));
     let kv = found.good(kept::kv(&descriptor.needs, name, config, &settings.kv).map_err(Some));
     let config_json = Value::Object(placed.concealed(complete)).to_string();
@@ -227,33 +229,35 @@ async fn read_secrets(
 fn grant(
     asked: &[Asked<'_>],
     complete: &Map<String, Value>,
-    config: &ChannelConfig,
+    (section, config): (&Section, &ChannelConfig),
     placed: &Placed,
     egress: &Egress,
 ) -> Result<HttpGrant, Vec<GrantError>> {
-    let granted = HttpGrant::check(asked, complete, &config.allow_hosts, &config.allow_networks, egress);
+    let allowed = Allowed { section, hosts: &config.allow_hosts, networks: &config.allow_networks };
+    let granted = HttpGrant::check(asked, complete, allowed, egress);
     let is_news = |error: &GrantError| !matches!(error, GrantError::NoUrl { pointer } if placed.is_troubled(pointer));
     granted.map_err(|errors| errors.0.into_iter().filter(is_news).collect())
 }
 
 /// None where the plugin does not ask to sign. The errors are those that nobody has told of.
 fn sign_grant(
-    needs: &[Need],
-    keys: &[SecretKey],
+    descriptor: &Descriptor,
+    (section, config): (&Section, &ChannelConfig),
     placed: &Placed,
     entropy: &Arc<Entropy>,
 ) -> Result<Option<Arc<SignGrant>>, Vec<SignError>> {
+    let needs = descriptor.needs.iter();
     let asked: Vec<_> = needs
-        .iter()
         .filter(|need| need.capability == SIGN)
         .map(|need| sign::Asked { scope: &need.scope, required: need.required })
         .collect();
     if asked.is_empty() {
         return Ok(None);
     }
-    let signing = || keys.iter().filter(|key| key.places.sign);
+    let signing = || descriptor.secrets.iter().filter(|key| key.places.sign);
     let may_sign: Vec<_> = signing().map(|key| secrets::name_of(&key.pointer)).collect();
-    let grant = SignGrant::check(&asked, &may_sign, &placed.secrets, Arc::clone(entropy));
+    let written = Written { section, secrets: &secrets::known(&descriptor.secrets, config) };
+    let grant = SignGrant::check(&asked, &may_sign, &placed.secrets, written, Arc::clone(entropy));
     // Where there are secrets to sign with, what is denied is a key.
     let is_told = signing().any(|key| placed.is_troubled(&key.pointer));
     let is_news = |error: &SignError| !(is_told && matches!(error, SignError::Denied(_)));

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::call::{Call, Report};
-use crate::capability::http::{Asked, Egress, HttpGrant};
+use crate::capability::Section;
+use crate::capability::http::{Allowed, Asked, Egress, HttpGrant};
 use crate::config::CallLimits;
 use crate::domain::{
     Action, ActionStyle, AttemptEnd, ChannelName, Content, Fault, Notification, NotificationId, Outcome, Part,
@@ -118,7 +119,9 @@ pub(super) fn grants(hosts: &[String]) -> Arc<Grants> {
 pub(super) fn grant(hosts: &[String]) -> Arc<HttpGrant> {
     let asked = [Asked { scope: hosts, required: true }];
     let networks = ["127.0.0.1/32".to_owned()];
-    let grant = HttpGrant::check(&asked, &serde_json::Map::new(), hosts, &networks, &Egress::system());
+    let section = Section::of_channel(&ChannelName::new("belfry").expect("it is a name"));
+    let allowed = Allowed { section: &section, hosts, networks: &networks };
+    let grant = HttpGrant::check(&asked, &serde_json::Map::new(), allowed, &Egress::system());
     Arc::new(grant.expect("the grant is a good one"))
 }
 

@@ -5,7 +5,12 @@ use super::*;
 fn check(scope: &[&str], required: bool, config: Value, hosts: &[&str]) -> Result<HttpGrant, GrantErrors> {
     let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
     let Value::Object(config) = config else { panic!("a config is an object") };
-    HttpGrant::check(&[Asked { scope: &owned(scope), required }], &config, &owned(hosts), &[], &Egress::system())
+    let allowed = Allowed { section: &ops(), hosts: &owned(hosts), networks: &[] };
+    HttpGrant::check(&[Asked { scope: &owned(scope), required }], &config, allowed, &Egress::system())
+}
+
+fn ops() -> Section {
+    Section::of_channel(&"ops".parse().expect("a name"))
 }
 
 fn permits(grant: &HttpGrant, url: &str) -> bool {
@@ -77,7 +82,8 @@ fn everything_that_keeps_a_channel_from_its_hosts_is_told_at_once() {
         (texts(&["config:/url", "a.example.com", "b.example.com"]), texts(&["b.example.com", "c.example.com"]));
     let asked = [Asked { scope: &first, required: true }, Asked { scope: &second, required: true }];
     let (hosts, networks) = (texts(&["a/b", "c.example.com", "https://c"]), texts(&["10.0.0.0/64", "nowhere"]));
-    let errors = HttpGrant::check(&asked, &Map::new(), &hosts, &networks, &Egress::system()).unwrap_err();
+    let allowed = Allowed { section: &ops(), hosts: &hosts, networks: &networks };
+    let errors = HttpGrant::check(&asked, &Map::new(), allowed, &Egress::system()).unwrap_err();
     let told: Vec<_> = errors.0.iter().map(ToString::to_string).collect();
     assert_eq!(errors.to_string(), told.join("; "));
     insta::assert_snapshot!(told.join("\n"), @r#"
@@ -86,7 +92,6 @@ fn everything_that_keeps_a_channel_from_its_hosts_is_told_at_once() {
     `10.0.0.0/64` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
     `nowhere` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
     the config has no http or https URL with a host at `/url`; write one there, such as `"https://HOST/"`
-    its plugin needs to reach `a.example.com`, which is not granted; add `allow_hosts = ["a.example.com"]` to the channel
-    its plugin needs to reach `b.example.com`, which is not granted; add `allow_hosts = ["b.example.com"]` to the channel
+    its plugin needs to reach `a.example.com`, `b.example.com`, which are not granted; write `allow_hosts = ["c.example.com", "a.example.com", "b.example.com"]` under [channels.ops]
     "#);
 }

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 use url::Host;
 
-use super::{Asked, GrantError, HostPattern, HttpGrant, Network, host_in_config, special_use};
+use super::{Asked, GrantError, HostPattern, HttpGrant, host_in_config, write_line};
+use crate::capability::http::networks::{Networks, longest};
+use crate::capability::section::Section;
 
 /// An entry of `allow_hosts` that lets nothing through. It does no harm, so the channel works without it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,24 +26,22 @@ pub enum VainGrant {
     /// It is an address that is not public, and no entry of `allow_networks` covers it.
     #[error(
         "`allow_hosts` has `{host}`, an address that is not public ({what}), and `allow_networks` does not cover it; {}",
-        cover(.network)
+        write_line(.line, .section)
     )]
     NotPublic {
         /// The entry.
         host: String,
         /// What the address is for.
         what: &'static str,
-        /// The range that holds that address and no other.
-        network: String,
+        /// What `allow_networks` has to be, with what stands there already.
+        line: String,
+        /// Where.
+        section: Section,
     },
 }
 
 fn take_out(host: &str) -> String {
     format!("take `{host}` out of `allow_hosts`")
-}
-
-fn cover(network: &str) -> String {
-    format!("add `allow_networks = [\"{network}\"]` to the channel to allow it")
 }
 
 impl VainGrant {
@@ -50,7 +50,7 @@ impl VainGrant {
     pub fn hint(&self) -> String {
         match self {
             Self::NotAsked { host, .. } => take_out(host),
-            Self::NotPublic { network, .. } => cover(network),
+            Self::NotPublic { line, section, .. } => write_line(line, section),
         }
     }
 }
@@ -87,19 +87,14 @@ impl HostPattern {
     }
 
     /// What its address is for, where it is one that is not public and that `networks` do not cover.
-    fn out_of_reach(&self, networks: &[Network]) -> Option<(IpAddr, &'static str)> {
+    fn out_of_reach(&self, networks: &Networks) -> Option<(IpAddr, &'static str)> {
         let address = match Host::parse(&self.name).ok()? {
             Host::Ipv4(ip) => IpAddr::from(ip),
             Host::Ipv6(ip) => IpAddr::from(ip).to_canonical(),
             Host::Domain(_) => return None,
         };
-        let what = special_use(address)?;
-        (!networks.iter().any(|network| network.contains(address))).then_some((address, what))
+        Some((address, networks.forbidden(address)?))
     }
-}
-
-const fn longest(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
 }
 
 impl HttpGrant {
@@ -112,7 +107,9 @@ impl HttpGrant {
         pointers.dedup();
         let error = |pointer: &str| {
             let (address, what) = host_in_config(config, pointer)?.out_of_reach(&self.networks)?;
-            Some(GrantError::NotPublic { pointer: pointer.to_owned(), what, longest: longest(address) })
+            // The address itself may be part of a secret.
+            let (line, section) = self.networks.with(format!("ADDRESS/{}", longest(address)));
+            Some(GrantError::NotPublic { pointer: pointer.to_owned(), what, line, section })
         };
         pointers.into_iter().filter_map(error).collect()
     }
@@ -129,8 +126,8 @@ impl HttpGrant {
                 return Some(VainGrant::NotAsked { host: text.clone(), asked: asked_for(asked) });
             }
             let (address, what) = entry.out_of_reach(&self.networks)?;
-            let network = format!("{address}/{}", longest(address));
-            Some(VainGrant::NotPublic { host: text.clone(), what, network })
+            let (line, section) = self.networks.with(format!("{address}/{}", longest(address)));
+            Some(VainGrant::NotPublic { host: text.clone(), what, line, section })
         };
         allow_hosts.iter().filter_map(vain).collect()
     }
@@ -147,7 +144,7 @@ impl HttpGrant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capability::http::Egress;
+    use crate::capability::http::{Allowed, Egress};
 
     fn owned(texts: &[&str]) -> Vec<String> {
         texts.iter().map(ToString::to_string).collect()
@@ -158,7 +155,9 @@ mod tests {
         let scope = owned(scope);
         let asked = [Asked { scope: &scope, required }];
         let Value::Object(config) = serde_json::json!({ "url": url }) else { panic!("an object") };
-        let grant = HttpGrant::check(&asked, &config, &owned(hosts), &owned(networks), &Egress::system()).unwrap();
+        let section = Section::of_any_channel();
+        let allowed = Allowed { section: &section, hosts: &owned(hosts), networks: &owned(networks) };
+        let grant = HttpGrant::check(&asked, &config, allowed, &Egress::system()).unwrap();
         let errors = grant.out_of_reach(&asked, &config).iter().map(ToString::to_string).collect::<Vec<_>>();
         let vain = grant.vain(&asked, &owned(hosts));
         assert!(vain.iter().all(|vain| vain.to_string().ends_with(&vain.hint())), "{vain:?}");
@@ -192,11 +191,11 @@ mod tests {
     fn a_private_address_without_its_range_is_told_and_not_quoted_where_it_stands_in_the_config() {
         for (url, network) in [("http://10.1.2.3:81/", "10.0.0.0/8"), ("http://[::ffff:10.1.2.3]/", "10.1.2.3")] {
             insta::allow_duplicates! {
-                insta::assert_snapshot!(said(&["config:/url"], true, url, &[], &[]), @r#"the host at `/url` of the config is an address that is not public (private); write that address into `allow_networks = ["ADDRESS/32"]` of the channel to allow it"#);
+                insta::assert_snapshot!(said(&["config:/url"], true, url, &[], &[]), @r#"the host at `/url` of the config is an address that is not public (private); write `allow_networks = ["ADDRESS/32"]` with that address under [channels.NAME] to allow it"#);
             }
             assert_eq!(said(&["config:/url"], true, url, &[], &[network]), "");
         }
-        insta::assert_snapshot!(said(&["[fd00::1]:80", "10.0.0.1"], false, "", &["[fd00::1]:80", "10.0.0.1"], &["10.0.0.1/32"]), @r#"`allow_hosts` has `[fd00::1]:80`, an address that is not public (private), and `allow_networks` does not cover it; add `allow_networks = ["fd00::1/128"]` to the channel to allow it"#);
+        insta::assert_snapshot!(said(&["[fd00::1]:80", "10.0.0.1"], false, "", &["[fd00::1]:80", "10.0.0.1"], &["10.0.0.1/32"]), @r#"`allow_hosts` has `[fd00::1]:80`, an address that is not public (private), and `allow_networks` does not cover it; write `allow_networks = ["10.0.0.1/32", "fd00::1/128"]` under [channels.NAME]"#);
         assert_eq!(said(&["config:/url"], true, "https://192.0.1.1/", &[], &[]), "", "a public one");
     }
 
@@ -207,7 +206,9 @@ mod tests {
             let asked = [Asked { scope: &scope, required: true }];
             let Value::Object(config) = serde_json::json!({ "url": "https://own.example.net/" }) else { panic!() };
             let hosts: &[&str] = if granted.starts_with("config:") { &[] } else { &[granted] };
-            let grant = HttpGrant::check(&asked, &config, &owned(hosts), &[], &Egress::system()).unwrap();
+            let section = Section::of_any_channel();
+            let allowed = Allowed { section: &section, hosts: &owned(hosts), networks: &[] };
+            let grant = HttpGrant::check(&asked, &config, allowed, &Egress::system()).unwrap();
             grant.reaches_any(&owned(&[pattern]))
         };
         for (granted, pattern) in [

@@ -7,10 +7,10 @@ use axum::Router;
 use axum::routing::{any, get};
 use bytes::Bytes;
 
-use super::rig::{Plain, grant, open, open_with, post, serve};
+use super::rig::{LIMITS, Plain, grant, open, open_with, post, serve};
 use crate::capability::http::{BodyPart, Egress, EgressLimits, HttpError, HttpGrant, HttpRequest};
 
-const SMALL: EgressLimits = EgressLimits { calls: 2, request_max: 1_000, response_max: 10 };
+const SMALL: EgressLimits = EgressLimits { calls: 2, response_max: 10, ..LIMITS };
 
 fn small(grant: &Arc<HttpGrant>) -> Plain {
     open_with(grant, SMALL, Duration::from_secs(20))

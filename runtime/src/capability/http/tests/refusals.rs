@@ -1,12 +1,13 @@
 //! Every refusal says what was asked, what the limit is, and what changes it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::rig::{LIMITS, Names, Recorder, grant, open, open_with, post};
+use super::rig::{LIMITS, Names, Recorder, grant, open, open_with, ops, post};
 use crate::capability::http::connect::ConnectError;
-use crate::capability::http::{Asked, BodyPart, Egress, EgressLimits, GrantError, HttpGrant, HttpRequest};
+use crate::capability::http::{Allowed, Asked, BodyPart, Egress, EgressLimits, GrantError, HttpGrant, HttpRequest};
 use crate::config::CallLimits;
 
 #[tokio::test]
@@ -39,9 +40,10 @@ async fn a_request_over_a_limit_is_told_the_limit_and_what_changes_it() {
         }
         told.push(http.send(base.clone()).await.expect_err("it is one too many").to_string());
     }
+    http_of_no_time(&grant, &base, &mut told).await;
     insta::assert_snapshot!(told.join("\n"), @r#"
     invalid request: the URL has 9019 bytes, the limit is 8192; no setting changes that
-    denied: host `other.example:8080` is not granted; add `allow_hosts = ["other.example:8080"]` to the channel, if its plugin asks for it
+    denied: host `other.example:8080` is not granted, and its plugin asks for the host in `config.url` under [channels.ops], not for it; no `allow_hosts` changes that: its author adds it to `describe`
     invalid request: the URL is not an absolute http or https URL
     invalid request: the method is no token, or `CONNECT` or `TRACE`, which are never sent
     invalid request: the body has 1001 bytes, the limit is 1000; no setting changes that
@@ -49,11 +51,40 @@ async fn a_request_over_a_limit_is_told_the_limit_and_what_changes_it() {
     invalid request: 1 headers of 40001 bytes, the limits are 64 and 32768; no setting changes that
     invalid request: the header `host` belongs to the connection: leave it out, the host sets it
     invalid request: 6 redirects are too many, the limit is 5; no setting changes that
-    timed out: no time is left of what the request asks for or of the channel's `timeout`; nothing was sent
-    exhausted: a call may make 0 requests, this is one more; add `egress_calls = 1` to the channel to allow more
-    exhausted: a call may make 8 requests, this is one more; add `egress_calls = 16` to the channel to allow more
-    exhausted: a call may make 600 requests, this is one more; add `egress_calls = 1000` to the channel to allow more
+    timed out: the request gives itself no time, so that nothing was sent: its plugin asks for more
+    exhausted: a call may make 0 requests, this is one more; add `egress_calls = 1` to [channels.ops] to allow more
+    exhausted: a call may make 8 requests, this is one more; add `egress_calls = 16` to [channels.ops] to allow more
+    exhausted: a call may make 600 requests, this is one more; add `egress_calls = 1000` to [channels.ops] to allow more
     exhausted: a call may make 1000 requests, this is one more; no setting allows more
+    timed out: no time is left of the call's 10s, so that nothing was sent; add `timeout = "20s"` to [channels.ops] to allow more
+    timed out: no time is left of the call's 1h, so that nothing was sent; no setting allows more
+    "#);
+}
+
+/// Requests of calls whose time is over.
+async fn http_of_no_time(grant: &Arc<HttpGrant>, request: &HttpRequest, told: &mut Vec<String>) {
+    for timeout in [LIMITS.timeout, CallLimits::TIMEOUT_MAX] {
+        let mut http = open_with(grant, EgressLimits { timeout, ..LIMITS }, Duration::ZERO);
+        told.push(http.send(request.clone()).await.expect_err("its time is over").to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_its_plugin_asks_for_is_told_the_whole_line_that_grants_it() {
+    let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (scope, hosts) = (texts(&["*.acme.example", "api.example:8443"]), texts(&["eu.acme.example"]));
+    let asked = [Asked { scope: &scope, required: false }];
+    let allowed = Allowed { section: &ops(), hosts: &hosts, networks: &[] };
+    let grant = HttpGrant::check(&asked, &serde_json::Map::new(), allowed, &Egress::system()).expect("all is optional");
+    let grant = Arc::new(grant);
+    let mut told = Vec::new();
+    for url in ["https://us.acme.example/", "https://api.example:8443/", "https://api.example/"] {
+        told.push(open(&grant).send(post(url, "")).await.expect_err("it is denied").to_string());
+    }
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    denied: host `us.acme.example` is not granted; write `allow_hosts = ["eu.acme.example", "us.acme.example"]` under [channels.ops]
+    denied: host `api.example:8443` is not granted; write `allow_hosts = ["eu.acme.example", "api.example:8443"]` under [channels.ops]
+    denied: host `api.example` is not granted, and its plugin does not ask for it; no `allow_hosts` changes that: its author adds it to `describe`
     "#);
 }
 
@@ -64,13 +95,13 @@ async fn a_special_address_behind_a_name_is_told_the_line_that_grants_it() {
     for address in ["10.1.2.3", "169.254.169.254", "fd00::1"] {
         let names = Names::new(&[("hooks.example.com", &[&[address]])]);
         let egress = Egress::new(names, Recorder::new());
-        let grant = grant(url, &[], &egress);
+        let grant = grant(url, &["10.0.0.0/16"], &egress);
         told.push(open(&grant).send(post(url, "")).await.expect_err("it is denied").to_string());
     }
     insta::assert_snapshot!(told.join("\n"), @r#"
-    denied: the address `10.1.2.3` is not public (private); add `allow_networks = ["10.1.2.3/32"]` to the channel to allow it
-    denied: the address `169.254.169.254` is not public (link-local, where cloud metadata is served); add `allow_networks = ["169.254.169.254/32"]` to the channel to allow it
-    denied: the address `fd00::1` is not public (private); add `allow_networks = ["fd00::1/128"]` to the channel to allow it
+    denied: the address `10.1.2.3` is not public (private); write `allow_networks = ["10.0.0.0/16", "10.1.2.3/32"]` under [channels.ops] to allow it
+    denied: the address `169.254.169.254` is not public (link-local, where cloud metadata is served); write `allow_networks = ["10.0.0.0/16", "169.254.169.254/32"]` under [channels.ops] to allow it
+    denied: the address `fd00::1` is not public (private); write `allow_networks = ["10.0.0.0/16", "fd00::1/128"]` under [channels.ops] to allow it
     "#);
 }
 
@@ -85,11 +116,17 @@ async fn an_answer_that_takes_too_long_is_told_whose_limit_that_is() {
         let request = HttpRequest { timeout, ..post(&url, "") };
         told.push(http.send(request).await.expect_err("nobody answers").to_string());
     }
-    insta::assert_snapshot!(told.join("\n"), @r"
+    insta::assert_snapshot!(told.join("\n"), @r#"
     timed out: no complete answer within 2s, the time that its plugin gives it
-    timed out: no complete answer within 4s, what was left of the channel's `timeout`
-    timed out: no complete answer within 4s, what was left of the channel's `timeout`
-    ");
+    timed out: no complete answer within 4s, what was left of the call's 10s; add `timeout = "20s"` to [channels.ops] to allow more
+    timed out: no complete answer within 4s, what was left of the call's 10s; add `timeout = "20s"` to [channels.ops] to allow more
+    "#);
+}
+
+fn refused(asked: &[Asked<'_>], hosts: &[String], networks: &[String]) -> GrantError {
+    let allowed = Allowed { section: &ops(), hosts, networks };
+    let checked = HttpGrant::check(asked, &serde_json::Map::new(), allowed, &Egress::system());
+    checked.expect_err("it is not granted").0.remove(0)
 }
 
 #[test]
@@ -97,21 +134,24 @@ fn every_reason_for_no_grant_names_the_line_that_would_grant_it() {
     let mut errors = Vec::new();
     loop {
         errors.push(match errors.last() {
-            None => GrantError::NotGranted { host: "api.example.com".to_owned() },
+            None => {
+                let (scope, hosts) = (["api.example.com".to_owned()], ["eu.example.com".to_owned()]);
+                refused(&[Asked { scope: &scope, required: true }], &hosts, &[])
+            }
             Some(GrantError::NotGranted { .. }) => GrantError::NotAPattern { text: "https://a.b".to_owned() },
             Some(GrantError::NotAPattern { .. }) => {
                 let networks = ["10.0.0.0/64".to_owned()];
                 let asked = [Asked { scope: &[], required: false }];
-                HttpGrant::check(&asked, &serde_json::Map::new(), &[], &networks, &Egress::system())
-                    .expect_err("it is no range")
-                    .0
-                    .remove(0)
+                refused(&asked, &[], &networks)
             }
             Some(GrantError::NotANetwork(_)) => GrantError::NoUrl { pointer: "/url".to_owned() },
             Some(GrantError::NoUrl { .. }) => GrantError::TooMany { count: 65 },
-            Some(GrantError::TooMany { .. }) => {
-                GrantError::NotPublic { pointer: "/url".to_owned(), what: "loopback", longest: 32 }
-            }
+            Some(GrantError::TooMany { .. }) => GrantError::NotPublic {
+                pointer: "/url".to_owned(),
+                what: "loopback",
+                line: "allow_networks = [\"ADDRESS/32\"]".to_owned(),
+                section: Section::of_any_channel(),
+            },
             Some(GrantError::NotPublic { .. }) => break,
         });
         let error = errors.last().expect("one was added");
@@ -119,7 +159,7 @@ fn every_reason_for_no_grant_names_the_line_that_would_grant_it() {
     }
     let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
-    its plugin needs to reach `api.example.com`, which is not granted; add `allow_hosts = ["api.example.com"]` to the channel
+    its plugin needs to reach `api.example.com`, which is not granted; write `allow_hosts = ["eu.example.com", "api.example.com"]` under [channels.ops]
     `https://a.b` is not a host pattern: write `host`, `*.domain` or `host:port`, without scheme or path
     `10.0.0.0/64` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
     the config has no http or https URL with a host at `/url`; write one there, such as `"https://HOST/"`

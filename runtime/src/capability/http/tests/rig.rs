@@ -11,13 +11,15 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::capability::Section;
 use crate::capability::http::{
-    Asked, Auth, BodyPart, Dial, Egress, EgressLimits, HostResolver, HttpError, HttpGrant, HttpReply, HttpRequest,
-    OpenHttp, SystemDialler,
+    Allowed, Asked, Auth, BodyPart, Dial, Egress, EgressLimits, HostResolver, HttpError, HttpGrant, HttpReply,
+    HttpRequest, OpenHttp, SystemDialler,
 };
 use crate::capability::secret::CallSecrets;
 
-pub(super) const LIMITS: EgressLimits = EgressLimits { calls: 8, request_max: 1_000, response_max: 1_000 };
+pub(super) const LIMITS: EgressLimits =
+    EgressLimits { calls: 8, request_max: 1_000, response_max: 1_000, timeout: Duration::from_secs(10) };
 
 /// Answers one list after the other for a name; the last stays.
 #[derive(Default)]
@@ -85,6 +87,11 @@ impl Dial for Recorder {
     }
 }
 
+/// The section of the channel that is granted something.
+pub(super) fn ops() -> Section {
+    Section::of_channel(&"ops".parse().expect("a name"))
+}
+
 /// A grant for the host of `url`, and for `networks`.
 pub(super) fn grant(url: &str, networks: &[&str], egress: &Egress) -> Arc<HttpGrant> {
     grants(url, &[], networks, egress)
@@ -97,7 +104,8 @@ pub(super) fn grants(url: &str, hosts: &[&str], networks: &[&str], egress: &Egre
     let mut asked = owned(hosts);
     asked.push("config:/url".to_owned());
     let asked = [Asked { scope: &asked, required: true }];
-    Arc::new(HttpGrant::check(&asked, &config, &owned(hosts), &owned(networks), egress).unwrap())
+    let allowed = Allowed { section: &ops(), hosts: &owned(hosts), networks: &owned(networks) };
+    Arc::new(HttpGrant::check(&asked, &config, allowed, egress).unwrap())
 }
 
 /// HTTP of a call that has no secrets.

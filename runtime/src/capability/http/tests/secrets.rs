@@ -14,7 +14,7 @@ use super::rig::{LIMITS, Names, Recorder, grants, post, serve};
 use crate::capability::http::{
     Auth, BodyPart, Egress, EgressLimits, HttpError, HttpGrant, HttpReply, HttpRequest, OpenHttp,
 };
-use crate::capability::secret::{CallSecrets, ChannelSecrets, Places, Secret, SecretText};
+use crate::capability::secret::{CallSecrets, ChannelSecrets, Places, Secret, SecretHosts, SecretText};
 use crate::clock::{Entropy, ManualClock};
 use crate::domain::Timestamp;
 
@@ -92,7 +92,8 @@ impl Place {
 /// One secret, and its handle.
 fn secret(value: &str, places: Places, hosts: Option<&[&str]>) -> (CallSecrets, String) {
     let mut secrets = ChannelSecrets::none();
-    let hosts = hosts.map(|hosts| hosts.iter().map(ToString::to_string).collect());
+    let patterns = |hosts: &[&str]| hosts.iter().map(ToString::to_string).collect();
+    let hosts = hosts.map(|hosts| Arc::new(SecretHosts { key: "/token".into(), patterns: patterns(hosts) }));
     let secret = Secret { name: "token".into(), value: SecretText::new(value), places, hosts };
     let handle = secrets.add(secret, &Entropy::fixed(3));
     (CallSecrets::of_channel(Arc::new(secrets)), handle)
@@ -200,7 +201,9 @@ async fn a_secret_goes_only_to_its_hosts() {
         post(&format!("{HOME}{handle}"), ""),
     ] {
         let HttpError::Denied(sentence) = place.refused(request, &secrets).await else { panic!("not denied") };
-        assert!(sentence.starts_with("the secret `token` may not go to `home.example`; add"), "{sentence}");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(sentence, @r#"the secret `token` may not go to `home.example`; write `hosts = ["other.example", "home.example"]` for `/token` in `secrets` under [channels.ops]"#);
+        }
     }
     let told = place.told(post(&format!("http://other.example/{handle}"), ""), &secrets).await;
     assert!(told.contains("can%2Fary"), "{told}");
