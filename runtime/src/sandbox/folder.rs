@@ -37,6 +37,17 @@ fn mark(path: &Path) -> Option<Mark> {
 }
 
 impl Fingerprint {
+    /// Whether nobody has written to the file in between; what is beside it may be another.
+    pub(super) fn is_same_content(&self, other: &Self) -> bool {
+        let content = |it: &Self| (it.size, it.inode, it.modified, it.changed);
+        content(self) == content(other)
+    }
+
+    /// When it came to be what it is, to be compared with others.
+    pub(super) fn came(&self) -> (i64, i64) {
+        self.changed
+    }
+
     /// The same over restarts for as long as nobody writes to the file. For files that are not read.
     pub(super) fn written(&self) -> String {
         format!("{} {:?}", self.size, self.modified)

@@ -2,8 +2,11 @@
 //!
 //! *Flow:* inspect → hash → compiled code from the cache, or compile and keep → link and describe.
 //!
-//! *Invariants:* nothing here runs on an executor thread but the last step, which is a call like any other; one file is
-//! compiled at a time, however many are waiting; where the sandbox knows of a compiler, that is a process of its own.
+//! *Invariants:* nothing here runs on an executor thread but the last step, which is a call like any other; few files are
+//! compiled at a time, however many are waiting ([`Slots`]); where the sandbox knows of a compiler, that is a process of
+//! its own.
+
+mod slots;
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
@@ -12,10 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use self::slots::{Slot, Slots};
 use super::apart::{self, ApartError};
 use super::cache::{Cache, of_child};
 use super::engine::refused_by_compiler;
@@ -62,7 +65,7 @@ pub(super) fn sentence(error: &dyn Error) -> String {
 pub(super) struct Loader {
     sandbox: Arc<Sandbox>,
     cache: Option<Arc<Kept>>,
-    compiler: Arc<Semaphore>,
+    slots: Slots,
     plugins: Arc<PluginsConfig>,
     /// By file, with the hash it had: what speaks against it though it is loaded.
     warnings: Mutex<BTreeMap<PathBuf, (FileHash, Vec<String>)>>,
@@ -76,9 +79,6 @@ enum NotCompiled {
     Refused(String),
     TooSlow(Duration),
 }
-
-/// Components that are compiled ahead and not asked for yet; more than ever come at once.
-const AHEAD_MAX: usize = 16;
 
 /// A cache that complains once.
 #[derive(Debug)]
@@ -104,16 +104,18 @@ impl Loader {
         Self {
             sandbox,
             cache,
-            compiler: Arc::new(Semaphore::new(1)),
+            slots: Slots::new(),
             plugins: Arc::new(plugins),
             warnings: Mutex::default(),
             ahead: Mutex::default(),
         }
     }
 
-    /// Compiles a file that is about to be loaded, so that loading it takes no time: for who must not be held up then.
-    /// Whatever is wrong with the file is told when it is loaded.
-    pub(super) async fn compile_ahead(&self, path: &Path) {
+    /// Compiles a file of so many bytes that is about to be loaded, so that loading it takes no time: for who must not be
+    /// held up then. Whatever is wrong with the file is told when it is loaded.
+    pub(super) async fn compile_ahead(&self, path: &Path, bytes: u64) {
+        // Before it is read: files that wait take no memory.
+        let Some(slot) = self.slots.take(bytes).await else { return };
         let (path, plugins) = (path.to_owned(), Arc::clone(&self.plugins));
         let look = move || {
             let inspected = inspect_file(&path).ok()?;
@@ -125,7 +127,7 @@ impl Loader {
         if self.ahead().contains_key(&sha256) {
             return;
         }
-        let compiled = match self.compile(inspected).await {
+        let compiled = match self.compile_in(slot, inspected).await {
             Ok(component) => Ok(component),
             Err(LoadError::Prepare(PrepareError::Compile { reason })) => Err(NotCompiled::Refused(reason)),
             Err(LoadError::Prepare(PrepareError::TooSlow { limit })) => Err(NotCompiled::TooSlow(limit)),
@@ -133,10 +135,16 @@ impl Loader {
             Err(_) => return,
         };
         let mut ahead = self.ahead();
-        if ahead.len() >= AHEAD_MAX {
+        // More than a folder has files were never asked for.
+        if ahead.len() >= FILES_MAX {
             ahead.clear();
         }
         ahead.insert(sha256, compiled);
+    }
+
+    /// Lets go of what was compiled ahead and nobody has asked for: its file was replaced meanwhile.
+    pub(super) fn forget_ahead(&self) {
+        self.ahead().clear();
     }
 
     fn ahead(&self) -> std::sync::MutexGuard<'_, HashMap<FileHash, Result<Component, NotCompiled>>> {
@@ -199,11 +207,18 @@ impl Loader {
     }
 
     async fn compile(&self, inspected: Inspected) -> Result<Component, LoadError> {
-        // Closed never; without a permit nothing is compiled.
-        let permit = Arc::clone(&self.compiler).acquire_owned().await.map_err(|_| LoadError::Host)?;
+        let slot = self.slots.take(inspected.bytes.len() as u64).await.ok_or(LoadError::Host)?;
+        self.compile_in(slot, inspected).await
+    }
+
+    async fn compile_in(&self, slot: Slot, inspected: Inspected) -> Result<Component, LoadError> {
         match self.sandbox.compiler() {
-            Some(program) => self.compile_apart(program, inspected).await,
-            None => self.compile_here(inspected, permit).await,
+            Some(program) => {
+                let compiled = self.compile_apart(program, inspected).await;
+                drop(slot);
+                compiled
+            }
+            None => self.compile_here(inspected, slot).await,
         }
     }
 
@@ -223,13 +238,13 @@ impl Loader {
         Ok(component)
     }
 
-    async fn compile_here(&self, inspected: Inspected, permit: OwnedSemaphorePermit) -> Result<Component, LoadError> {
+    async fn compile_here(&self, inspected: Inspected, slot: Slot) -> Result<Component, LoadError> {
         let engine = self.sandbox.engine().clone();
         let cache = self.cache.clone();
         let work = tokio::task::spawn_blocking(move || {
             let component = load_or_compile(&engine, cache.as_deref(), inspected.sha256, &inspected.bytes);
             // Given back by the thread itself: a compiler that is too slow cannot be stopped, only waited for.
-            drop(permit);
+            drop(slot);
             component
         });
         match tokio::time::timeout(COMPILE_TIME_MAX, work).await {

@@ -196,24 +196,28 @@ impl Registry {
         &self.settings.plugins.dir
     }
 
-    /// Brings the books in step with what a look at the operator's folder told.
-    pub(super) async fn follow(&self, seen: &Seen) {
-        // Ahead of the books: a quarantine, an operator's word and a channel that needs its plugin do not wait for a
-        // compiler.
-        for path in self.fresh(seen).await {
-            self.loader.compile_ahead(&path).await;
-        }
+    /// Compiles a file of the operator's of so many bytes ahead of the books: a quarantine, an operator's word and a
+    /// channel that needs its plugin do not wait for a compiler.
+    pub(super) async fn compile_ahead(&self, path: &Path, bytes: u64) {
+        self.loader.compile_ahead(path, bytes).await;
+    }
+
+    /// Brings the books in step with what a look at the operator's folder told. What is still being `compiled` ahead is
+    /// left for another time.
+    pub(super) async fn follow(&self, seen: &Seen, compiled: &BTreeSet<PathBuf>) {
         let mut shelf = self.shelf.lock().await;
         let mut changed = shelf.forget_gone(|path| seen.has(path));
-        for (path, fingerprint) in &seen.settled.0 {
+        for (path, fingerprint) in seen.settled.0.iter().filter(|(path, _)| !compiled.contains(*path)) {
             if shelf.files.get(path).is_none_or(|record| record.fingerprint != *fingerprint) {
                 self.take(&mut shelf, path, PluginSource::Own, *fingerprint).await;
                 changed = true;
             }
         }
-        // A file that is renamed is first gone and then new. While anything moves, nothing is taken away.
-        if seen.moving.is_empty() {
+        // A file that is renamed is first gone and then new. While anything moves, or may turn out to be a plugin whose
+        // file is gone, nothing is taken away.
+        if seen.moving.is_empty() && compiled.is_empty() {
             changed |= self.remove_orphans(&mut shelf).await;
+            self.loader.forget_ahead();
         }
         changed |= self.tend_trials(&mut shelf);
         if changed {
@@ -222,13 +226,16 @@ impl Registry {
         self.hand_over(&mut shelf).await;
     }
 
-    /// Files that the books do not have as they are.
-    async fn fresh(&self, seen: &Seen) -> Vec<PathBuf> {
+    /// Files that the books do not have as they are, in the order in which they came.
+    pub(super) async fn fresh(&self, seen: &Seen) -> Vec<(PathBuf, Fingerprint)> {
         let shelf = self.shelf.lock().await;
         let is_fresh = |(path, fingerprint): &(&PathBuf, &Fingerprint)| {
             shelf.files.get(*path).is_none_or(|record| record.fingerprint != **fingerprint)
         };
-        seen.settled.0.iter().filter(is_fresh).map(|(path, _)| path.clone()).collect()
+        let fresh = seen.settled.0.iter().filter(is_fresh).map(|(path, fingerprint)| (path.clone(), *fingerprint));
+        let mut fresh: Vec<_> = fresh.collect();
+        fresh.sort_by_key(|(_, fingerprint)| fingerprint.came());
+        fresh
     }
 
     async fn remove_orphans(&self, shelf: &mut Shelf) -> bool {

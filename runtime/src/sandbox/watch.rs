@@ -1,9 +1,13 @@
 //! Follows the folder of the operator's own plugins.
 //!
-//! *Flow:* something happens in the folder, or 30 s pass → look → what has come to rest goes to the registry.
+//! *Flow:* something happens in the folder, or 30 s pass → look → what has come to rest is compiled, some files at once →
+//! look → what is compiled goes to the registry.
 //!
 //! *Invariants:* a notice of the operating system only wakes: what is done follows from what lies in the folder, so a
-//! notice that is lost, doubled or late costs time and nothing else. At most one notice waits.
+//! notice that is lost, doubled or late costs time and nothing else. At most one notice waits. A file that changes while
+//! it is compiled is compiled anew. Only this task brings files into the books, one after the other.
+
+mod compiling;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +19,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use self::compiling::Compiling;
 use super::folder::{self, Settling};
 use super::registry::Registry;
 use crate::clock::Clock;
@@ -44,12 +49,19 @@ impl Watch {
         let _ = std::fs::create_dir_all(registry.own_dir());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let follower = Follower { registry, clock, bell: Bell::default(), settling: Settling::default() };
+            let mut follower = Follower {
+                registry,
+                clock,
+                bell: Bell::default(),
+                settling: Settling::default(),
+                compiling: Compiling::default(),
+            };
             tokio::select! {
                 // Dropped or told: both mean stop.
                 _ = stopped => {}
                 () = follower.run() => {}
             }
+            follower.compiling.stop().await;
         });
         Self { stop, task }
     }
@@ -67,10 +79,11 @@ struct Follower {
     clock: Arc<dyn Clock>,
     bell: Bell,
     settling: Settling,
+    compiling: Compiling,
 }
 
 impl Follower {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let dir = self.registry.own_dir().to_owned();
         let mut blind = false;
         let mut was_there = false;
@@ -90,7 +103,10 @@ impl Follower {
                 Ok(listing) => {
                     (blind, was_there) = (false, true);
                     let seen = self.settling.look(listing);
-                    self.registry.follow(&seen).await;
+                    let fresh = self.registry.fresh(&seen).await;
+                    self.compiling.begin(fresh, &seen, &self.registry);
+                    self.registry.follow(&seen, &self.compiling.under_way()).await;
+                    self.compiling.forget_done();
                     !seen.moving.is_empty()
                 }
                 Err(error) => {
@@ -106,13 +122,16 @@ impl Follower {
         }
     }
 
-    async fn pause(&self, moving: bool) {
-        let wait = |time| self.clock.wait_until(self.clock.now().after(time));
+    async fn pause(&mut self, moving: bool) {
+        let Self { clock, bell, compiling, .. } = self;
+        let wait = |time| clock.wait_until(clock.now().after(time));
         if moving {
+            // Whatever is compiled meanwhile: a look that comes early would take a copy that pauses for a whole file.
             return wait(SETTLE).await;
         }
         tokio::select! {
-            () = self.bell.rings.notified() => wait(DEBOUNCE).await,
+            () = bell.rings.notified() => wait(DEBOUNCE).await,
+            () = compiling.next() => {}
             () = wait(RESCAN) => {}
         }
     }

@@ -1,10 +1,16 @@
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::symlink;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
 
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
 use crate::domain::Timestamp;
-use crate::sandbox::registry::tests::rig::{Rig, guest, is_sent, send, table};
+use crate::sandbox::engine;
+use crate::sandbox::inspect::FileHash;
+use crate::sandbox::registry::tests::rig::{Rig, edition, guest, is_sent, send, table};
 
 /// Waits for a change after which the plugins are as they should be. The limit is only for a test that fails.
 async fn until(registry: &Registry, wanted: &str) {
@@ -17,6 +23,83 @@ async fn until(registry: &Registry, wanted: &str) {
     if tokio::time::timeout(Duration::from_secs(60), seen).await.is_err() {
         panic!("wanted `{wanted}`, there is `{}`", table(registry));
     }
+}
+
+/// A compiler that knows some files, says when it has begun with the first of them, and waits for a word to go on.
+struct SlowCompiler {
+    begun: pipe::Receiver,
+    gate: pipe::Sender,
+}
+
+impl SlowCompiler {
+    fn of(rig: &mut Rig, files: &[&[u8]]) -> Self {
+        let (program, begun, gate) = (rig.bundled("compiler"), rig.bundled("begun"), rig.bundled("gate"));
+        for file in files {
+            let engine = engine::for_compiling().expect("the engine runs here");
+            let code = engine.precompile_component(file).expect("it is a good one");
+            fs::write(rig.bundled(&format!("{}.code", file.len())), code).expect("written");
+        }
+        let dir = rig.bundled("");
+        let (dir, slow) = (dir.display(), files[0].len());
+        assert!(files[1..].iter().all(|file| file.len() != slow), "files are known by their sizes");
+        let script = format!(
+            "#!/bin/sh\nsize=$(/usr/bin/wc -c)\nif [ $size = {slow} ]; then\necho > {dir}/begun\nread go < {dir}/gate\nfi\n\
+             exec /bin/cat {dir}/$size.code\n"
+        );
+        fs::write(&program, script).expect("written");
+        fs::set_permissions(&program, Permissions::from_mode(0o700)).expect("it can be run");
+        let made = std::process::Command::new("mkfifo").args([&begun, &gate]).status().expect("it can be run");
+        assert!(made.success(), "pipes");
+        rig.compiler = Some(program);
+        // Both ways, so that who waits at one is not told of an end.
+        let both = || pipe::OpenOptions::new().read_write(true).clone();
+        Self { begun: both().open_receiver(begun).expect("a pipe"), gate: both().open_sender(gate).expect("a pipe") }
+    }
+
+    async fn has_begun(&mut self) {
+        let begun = tokio::time::timeout(Duration::from_secs(60), self.begun.read_u8()).await;
+        begun.expect("it begins").expect("a byte");
+    }
+
+    async fn go_on(&mut self) {
+        self.gate.write_all(b"go\n").await.expect("written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_comes_while_another_is_compiled_does_not_wait_for_it() {
+    let mut rig = Rig::new();
+    let (slow, quick) = (guest("null"), guest("console"));
+    let mut compiler = SlowCompiler::of(&mut rig, &[&slow, &quick]);
+    let registry = rig.open().await;
+    let watch = Watch::start(Arc::clone(&registry), Arc::new(SystemClock));
+    rig.put(&rig.own("null.wasm"), &slow);
+    compiler.has_begun().await;
+    rig.put(&rig.own("console.wasm"), &quick);
+    until(&registry, "console@0.1.0 own/console.wasm serving [console]").await;
+    assert!(is_sent(&send(&registry, "console").await), "it serves");
+    fs::remove_file(rig.own("console.wasm")).expect("removed");
+    compiler.go_on().await;
+    until(&registry, "null@0.1.0 own/null.wasm serving [null]").await;
+    watch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_while_it_is_compiled_is_compiled_anew() {
+    let mut rig = Rig::new();
+    let (first, last) = (guest("null"), edition("null", 2));
+    let mut compiler = SlowCompiler::of(&mut rig, &[&first, &last]);
+    let registry = rig.open().await;
+    let watch = Watch::start(Arc::clone(&registry), Arc::new(SystemClock));
+    rig.put(&rig.own("null.wasm"), &first);
+    compiler.has_begun().await;
+    // The first is never told to go on.
+    rig.put(&rig.own("null.wasm"), &last);
+    until(&registry, "null@0.1.0 own/null.wasm serving [null]").await;
+    let serves = FileHash(crate::supply::Sha256::of(&last).0);
+    assert_eq!(registry.plugins()[0].sha256, Some(serves));
+    watch.stop().await;
+    assert_eq!(Arc::strong_count(&registry), 1, "nothing is compiled any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

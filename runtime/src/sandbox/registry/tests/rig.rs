@@ -1,6 +1,6 @@
 //! A registry over folders of its own, with real plugins to put into them. These are built by `make guests`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,6 +107,8 @@ pub(crate) struct Rig {
     /// Its folders are those of the rig, whatever stands here.
     pub(crate) plugins: PluginsConfig,
     pub(crate) clock: ManualClock,
+    /// What compiles in a process of its own; none: plugins are compiled in a thread.
+    pub(crate) compiler: Option<PathBuf>,
     /// Outlives the registries that are opened here.
     pub(crate) kv: Arc<dyn KvStore>,
     settling: Settling,
@@ -126,6 +128,7 @@ impl Rig {
             channels: BTreeMap::new(),
             plugins: PluginsConfig::default(),
             clock,
+            compiler: None,
             kv: Arc::new(Nowhere),
             settling: Settling::default(),
             memory: Arc::default(),
@@ -177,6 +180,9 @@ impl Rig {
             metrics: Metrics::off(),
         };
         let sandbox = Sandbox::new(settings).expect("the engine runs here");
+        if let Some(program) = &self.compiler {
+            sandbox.compile_with(program.clone());
+        }
         let plugins = PluginsConfig {
             dir: self.root.path().join("own"),
             bundled_dir: Some(self.root.path().join("bundled")),
@@ -231,7 +237,7 @@ impl Rig {
     pub(crate) async fn look(&mut self, registry: &Registry) {
         for _ in 0..2 {
             let listing = folder::list(&self.root.path().join("own")).expect("a folder");
-            registry.follow(&self.settling.look(listing)).await;
+            registry.follow(&self.settling.look(listing), &BTreeSet::new()).await;
         }
     }
 }
