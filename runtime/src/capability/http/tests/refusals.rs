@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::rig::{LIMITS, Names, Recorder, grant, open, open_with, ops, post};
+use crate::capability::Section;
 use crate::capability::http::connect::ConnectError;
 use crate::capability::http::{Allowed, Asked, BodyPart, Egress, EgressLimits, GrantError, HttpGrant, HttpRequest};
 use crate::config::CallLimits;
