@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::failure::Failure;
+use super::plugins::program;
 use super::{Answer, Globals};
 use crate::config::{Config, Secrets, format_duration};
 use crate::domain::{Jitter, RetryPolicy};
@@ -27,7 +28,7 @@ pub(super) fn run(globals: &Globals, command: &Command) -> Result<Answer, Failur
     match command {
         Command::Check => {
             let examined = globals.source().examine();
-            let verdict = super::block_on(check::check(&examined))?;
+            let verdict = super::block_on(check::check(&examined, program().as_deref()))?;
             let mut answer = verdict.answer(globals.json);
             // What comes of values that are not good says nothing.
             if !globals.json && examined.problems.is_empty() {

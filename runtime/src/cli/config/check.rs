@@ -1,14 +1,13 @@
 //! `campanile config check`: everything that is wrong with a configuration, in one run.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::cli::Answer;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::plugins::program;
 use crate::cli::terminal::escaped;
 use crate::config::{Examined, Judgeable, Place, Places, Problem};
 use crate::domain::ChannelName;
@@ -37,12 +36,13 @@ pub(super) struct Verdict {
     not_asked: Vec<ChannelName>,
 }
 
-/// Has a configuration judged, also by the plugins of its channels: in a sandbox, as far as it can be.
-pub(super) async fn check(examined: &Examined) -> Result<Verdict, Failure> {
+/// Has a configuration judged, also by the plugins of its channels: in a sandbox, as far as it can be. `compiler` is this
+/// program, which compiles them in processes of their own; without it they are compiled here.
+pub(super) async fn check(examined: &Examined, compiler: Option<&Path>) -> Result<Verdict, Failure> {
     let Judgeable { config, left_out } = examined.judgeable();
     let asked = match config.channels.is_empty() {
         true => Vec::new(),
-        false => check_channels(&config, program().as_deref()).await.context("the plugins cannot be asked")?,
+        false => check_channels(&config, compiler).await.context("the plugins cannot be asked")?,
     };
     Ok(Verdict::of(examined, &asked, left_out))
 }

@@ -165,7 +165,7 @@ fn every_reason_for_no_grant_names_the_line_that_would_grant_it() {
     `10.0.0.0/64` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
     the config has no http or https URL with a host at `/url`; write one there, such as `"https://HOST/"`
     65 hosts are granted to one channel, the limit is 64; no setting changes that: `*.domain` is one
-    the host at `/url` of the config is an address that is not public (loopback); write that address into `allow_networks = ["ADDRESS/32"]` of the channel to allow it
+    the host at `/url` of the config is an address that is not public (loopback); write `allow_networks = ["ADDRESS/32"]` with that address under [channels.NAME] to allow it
     "#);
 }
 

@@ -18,7 +18,7 @@ async fn checked(text: &str) -> Verdict {
     let own = tempfile::tempdir().expect("a folder");
     let folders = [("CAMPANILE__PLUGINS__DIR", own.path().to_owned()), ("CAMPANILE__PLUGINS__BUNDLED_DIR", guests())];
     let examined = Source::new().text("campanile.toml", text).variables(folders).examine();
-    check(&examined).await.expect("the plugins can be asked")
+    check(&examined, None).await.expect("the plugins can be asked")
 }
 
 const WRONG: &str = r#"[workers]
