@@ -146,6 +146,8 @@ impl QueueHandle {
                 match due {
                     None => upkeep.await,
                     Some(due) => tokio::select! {
+                        // In a fixed order, so that the same story can be told twice.
+                        biased;
                         () = upkeep => {}
                         () = self.shared.clock.wait_until(due) => self.wake_due(),
                     },

@@ -29,6 +29,7 @@ mod readers;
 mod row;
 mod schema;
 mod statements;
+mod stepped;
 mod suspects;
 mod totals;
 mod transaction;
@@ -46,6 +47,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use self::copying::Copied;
 pub use self::examine::{Examination, Recounts, examine};
 pub use self::lock::holder_of;
+#[doc(hidden)]
+pub use self::stepped::{SteppedOptions, SteppedWriter};
+#[doc(hidden)]
+pub use self::suspects::Ticks;
 pub use self::upkeep::{Migrated, Restored, UpkeepError, VERSION, backup, migrate, restore, version};
 
 use self::checkpoint::Checkpoints;
@@ -54,8 +59,8 @@ use self::giving_up::{Held, Unstage};
 use self::live::Live;
 use self::lock::OwnerLock;
 use self::readers::Readers;
-use self::transaction::{Accepting, Answer, Asked, LaneNumbers, Operation, Staged};
-use self::writer::{Command, Writer, read_job};
+use self::transaction::{Accepting, Answer, Asked, Operation, Staged};
+use self::writer::{Command, Parts, Writer, read_job};
 use super::{
     Accepted, AuditFilter, AuditPage, Cancelled, Claim, CommitListener, DELIVERIES_MAX, DeadLetterFilter,
     DeadLetterPage, DeliveryRecord, Durability, EventNumber, FirstUse, LaneDepth, NotificationFilter, NotificationPage,
@@ -89,7 +94,7 @@ pub struct SqliteOptions {
 pub struct SqliteStore {
     path: PathBuf,
     live: Arc<Live>,
-    /// None where the database has no file: then the writer reads too.
+    /// None where nobody else can open the database: then the writer reads too.
     readers: Option<Readers>,
     commands: mpsc::Sender<Command>,
     stats: Arc<Mutex<StoreStats>>,
@@ -112,31 +117,19 @@ impl SqliteStore {
         let has_file = durability != Durability::Memory;
         let lock = if has_file { Some(own(&path)?) } else { None };
         let db = schema::open_writer(&path, durability)?;
-        let live = Arc::new(Live::default());
-        let stats = Arc::new(Mutex::new(StoreStats::default()));
+        let (live, stats) = (Arc::<Live>::default(), Arc::default());
         let failed = |failure: Failure| failure.at(&path);
-        let checkpoints = has_file.then(|| Checkpoints::start(&path)).transpose().map_err(failed)?;
-        let last_event = read::last_event(&db).map_err(failed)?;
         let totals = Arc::new(Mutex::new(totals::read(&db).map_err(failed)?));
-        let mut writer = Writer {
+        let writer = Writer::begin(Parts {
             db,
             live: Arc::clone(&live),
             listener,
             stats: Arc::clone(&stats),
             totals: Arc::clone(&totals),
-            checkpoints,
-            last_event,
+            checkpoints: has_file.then(|| Checkpoints::start(&path)).transpose().map_err(failed)?,
             is_synced: durability == Durability::Full,
-            lanes: LaneNumbers::new(),
-        };
-        // Staged for what was never accepted.
-        writer
-            .db
-            .execute("DELETE FROM targets WHERE notification NOT IN (SELECT id FROM notifications)", [])
-            .map_err(|error| failed(error.into()))?;
-        let (crashes, after_crash) = suspects::learn(&writer.db).map_err(failed)?;
-        writer.live.learned(crashes, after_crash);
-        finish_cancels(&mut writer).map_err(failed)?;
+        })
+        .map_err(failed)?;
 
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let (running, ended) = watch::channel(());
@@ -198,18 +191,6 @@ fn own(path: &Path) -> Result<OwnerLock, StoreError> {
     lock::open_private(path)
         .map_err(|error| StoreError::Unavailable { reason: format!("cannot open `{}`: {error}", path.display()) })?;
     Ok(lock)
-}
-
-/// Nothing is in flight any more, so what a cancel waited for can be cancelled.
-fn finish_cancels(writer: &mut Writer) -> Result<(), Failure> {
-    let cancelling = read::cancelling(&writer.db)?;
-    writer.live.committed(Vec::new(), [], cancelling.iter().map(|(what, at)| (*what, Some(*at))), Vec::new());
-    for (what, at) in cancelling {
-        let (reply, mut answer) = oneshot::channel();
-        writer.write(vec![(Operation::FinishCancel(what, at), reply)]);
-        answer.try_recv().map_err(|_| Failure::Internal("a cancel was not finished".to_owned()))??;
-    }
-    Ok(())
 }
 
 /// The writer answers each operation with the answer of its kind.

@@ -50,9 +50,18 @@ impl Checkpoints {
         Self::start_at(path, LOG_BYTES)
     }
 
+    /// Without a thread: the writer copies everything itself, from a log this long on, in bytes. What a writer falls back
+    /// to whose thread is gone, and what serves where nobody else may open the file.
+    pub(super) fn alone(writer: &Connection, log_bytes: u64) -> Result<Self, Failure> {
+        let frame_bytes = frame_bytes(writer)?;
+        let done = Arc::new(AtomicBool::new(false));
+        let (wake, thread, under_way) = (None, None, false);
+        Ok(Self { wake, thread, done, under_way, frame_bytes, log_bytes, next_at: log_bytes, warned: false })
+    }
+
     fn start_at(path: &Path, log_bytes: u64) -> Result<Self, Failure> {
         let connection = schema::open_reader(path)?;
-        let page_bytes: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let frame_bytes = frame_bytes(&connection)?;
         let (wake, asked) = sync_channel(1);
         let done = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&done);
@@ -67,7 +76,6 @@ impl Checkpoints {
                 }
             })
             .map_err(|error| Failure::Disk(format!("cannot start a thread: {error}")))?;
-        let frame_bytes = u64::from(page_bytes) + FRAME_HEADER_BYTES;
         Ok(Self {
             wake: Some(wake),
             thread: Some(thread),
@@ -123,6 +131,12 @@ impl Drop for Checkpoints {
             let _ = thread.join();
         }
     }
+}
+
+/// What a page takes in the log.
+fn frame_bytes(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    let page_bytes: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    Ok(u64::from(page_bytes) + FRAME_HEADER_BYTES)
 }
 
 /// Answers how many frames the log has.

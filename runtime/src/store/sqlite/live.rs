@@ -8,9 +8,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::suspects::{Noted, Suspects};
+use super::suspects::{Noted, Suspects, Ticks};
 use crate::domain::{
     ChannelName, DeliveryId, Flow, Notification, NotificationId, Priority, Recipient, Timestamp, Waiting,
 };
@@ -107,6 +107,12 @@ pub(super) enum Change {
 }
 
 impl Live {
+    /// With another time than the machine's, by which claims grow old.
+    pub(super) fn with_ticks(ticks: Ticks) -> Self {
+        let state = State { suspects: Suspects::with_ticks(ticks), ..State::default() };
+        Self { state: Mutex::new(state) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,7 +121,7 @@ impl Live {
     pub(super) fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Taken {
         let mut state = self.lock();
         let mut taken = Taken::default();
-        let at = Instant::now();
+        let at = state.suspects.instant();
         for id in ids {
             if state.is_taken(*id) {
                 continue;
@@ -164,7 +170,8 @@ impl Live {
         let state = &mut *self.lock();
         let in_flight = &state.in_flight;
         let is_alive = |(id, number): &Noted| in_flight.get(id).is_some_and(|ticket| ticket.number == *number);
-        state.suspects.grown(Instant::now(), is_alive)
+        let now = state.suspects.instant();
+        state.suspects.grown(now, is_alive)
     }
 
     /// Whether the claim `number` of `id`, or an earlier one, is written.

@@ -47,6 +47,10 @@ const JOURNAL_SIZE_LIMIT: u32 = 128 << 20;
 /// Statements kept ready per connection. There are about 40.
 const STATEMENTS_MAX: usize = 64;
 
+/// How the connection that writes is opened.
+const WRITER_FLAGS: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE).union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// What has a meaning in a file name that SQLite takes as a URI.
 const URI_RESERVED: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
@@ -98,6 +102,17 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
     open_migrating(path, durability, true).map(|(connection, _)| connection)
 }
 
+/// Opens the one connection there is to a file in another file system of SQLite's, named `vfs`. It takes the file for
+/// itself, so that the log's index lies in memory and the file system needs no shared memory.
+pub(super) fn open_alone(path: &Path, durability: Durability, vfs: &str) -> Result<Connection, StoreError> {
+    let opened = Connection::open_with_flags_and_vfs(path, WRITER_FLAGS, vfs).and_then(|connection| {
+        // Before the log is looked at, and for good.
+        connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
+        Ok(connection)
+    });
+    prepared(opened, path, durability, false).map(|(connection, _)| connection)
+}
+
 /// What a migration did.
 #[derive(Debug)]
 pub(super) struct Steps {
@@ -119,14 +134,21 @@ pub(super) fn open_migrating(
             reason: format!("SQLite {} is older than 3.51.3; build with the bundled one", rusqlite::version()),
         });
     }
-    let connection = match durability {
+    let opened = match durability {
         Durability::Memory => Connection::open_in_memory(),
-        Durability::Full | Durability::Os => Connection::open_with_flags(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        ),
+        Durability::Full | Durability::Os => Connection::open_with_flags(path, WRITER_FLAGS),
     };
-    connection
+    prepared(opened, path, durability, keep)
+}
+
+/// Sets the connection up and migrates what it leads to.
+fn prepared(
+    opened: Result<Connection, rusqlite::Error>,
+    path: &Path,
+    durability: Durability,
+    keep: bool,
+) -> Result<(Connection, Steps), StoreError> {
+    opened
         .map_err(Failure::from)
         .and_then(|mut connection| {
             set_up_writer(&mut connection, durability)?;

@@ -7,6 +7,8 @@
 //! *Not here:* how many crashes are too many (`domain`).
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
@@ -21,12 +23,18 @@ const NOTED_AFTER: Duration = Duration::from_millis(100);
 /// How long after a crash every claim is written.
 const WARY_FOR: Duration = Duration::from_secs(10);
 
+/// Says how late it is, to tell how long a claim has lived. Time that only grows: a clock that is set back would make
+/// claims young again.
+pub type Ticks = Arc<dyn Fn() -> Instant + Send + Sync>;
+
 /// A claim, by delivery and number.
 pub(super) type Noted = (DeliveryId, u64);
 
 /// In memory: claims that are young, those that are written, and what is known of earlier crashes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Suspects {
+    /// None takes the machine's time.
+    ticks: Option<Ticks>,
     crashes: HashMap<DeliveryId, u32>,
     /// In the order of claims.
     young: VecDeque<(Noted, Instant)>,
@@ -45,7 +53,23 @@ enum Wary {
     Until(Timestamp),
 }
 
+impl fmt::Debug for Suspects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Suspects").field("crashes", &self.crashes).field("noted", &self.noted).finish_non_exhaustive()
+    }
+}
+
 impl Suspects {
+    /// With another time than the machine's.
+    pub(super) fn with_ticks(ticks: Ticks) -> Self {
+        Self { ticks: Some(ticks), ..Self::default() }
+    }
+
+    /// How late it is.
+    pub(super) fn instant(&self) -> Instant {
+        self.ticks.as_ref().map_or_else(Instant::now, |ticks| ticks())
+    }
+
     /// What an earlier process left behind.
     pub(super) fn learned(&mut self, crashes: HashMap<DeliveryId, u32>, after_crash: bool) {
         self.crashes = crashes;

@@ -18,9 +18,8 @@ use super::checkpoint::Checkpoints;
 use super::failure::Failure;
 use super::live::Live;
 use super::readers::in_transaction;
-use super::suspects;
 use super::transaction::{Answer, Effects, LaneNumbers, Operation, Transaction};
-use super::{audit, event, totals};
+use super::{audit, event, read, suspects, totals};
 use crate::domain::Event;
 use crate::store::{CommitListener, Committed, EventNumber, NumberedEvent, StoreStats, StoreTotals};
 
@@ -55,8 +54,8 @@ impl fmt::Debug for Command {
 
 type Write = (Operation, oneshot::Sender<Result<Answer, Failure>>);
 
-/// Owns the connection that writes.
-pub(super) struct Writer {
+/// What a writer is made of.
+pub(super) struct Parts {
     pub(super) db: Connection,
     pub(super) live: Arc<Live>,
     pub(super) listener: Arc<dyn CommitListener>,
@@ -64,13 +63,50 @@ pub(super) struct Writer {
     pub(super) totals: Arc<Mutex<StoreTotals>>,
     /// None where the database has no file.
     pub(super) checkpoints: Option<Checkpoints>,
-    pub(super) last_event: EventNumber,
     /// Whether a commit is synced.
     pub(super) is_synced: bool,
-    pub(super) lanes: LaneNumbers,
+}
+
+/// Owns the connection that writes.
+pub(super) struct Writer {
+    db: Connection,
+    live: Arc<Live>,
+    listener: Arc<dyn CommitListener>,
+    stats: Arc<Mutex<StoreStats>>,
+    totals: Arc<Mutex<StoreTotals>>,
+    checkpoints: Option<Checkpoints>,
+    last_event: EventNumber,
+    is_synced: bool,
+    lanes: LaneNumbers,
 }
 
 impl Writer {
+    /// A writer on a database that was just opened. Learns what the last one left behind and clears it up: targets of
+    /// what was never accepted, claims that were alive when it died, cancels under way.
+    pub(super) fn begin(parts: Parts) -> Result<Self, Failure> {
+        let Parts { db, live, listener, stats, totals, checkpoints, is_synced } = parts;
+        let last_event = read::last_event(&db)?;
+        let lanes = LaneNumbers::new();
+        let mut writer = Self { db, live, listener, stats, totals, checkpoints, last_event, is_synced, lanes };
+        writer.db.execute("DELETE FROM targets WHERE notification NOT IN (SELECT id FROM notifications)", [])?;
+        let (crashes, after_crash) = suspects::learn(&writer.db)?;
+        writer.live.learned(crashes, after_crash);
+        writer.finish_cancels()?;
+        Ok(writer)
+    }
+
+    /// Nothing is in flight any more, so what a cancel waited for can be cancelled.
+    fn finish_cancels(&mut self) -> Result<(), Failure> {
+        let cancelling = read::cancelling(&self.db)?;
+        self.live.committed(Vec::new(), [], cancelling.iter().map(|(what, at)| (*what, Some(*at))), Vec::new());
+        for (what, at) in cancelling {
+            let (reply, mut answer) = oneshot::channel();
+            self.write(vec![(Operation::FinishCancel(what, at), reply)]);
+            answer.try_recv().map_err(|_| Failure::Internal("a cancel was not finished".to_owned()))??;
+        }
+        Ok(())
+    }
+
     /// Serves until it is told to close, or nobody is left to tell.
     pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut is_closed = false;
@@ -80,6 +116,11 @@ impl Writer {
                 break;
             }
         }
+        self.end(is_closed, &mut commands);
+    }
+
+    /// The end of the loop. `is_closed` where it was told to close.
+    pub(super) fn end(self, is_closed: bool, commands: &mut mpsc::Receiver<Command>) {
         // Whoever lets go of a store without closing it leaves it as a crash would.
         if is_closed && let Err(failure) = suspects::close(&self.db) {
             tracing::warn!(error = ?failure, "The store could not be marked as closed; the next start takes it for a crash.");
@@ -125,7 +166,7 @@ impl Writer {
     }
 
     /// Commits `writes` together, and answers them.
-    pub(super) fn write(&mut self, mut writes: Vec<Write>) {
+    fn write(&mut self, mut writes: Vec<Write>) {
         if writes.is_empty() {
             return;
         }
