@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sandbox", &["domain", "config", "clock", "telemetry", "call", "capability", "supply"]),
     ("route", &["domain", "call", "store"]),
     ("render", &["domain", "clock", "call", "store"]),
-    ("intake", &["domain", "clock", "call", "store", "route", "telemetry"]),
+    ("intake", &["domain", "clock", "call", "store", "queue", "route", "telemetry"]),
     ("dispatch", &["domain", "clock", "config", "telemetry", "call", "store", "queue"]),
     (
         "runtime",

@@ -135,6 +135,11 @@ impl Ledger {
         self.unsettled.contains_key(&id)
     }
 
+    /// Whose deliveries are in flight.
+    pub(crate) fn notifications_in_flight(&self) -> Vec<NotificationId> {
+        self.unsettled.keys().map(|id| id.notification()).collect()
+    }
+
     /// A new request. What it is recognised by is its correlation id.
     pub(crate) fn add_request(&mut self, submission: Submission) -> RequestNumber {
         self.requests.push(Request { submission, notifications: BTreeSet::new(), times: 0 });

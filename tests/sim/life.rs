@@ -80,6 +80,7 @@ impl Life {
 
         let entropy = Arc::new(Entropy::fixed(number));
         let provider = Arc::new(Provider::new(books.clone()));
+        let waiting = queue.clone();
         let neighbours = Neighbours {
             store: Arc::clone(&store) as _,
             queue,
@@ -100,6 +101,7 @@ impl Life {
             clock: Arc::new(clock.clone()),
             entropy,
             metrics: Metrics::off(),
+            queue: waiting,
             dedupe_window: DEDUPE_WINDOW,
         };
         Ok(Self { runtime, store, writer, dispatcher, provider, intake, books, clock })

@@ -108,7 +108,7 @@ pub(crate) fn any_end(chance: &mut Chance) -> AttemptEnd {
         76..82 => AttemptEnd::Outcome(Outcome::Rejected { blame: Blame::Message, code, reason }),
         82..86 => AttemptEnd::Outcome(Outcome::RecipientGone { new_address: None, code, reason }),
         86..93 => AttemptEnd::Fault { fault: chance.pick(&Fault::ALL).unwrap_or(Fault::Trap), message: reason },
-        93..97 => AttemptEnd::HostDeadline,
+        93..97 => AttemptEnd::HostDeadline { message: "it took too long".into() },
         _ => AttemptEnd::Interrupted { interruption: Interruption::HostBug, message: reason },
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile::clock::Clock;
-use campanile::domain::{DeliveryId, DeliveryState, NotificationId, Priority, Receipt, Timestamp};
+use campanile::domain::{Actor, DeliveryId, DeliveryState, NotificationId, Priority, Receipt, Timestamp};
 use campanile::intake::{Submission, To};
 use campanile::store::{Replay, Replayed, Settled, Settlement, Store};
 
@@ -132,14 +132,19 @@ impl Story {
     }
 
     fn cancel(&mut self) {
-        let known: Vec<NotificationId> = self.books.open().notifications.keys().copied().collect();
+        // Mostly one that is being called.
+        let in_flight = if self.chance.percent(60) { self.books.open().notifications_in_flight() } else { Vec::new() };
+        let known: Vec<NotificationId> = match in_flight.is_empty() {
+            true => self.books.open().notifications.keys().copied().collect(),
+            false => in_flight,
+        };
         let Some(id) = self.chance.pick(&known) else { return };
         self.note(format!("  cancel {id}"));
         self.books.open().cancel_asked(id);
         let (books, now) = (self.books.clone(), self.clock.now());
         let store = Arc::clone(&self.life().store);
         self.life().spawn(async move {
-            let answer = store.cancel(id, now).await;
+            let answer = store.cancel(id, now, Actor::Api).await;
             let mut books = books.open();
             match answer {
                 Ok(cancelled) => books.cancel_answered(id, cancelled),
@@ -167,7 +172,7 @@ impl Story {
         let replays = dead.iter().map(|delivery| Replay { delivery: *delivery, due }).collect();
         let (books, store) = (self.books.clone(), Arc::clone(&self.life().store));
         self.life().spawn(async move {
-            let answer = store.replay(replays, now).await;
+            let answer = store.replay(replays, now, Actor::Api).await;
             let mut books = books.open();
             match answer {
                 Ok(replayed) if replayed.contains(&Replayed::Unknown) => {
@@ -183,9 +188,9 @@ impl Story {
         let dead = self.some_dead_letters();
         self.note(format!("  purge {dead:?}"));
         dead.iter().for_each(|id| self.books.open().purge(*id, Purge::Perhaps));
-        let (books, store) = (self.books.clone(), Arc::clone(&self.life().store));
+        let (books, store, now) = (self.books.clone(), Arc::clone(&self.life().store), self.clock.now());
         self.life().spawn(async move {
-            let answer = store.purge(dead.clone()).await;
+            let answer = store.purge(dead.clone(), now, Actor::Api).await;
             let mut books = books.open();
             match answer {
                 Ok(_) => dead.iter().for_each(|id| books.purge(*id, Purge::Yes)),

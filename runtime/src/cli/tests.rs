@@ -362,7 +362,8 @@ fn wrong_usage_ends_with_two_and_help_with_zero() {
     assert_eq!(code(&["campanile", "send", "-c", "x", "-d", "novalue"]), Some(true));
     assert_eq!(code(&["campanile", "status", "../x"]), Some(true));
     let id = "dlv_01890a5d0b0170008000000000000001_0";
-    assert_eq!(code(&["campanile", "cancel", id]), Some(true));
+    assert_eq!(code(&["campanile", "cancel", id]), None);
+    assert_eq!(code(&["campanile", "cancel", "dlv_x"]), Some(true));
     assert_eq!(code(&["campanile", "replay", id]), None);
     assert_eq!(code(&["campanile", "replay", id, "--rate", "50/s"]), Some(true));
     assert_eq!(code(&["campanile", "replay", id, "--channel", "ops"]), Some(true));

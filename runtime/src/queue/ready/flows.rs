@@ -181,7 +181,7 @@ impl ReadyQueue {
         }
     }
 
-    fn is_due(&self, lane: LaneNumber) -> bool {
+    pub(super) fn is_due(&self, lane: LaneNumber) -> bool {
         let lane = &self.lanes[lane as usize];
         !lane.waits() && lane.window.head().is_some_and(|head| head.due <= self.now)
     }

@@ -50,6 +50,8 @@ impl ReadyQueue {
                 crowds.line_up(number);
             }
         }
+        // Where the turn of a crowd is over, the shared lane may still have something.
+        is_due |= number != shared && self.is_due(shared);
         let lane = &mut self.lanes[shared as usize];
         is_due |= lane.crowds.as_ref().is_some_and(|crowds| crowds.are_in_turn());
         if is_due && !lane.in_ring {

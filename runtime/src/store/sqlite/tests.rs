@@ -149,7 +149,20 @@ async fn a_file_of_an_older_version_is_brought_up_to_date_with_what_it_holds() {
     store.accept(vec![planned(1, &["mail"])]).await.unwrap();
     store.close().await;
     // As the program before left it.
-    let later = ["kv", "kv_usage", "idempotency", "dedupe", "dead_letters", "lookups", "targets", "in_flight", "marks"];
+    let later = [
+        "kv",
+        "kv_usage",
+        "idempotency",
+        "dedupe",
+        "dead_letters",
+        "lookups",
+        "targets",
+        "in_flight",
+        "marks",
+        "cancelling_one",
+        "audit",
+        "totals",
+    ];
     let drops: String = later.iter().map(|table| format!("DROP TABLE {table}; ")).collect();
     sql(&folder, &format!("{drops} PRAGMA user_version = 2"));
 
