@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use campanile::clock::{Clock, ManualClock};
 use campanile::config::WorkersConfig;
-use campanile::domain::Timestamp;
+use campanile::domain::{NotificationId, Timestamp};
 use campanile::queue::WindowLimits;
-use campanile::store::{Durability, Store, StoreError};
+use campanile::store::{Durability, Store, StoreError, Sweep};
 
 use crate::chance::Chance;
 use crate::check::Firsts;
@@ -27,6 +27,15 @@ const STARTS_MAX: u64 = 6;
 
 /// Moves of the clock in which everything has to be done. A delivery takes some ten.
 const LAST_MOVES_MAX: usize = 5_000;
+
+const NOTHING_IS_OLD: Sweep = Sweep {
+    after: NotificationId::FIRST,
+    notifications_before: Timestamp::from_millis(0),
+    keys_before: Timestamp::from_millis(0),
+    events_before: Timestamp::from_millis(0),
+    audit_before: Timestamp::from_millis(0),
+    limit: 1,
+};
 
 /// Everything is looked at after so many steps.
 const LOOK_EVERY: u64 = 16;
@@ -182,6 +191,9 @@ impl Story {
     /// The process ends in order, and comes again.
     pub(crate) fn restart(&mut self) {
         self.note("stop");
+        if self.world.workers.max > 1 {
+            self.let_calls_end();
+        }
         self.books.open().is_stopping = true;
         if let Some(life) = self.life.take() {
             life.stop();
@@ -193,6 +205,18 @@ impl Story {
         self.start();
         self.go_on();
         self.look(true);
+    }
+
+    /// Tokio wakes those who wait for a change of the dispatcher's mode in an order of its own. Only a single worker may
+    /// have calls to interrupt then, or the story could not be told again.
+    fn let_calls_end(&mut self) {
+        let Self { life: Some(life), chance, .. } = self else { return };
+        life.dispatcher.pause();
+        life.settle();
+        while life.provider.waiting() > 0 {
+            life.provider.answer(chance, sent());
+            life.settle();
+        }
     }
 
     /// Starts the process, however often it takes.
@@ -246,7 +270,11 @@ impl Story {
                 return;
             }
             let store = Arc::clone(&self.life().store);
-            let count = self.life().ask(async move { store.count().await });
+            let count = self.life().ask(async move {
+                // As the runtime does all the time: a commit, and nothing is old enough to go.
+                store.sweep(NOTHING_IS_OLD).await?;
+                store.count().await
+            });
             if count.is_ok_and(|count| count.open == 0) && self.books.open().open_requests == 0 {
                 return self.ended();
             }

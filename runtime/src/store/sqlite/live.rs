@@ -187,6 +187,23 @@ impl Live {
         }
     }
 
+    /// Ends claims whose release could not be written, so that they can be claimed again; nobody else would end them.
+    /// Answers those that a cancel waits for: they cannot end without a write.
+    pub(super) fn give_up(&self, numbers: &[u64]) -> Vec<u64> {
+        let mut state = self.lock();
+        let mut awaited = Vec::new();
+        for number in numbers {
+            let Some(id) = state.by_number.get(number).copied() else { continue };
+            if state.is_cancelling(id) {
+                awaited.push(*number);
+            } else {
+                state.suspects.given_up(id, *number);
+                state.end(*number);
+            }
+        }
+        awaited
+    }
+
     /// The claim `number`, if it is the newest of this delivery.
     pub(super) fn claimed(&self, id: DeliveryId, number: u64) -> Option<Claimed> {
         self.lock().in_flight.get(&id).filter(|ticket| ticket.number == number).and_then(|ticket| ticket.claimed)
@@ -415,6 +432,26 @@ mod tests {
         let progress = Waiting { attempts: 1, ..Waiting::fresh(later) };
         commit(&live, [Change::Waiting { delivery: delivery(2), progress, at: NOW }]);
         assert_eq!(cached(&live), 0);
+    }
+
+    #[test]
+    fn what_is_given_up_can_be_claimed_again_and_its_row_is_not_forgotten() {
+        let live = Live::default();
+        commit(&live, [accepted(1, Priority::Normal, NOW), accepted(2, Priority::Normal, NOW)]);
+        assert_eq!(live.claim(&[delivery(1), delivery(2)], NOW).claims.len(), 2);
+        live.committed(
+            Vec::new(),
+            [],
+            [(Withdrawal::All(delivery(2).notification()), Some(NOW))],
+            vec![(delivery(1), 1)],
+        );
+        assert_eq!(live.give_up(&[1, 2, 3]), [2], "a cancel waits for the second, the third is nobody's");
+        let again = live.claim(&[delivery(1), delivery(2)], NOW);
+        assert_eq!(
+            again.claims.iter().map(|claim| (claim.delivery, claim.number)).collect::<Vec<_>>(),
+            [(delivery(1), 3)]
+        );
+        assert!(live.has_row(delivery(1), 3), "it is still written as in flight");
     }
 
     #[test]

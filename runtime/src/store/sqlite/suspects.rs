@@ -125,6 +125,13 @@ impl Suspects {
         self.noted.contains_key(&number) || self.crashes.contains_key(&id)
     }
 
+    /// The claim ends, and its row stays as it is.
+    pub(super) fn given_up(&mut self, id: DeliveryId, number: u64) {
+        if self.noted.contains_key(&number) {
+            self.crashes.entry(id).or_insert(0);
+        }
+    }
+
     /// The claim has ended.
     pub(super) fn ended(&mut self, number: u64) {
         self.noted.remove(&number);

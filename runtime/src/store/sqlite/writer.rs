@@ -78,6 +78,8 @@ pub(super) struct Writer {
     last_event: EventNumber,
     is_synced: bool,
     lanes: LaneNumbers,
+    /// Claims to be released with the next commit: the disk refused it, and nobody else will ask again.
+    owed: Vec<u64>,
 }
 
 impl Writer {
@@ -87,7 +89,8 @@ impl Writer {
         let Parts { db, live, listener, stats, totals, checkpoints, is_synced } = parts;
         let last_event = read::last_event(&db)?;
         let lanes = LaneNumbers::new();
-        let mut writer = Self { db, live, listener, stats, totals, checkpoints, last_event, is_synced, lanes };
+        let owed = Vec::new();
+        let mut writer = Self { db, live, listener, stats, totals, checkpoints, last_event, is_synced, lanes, owed };
         writer.db.execute("DELETE FROM targets WHERE notification NOT IN (SELECT id FROM notifications)", [])?;
         let (crashes, after_crash) = suspects::learn(&writer.db)?;
         writer.live.learned(crashes, after_crash);
@@ -176,6 +179,11 @@ impl Writer {
                     // A caller that does not wait any more has what it asked for all the same.
                     let _ = reply.send(Ok(answer));
                 }
+                let owed = std::mem::take(&mut self.owed);
+                if !owed.is_empty() {
+                    let (reply, _) = oneshot::channel();
+                    self.write(vec![(Operation::Release(owed), reply)]);
+                }
             }
             Err(failure) if failure.is_of_one_command() && writes.len() > 1 => {
                 let second_half = writes.split_off(writes.len() / 2);
@@ -183,7 +191,13 @@ impl Writer {
                 self.write(second_half);
             }
             Err(failure) => {
-                for (_, reply) in writes {
+                for (operation, reply) in writes {
+                    if let Operation::Release(numbers) = operation
+                        && reply.is_closed()
+                    {
+                        self.owed.extend(self.live.give_up(&numbers));
+                        continue;
+                    }
                     let _ = reply.send(Err(failure.clone()));
                 }
             }
