@@ -91,7 +91,7 @@ impl Life {
             policies: RetryPolicies::default(),
             metrics: Metrics::off(),
         };
-        let workers = world.workers.clone();
+        let workers = world.workers;
         let starting = async move { Dispatcher::start(&workers, neighbours).await };
         let dispatcher = Arc::new(ask(&runtime, &mut writer, starting)?);
         let intake = Intake {

@@ -116,7 +116,7 @@ impl Story {
     }
 
     fn run(&mut self) {
-        let (durability, workers) = (self.world.durability, self.world.workers.clone());
+        let (durability, workers) = (self.world.durability, self.world.workers);
         self.note(format!("durability {durability:?}, {workers:?}, {:?}", self.world.window));
         self.start();
         let steps = self.chance.between(40, 120);
@@ -235,7 +235,7 @@ impl Story {
                     return;
                 }
                 Err(error @ StoreError::Unavailable { .. }) => {
-                    self.books.open().failed("the start", true, &error.to_string())
+                    self.books.open().failed("the start", true, &error.to_string());
                 }
                 Err(error) => self.books.open().failed("the start", false, &error.to_string()),
             }

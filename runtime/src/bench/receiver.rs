@@ -15,6 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+/// Arrivals that are told and not yet heard of. What comes beyond is not told.
+const ARRIVALS_MAX: usize = 1_024;
+
 /// Answers every POST with 204, on a port of its own of 127.0.0.1. Ends when it is dropped.
 #[derive(Debug)]
 pub struct Receiver {
@@ -26,7 +29,7 @@ pub struct Receiver {
 #[derive(Debug, Default)]
 struct Seen {
     requests: AtomicU64,
-    told: Option<mpsc::UnboundedSender<Instant>>,
+    told: Option<mpsc::Sender<Instant>>,
     first: OnceLock<(HeaderMap, Bytes)>,
 }
 
@@ -40,13 +43,13 @@ impl Receiver {
         Self::serve(Seen::default()).await
     }
 
-    /// The same, and tells when each request arrives.
+    /// The same, and tells when requests arrive, as far as somebody listens.
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start).
-    pub async fn start_telling() -> std::io::Result<(Self, mpsc::UnboundedReceiver<Instant>)> {
-        let (told, arrivals) = mpsc::unbounded_channel();
+    pub async fn start_telling() -> std::io::Result<(Self, mpsc::Receiver<Instant>)> {
+        let (told, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let receiver = Self::serve(Seen { told: Some(told), ..Seen::default() }).await?;
         Ok((receiver, arrivals))
     }
@@ -112,8 +115,8 @@ impl Receiver {
 async fn receive(State(seen): State<Arc<Seen>>, mut headers: HeaderMap, body: Bytes) -> StatusCode {
     seen.requests.fetch_add(1, Ordering::Relaxed);
     if let Some(told) = &seen.told {
-        // Nobody listens any more at the end.
-        let _ = told.send(Instant::now());
+        // Whoever asked has no use for more than these.
+        let _ = told.try_send(Instant::now());
     }
     if seen.first.get().is_none() {
         // The client that repeats it sets its own.

@@ -194,7 +194,7 @@ fn submission() -> Submission {
 /// One notification at a time: from submitting it to its request, sorted.
 async fn calls(
     server: &Server,
-    arrivals: &mut mpsc::UnboundedReceiver<Instant>,
+    arrivals: &mut mpsc::Receiver<Instant>,
     calls: NonZeroU32,
 ) -> Result<Vec<Duration>, StartError> {
     let mut latencies = Vec::with_capacity(calls.get() as usize);
@@ -208,7 +208,7 @@ async fn calls(
     Ok(latencies)
 }
 
-async fn arrival(arrivals: &mut mpsc::UnboundedReceiver<Instant>) -> Result<Instant, StartError> {
+async fn arrival(arrivals: &mut mpsc::Receiver<Instant>) -> Result<Instant, StartError> {
     let arrived = tokio::time::timeout(LIMIT, arrivals.recv()).await;
     arrived.ok().flatten().ok_or(StartError::NothingArrived)
 }

@@ -151,13 +151,7 @@ impl RuntimeBuilder {
             expansions: expansions.clone(),
         };
         let store = open_store(&config, Arc::new(commits)).await?;
-        let memory = Memory {
-            remembered: store.plugins().await?,
-            memory: Arc::new(Remembered(Arc::clone(&store))),
-            holds: Arc::new(Holds(queue.clone())),
-            kv: Arc::new(KeptIn(Arc::clone(&store))),
-        };
-        let registry = open_registry(sandbox, &config, &clock, &entropy, memory).await;
+        let registry = open_registry(sandbox, &config, &clock, &entropy, memory(&store, &queue).await?).await;
         registry.log_channels();
 
         let engines: Arc<dyn TemplateCaller> = Arc::clone(&registry) as _;
@@ -206,6 +200,16 @@ impl RuntimeBuilder {
         };
         Ok(Runtime::of(parts).await?)
     }
+}
+
+/// What the registry knows of what was before, and of the rest of the house.
+async fn memory(store: &Arc<dyn Store>, queue: &QueueHandle) -> Result<Memory, StoreError> {
+    Ok(Memory {
+        remembered: store.plugins().await?,
+        memory: Arc::new(Remembered(Arc::clone(store))),
+        holds: Arc::new(Holds(queue.clone())),
+        kv: Arc::new(KeptIn(Arc::clone(store))),
+    })
 }
 
 async fn start(paused: bool, workers: &WorkersConfig, with: Neighbours) -> Result<Dispatcher, StoreError> {

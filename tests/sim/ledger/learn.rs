@@ -24,7 +24,7 @@ impl Ledger {
         self.touched.extend(told.body.notification());
         match &told.body {
             EventBody::NotificationAccepted { notification, deliveries, .. } => {
-                self.learn_new(*notification, *deliveries)
+                self.learn_new(*notification, *deliveries);
             }
             EventBody::NotificationCancelled { notification, .. } => {
                 let told = self.notifications.entry(*notification).or_default();

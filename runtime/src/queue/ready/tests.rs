@@ -487,7 +487,8 @@ proptest! {
         let mut model = Model::new(lane);
         for step in &steps {
             model.step(step)?;
-            prop_assert!(model.queue.len() <= 3 * (2 * lane + lane / 2));
+            // Five lanes.
+            prop_assert!(model.queue.len() <= 5 * (2 * lane + lane / 2));
         }
         model.drain()?;
         prop_assert_eq!(model.store.len(), 0);
