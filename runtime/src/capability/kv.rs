@@ -233,7 +233,7 @@ impl OpenKv {
             let remedy = if used > ChannelConfig::KV_MAX {
                 "no setting allows more".to_owned()
             } else {
-                format!("add `kv_max = \"{next}MiB\"` to [channels.{channel}]")
+                format!("set `kv_max = \"{next}MiB\"` under [channels.{channel}]")
             };
             return format!("channel `{channel}` would keep {used} bytes, its quota is {limit}; {remedy}");
         }

@@ -192,22 +192,39 @@ impl Findings {
             self.add("plugins.trusted_keys", message)
                 .hint("no setting changes that; keep the keys of those who still sign");
         }
-        self.limits("plugins.defaults", *defaults);
+        self.limits("plugins.defaults", *defaults, None);
     }
 
-    fn limits(&mut self, section: &str, limits: CallLimits) {
+    /// `inherited` where the section is a channel's: what it merely inherits is reported once, where it was set.
+    fn limits(&mut self, section: &str, limits: CallLimits, inherited: Option<CallLimits>) {
         let CallLimits { cpu_time, fuel, memory, timeout, egress_calls, response_max, log_max } = limits;
         let key = |key: &str| format!("{section}.{key}");
-        self.durations(key("cpu_time"), cpu_time, &CPU_TIME);
-        if let Some(fuel) = fuel {
+        let own =
+            |is_same: fn(&CallLimits, &CallLimits) -> bool| inherited.is_none_or(|other| !is_same(&limits, &other));
+        if own(|one, other| one.cpu_time == other.cpu_time) {
+            self.durations(key("cpu_time"), cpu_time, &CPU_TIME);
+        }
+        if let Some(fuel) = fuel.filter(|_| own(|one, other| one.fuel == other.fuel)) {
             self.within(key("fuel"), fuel, &FUEL, u64::clone);
         }
-        self.sizes(key("memory"), memory, &MEMORY);
-        self.durations(key("timeout"), timeout, &CALL_TIMEOUT);
-        self.within(key("egress_calls"), egress_calls, &EGRESS_CALLS, u32::clone);
-        self.sizes(key("response_max"), response_max, &RESPONSE);
-        self.sizes(key("log_max"), log_max, &LOG);
-        if response_max > memory {
+        if own(|one, other| one.memory == other.memory) {
+            self.sizes(key("memory"), memory, &MEMORY);
+        }
+        if own(|one, other| one.timeout == other.timeout) {
+            self.durations(key("timeout"), timeout, &CALL_TIMEOUT);
+        }
+        if own(|one, other| one.egress_calls == other.egress_calls) {
+            self.within(key("egress_calls"), egress_calls, &EGRESS_CALLS, u32::clone);
+        }
+        if own(|one, other| one.response_max == other.response_max) {
+            self.sizes(key("response_max"), response_max, &RESPONSE);
+        }
+        if own(|one, other| one.log_max == other.log_max) {
+            self.sizes(key("log_max"), log_max, &LOG);
+        }
+        if response_max > memory
+            && own(|one, other| (one.response_max, one.memory) == (other.response_max, other.memory))
+        {
             let (reply, memory) = (format_size(response_max), format_size(memory));
             self.add(key("response_max"), format!("is `{reply}`, more than `memory`, which is `{memory}`"));
         }
@@ -259,10 +276,7 @@ impl Findings {
             self.add(format!("{section}.deny"), format!("has `{ability}`, expected `{}`", DENIABLE.join("`, `")));
         }
         self.sizes(format!("{section}.kv_max"), *kv_max, &KV);
-        // What is merely inherited is reported once, where it was set.
-        if *limits != config.plugins.defaults {
-            self.limits(section, *limits);
-        }
+        self.limits(section, *limits, Some(config.plugins.defaults));
     }
 
     fn templates(&mut self, templates: &TemplatesConfig) {

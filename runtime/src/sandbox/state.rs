@@ -205,7 +205,7 @@ impl CallState {
                 .map(|time| format!("timeout = \"{}\"", format_duration(time))),
         };
         match line {
-            Some(line) => format!("add `{line}` to {section} to allow more"),
+            Some(line) => format!("set `{line}` under {section} to allow more"),
             None => "no setting allows more".to_owned(),
         }
     }

@@ -100,7 +100,7 @@ impl OpenHttp {
             let most = CallLimits::EGRESS_CALLS_MAX;
             let remedy = match limit.saturating_mul(2).clamp(1, most) {
                 more if more > limit => {
-                    format!("add `egress_calls = {more}` to {} to allow more", self.grant.section())
+                    format!("set `egress_calls = {more}` under {} to allow more", self.grant.section())
                 }
                 _ => "no setting allows more".to_owned(),
             };
@@ -145,7 +145,7 @@ impl OpenHttp {
         match limit.saturating_mul(2).min(most) {
             more if more > limit => {
                 let more = format_duration(more);
-                format!("add `timeout = \"{more}\"` to {} to allow more", self.grant.section())
+                format!("set `timeout = \"{more}\"` under {} to allow more", self.grant.section())
             }
             _ => "no setting allows more".to_owned(),
         }

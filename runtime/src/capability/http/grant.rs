@@ -82,19 +82,25 @@ pub enum GrantError {
         count: usize,
     },
     /// The plugin needs the host in the config, which is an address that is not public, and its range is not granted.
-    /// The address itself is not told: it may stand in a secret.
-    #[error("the host at `{pointer}` of the config is an address that is not public ({what}); {}", write_address(.line, .section))]
+    /// The address itself is not told where it stands in a secret.
+    #[error(
+        "the host in `config{}` is an address that is not public ({what}); {}",
+        .pointer.replace('/', "."), write_address(.line, .section)
+    )]
     NotPublic {
         /// A JSON Pointer.
         pointer: String,
         /// What the address is for.
         what: &'static str,
-        /// What `allow_networks` has to be, with what stands there already, and the address left out.
+        /// What `allow_networks` has to be, with what stands there already; `ADDRESS` where it is not told.
         line: String,
         /// Where.
         section: Section,
     },
 }
+
+/// What stands in a line for an address that is part of a secret.
+const HIDDEN_ADDRESS: &str = "ADDRESS/";
 
 /// What to do about a config without the URL that is asked for.
 const WRITE_URL: &str = "write one there, such as `\"https://HOST/\"`";
@@ -104,7 +110,8 @@ fn write_line(line: &str, section: &Section) -> String {
 }
 
 fn write_address(line: &str, section: &Section) -> String {
-    format!("write `{line}` with that address under {section} to allow it")
+    let in_place = if line.contains(HIDDEN_ADDRESS) { " with that address" } else { "" };
+    format!("write `{line}`{in_place} under {section} to allow it")
 }
 
 impl GrantError {

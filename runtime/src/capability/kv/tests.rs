@@ -89,7 +89,7 @@ async fn what_is_too_large_is_refused_with_the_limit_and_the_line_that_changes_i
     the key has 513 bytes, a key has 1 to 512; no setting changes that
     the key has 513 bytes, a key has 1 to 512; no setting changes that
     the value has 65537 bytes, a kept one may have 65536; no setting changes that
-    channel `mail` would keep 2097334 bytes, its quota is 2097152; add `kv_max = "4MiB"` to [channels.mail]
+    channel `mail` would keep 2097334 bytes, its quota is 2097152; set `kv_max = "4MiB"` under [channels.mail]
     this would make 1048662 bytes through `kv` in one call, the limit is 1048576; no setting changes that
     a call may use `kv` 100 times; no setting changes that
     "#);

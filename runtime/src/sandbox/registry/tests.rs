@@ -279,8 +279,8 @@ async fn a_config_that_takes_too_much_to_judge_is_told_with_the_section_that_lim
         why(&*rig.open().await, "tight")
     };
     insta::assert_snapshot!([told(Some(1_000), None).await, told(None, Some(2_000)).await].join("\n"), @r"
-    channel `tight` cannot be used: its plugin did not judge its config: the plugin used up its CPU budget of 1000 fuel; add `fuel = 2000` to [channels.tight] to allow more
-    channel `tight` cannot be used: its plugin did not judge its config: the plugin used up its CPU budget of 2000 fuel; add `fuel = 4000` to [plugins.defaults] to allow more
+    channel `tight` cannot be used: its plugin did not judge its config: the plugin used up its CPU budget of 1000 fuel; set `fuel = 2000` under [channels.tight] to allow more
+    channel `tight` cannot be used: its plugin did not judge its config: the plugin used up its CPU budget of 2000 fuel; set `fuel = 4000` under [plugins.defaults] to allow more
     ");
 }
 

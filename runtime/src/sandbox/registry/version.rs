@@ -179,7 +179,7 @@ async fn prepare(
     let written = (&Section::of_channel(name), config);
     let http = found.good(grant(&asked, &complete, written, &placed, &settings.egress));
     if let Some(http) = &http {
-        found.add(http.out_of_reach(&asked, &complete));
+        found.add(http.out_of_reach(&asked, &complete, &config.config));
         let reaches_any = |hosts: &[String]| http.reaches_any(hosts);
         found.add(secrets::bound_to_nobody(&descriptor.secrets, config, reaches_any, &asked_for(&asked)));
         warnings.extend(http.vain(&asked, &config.allow_hosts).into_iter().map(ChannelFinding::from));

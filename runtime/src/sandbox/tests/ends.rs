@@ -46,7 +46,7 @@ async fn a_guest_that_spins_past_the_deadline_is_at_fault() {
     let (fault, message) = rig.fault("spin").await;
     assert_eq!(fault, Fault::Deadline);
     assert!(message.starts_with("the plugin was still running at the call's deadline of 50ms, after "), "{message}");
-    let line = "sets it: add `timeout = \"100ms\"` to [channels.belfry] to allow more";
+    let line = "sets it: set `timeout = \"100ms\"` under [channels.belfry] to allow more";
     assert!(message.ends_with(line), "{message}");
 }
 
@@ -57,7 +57,7 @@ async fn a_guest_that_sleeps_past_the_deadline_is_at_fault() {
     let (fault, message) = rig.fault("sleep").await;
     assert_eq!(fault, Fault::Deadline);
     insta::assert_snapshot!(message, @r#"
-    the plugin was asleep at the call's deadline of 50ms; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: add `timeout = "100ms"` to [channels.belfry] to allow more
+    the plugin was asleep at the call's deadline of 50ms; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: set `timeout = "100ms"` under [channels.belfry] to allow more
     "#);
 }
 
@@ -72,7 +72,7 @@ async fn a_deadline_while_a_provider_is_silent_is_no_fault_of_the_plugin() {
     let report = rig.plugin.send(&rig.channel, &call("ask", &format!("http://{address}/"))).await;
     let AttemptEnd::HostDeadline { message } = report.end else { panic!("{:?}", report.end) };
     insta::assert_snapshot!(message, @r#"
-    no answer from the provider before the call's deadline of 200ms; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: add `timeout = "400ms"` to [channels.belfry] to allow more
+    no answer from the provider before the call's deadline of 200ms; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: set `timeout = "400ms"` under [channels.belfry] to allow more
     "#);
 }
 
@@ -82,7 +82,7 @@ async fn more_memory_than_allowed_is_a_fault_of_its_own() {
     let report = rig.send("hoard").await;
     let AttemptEnd::Fault { fault, message } = report.end else { panic!("{:?}", report.end) };
     assert_eq!(fault, Fault::Memory);
-    assert!(message.contains("the limit is 16777216; add `memory = \"32MiB\"` to [channels.belfry]"), "{message}");
+    assert!(message.contains("the limit is 16777216; set `memory = \"32MiB\"` under [channels.belfry]"), "{message}");
     assert!(report.memory_bytes <= 16 << 20);
 }
 

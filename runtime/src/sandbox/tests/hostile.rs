@@ -68,9 +68,9 @@ async fn every_limit_of_a_call_names_the_line_that_would_change_it() {
     rig.channel.limits.fuel = None;
     ends.push(rig.fault("spin").await.1);
     insta::assert_snapshot!(ends.join("\n"), @r#"
-    the plugin used up its CPU budget of 200000000 fuel; add `fuel = 400000000` to [channels.belfry] to allow more
-    it asked for 16908288 bytes of memory, the limit is 16777216; add `memory = "32MiB"` to [channels.belfry] to allow more
-    the plugin used up its CPU budget of 200ms; add `cpu_time = "400ms"` to [channels.belfry] to allow more
+    the plugin used up its CPU budget of 200000000 fuel; set `fuel = 400000000` under [channels.belfry] to allow more
+    it asked for 16908288 bytes of memory, the limit is 16777216; set `memory = "32MiB"` under [channels.belfry] to allow more
+    the plugin used up its CPU budget of 200ms; set `cpu_time = "400ms"` under [channels.belfry] to allow more
     "#);
 }
 

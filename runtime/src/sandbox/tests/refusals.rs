@@ -62,14 +62,14 @@ fn every_refusal_of_a_call_names_its_limit_and_what_changes_it() {
     let state = state(CallLimits::default(), belfry());
     let told: Vec<_> = refusals.iter().map(|refusal| CallEnd::of_refusal(*refusal, &state).to_string()).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
-    it asked for 68000000 bytes of memory, the limit is 67108864; add `memory = "128MiB"` to [channels.belfry] to allow more
+    it asked for 68000000 bytes of memory, the limit is 67108864; set `memory = "128MiB"` under [channels.belfry] to allow more
     it asked for 21000 table elements, the limit is 20000; no setting changes that: it has to use fewer
     it offered more than 16777216 bytes of output, the limit of a call; no setting changes that: it has to print less
     it offered more than 20000 lines to the log, the limit of a call; no setting changes that: it has to log less
     it called the host more than 25000 times, the limit of a call; no setting changes that: it has to ask less often
     it handed more than 67108864 bytes to the host, the limit of a call; no setting changes that: it has to send less
     the machine has no memory to give; lower `max` in [workers], or give it more
-    no answer from the provider before the call's deadline of 10s; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: add `timeout = "20s"` to [channels.belfry] to allow more
+    no answer from the provider before the call's deadline of 10s; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: set `timeout = "20s"` under [channels.belfry] to allow more
     the plugin was quarantined while the call was running; a new version, or its release as `campanile plugins list` names it, has it called again
     "#);
 }
@@ -109,33 +109,33 @@ fn the_line_that_raises_a_limit_is_one_that_the_configuration_takes() {
         }
     }
     insta::assert_snapshot!(told, @r#"
-    a channel: add `cpu_time = "400ms"` to [channels.belfry] to allow more
-    a channel: add `memory = "128MiB"` to [channels.belfry] to allow more
-    a channel: add `timeout = "20s"` to [channels.belfry] to allow more
-    a channel with fuel: add `fuel = 2000` to [channels.belfry] to allow more
-    a channel with fuel: add `memory = "128MiB"` to [channels.belfry] to allow more
-    a channel with fuel: add `timeout = "20s"` to [channels.belfry] to allow more
-    near the most: add `cpu_time = "1m"` to [channels.belfry] to allow more
-    near the most: add `memory = "4GiB"` to [channels.belfry] to allow more
-    near the most: add `timeout = "1h"` to [channels.belfry] to allow more
+    a channel: set `cpu_time = "400ms"` under [channels.belfry] to allow more
+    a channel: set `memory = "128MiB"` under [channels.belfry] to allow more
+    a channel: set `timeout = "20s"` under [channels.belfry] to allow more
+    a channel with fuel: set `fuel = 2000` under [channels.belfry] to allow more
+    a channel with fuel: set `memory = "128MiB"` under [channels.belfry] to allow more
+    a channel with fuel: set `timeout = "20s"` under [channels.belfry] to allow more
+    near the most: set `cpu_time = "1m"` under [channels.belfry] to allow more
+    near the most: set `memory = "4GiB"` under [channels.belfry] to allow more
+    near the most: set `timeout = "1h"` under [channels.belfry] to allow more
     at the most: no setting allows more
     at the most: no setting allows more
     at the most: no setting allows more
     at the most, with fuel: no setting allows more
     at the most, with fuel: no setting allows more
     at the most, with fuel: no setting allows more
-    a plugin: add `cpu_time = "400ms"` to [plugins.defaults] to allow more
-    a plugin: add `memory = "128MiB"` to [plugins.defaults] to allow more
-    a plugin: add `timeout = "20s"` to [plugins.defaults] to allow more
+    a plugin: set `cpu_time = "400ms"` under [plugins.defaults] to allow more
+    a plugin: set `memory = "128MiB"` under [plugins.defaults] to allow more
+    a plugin: set `timeout = "20s"` under [plugins.defaults] to allow more
     a newcomer: the limit for every plugin that describes itself, which no setting changes
     a newcomer: the limit for every plugin that describes itself, which no setting changes
     a newcomer: the limit for every plugin that describes itself, which no setting changes
-    a channel that is made: add `cpu_time = "400ms"` to [plugins.defaults] to allow more
-    a channel that is made: add `memory = "2MiB"` to [channels.belfry] to allow more
-    a channel that is made: add `timeout = "20s"` to [plugins.defaults] to allow more
-    a channel that is made, with fuel: add `fuel = 2000` to [channels.belfry] to allow more
-    a channel that is made, with fuel: add `memory = "128MiB"` to [plugins.defaults] to allow more
-    a channel that is made, with fuel: add `timeout = "20s"` to [plugins.defaults] to allow more
+    a channel that is made: set `cpu_time = "400ms"` under [plugins.defaults] to allow more
+    a channel that is made: set `memory = "2MiB"` under [channels.belfry] to allow more
+    a channel that is made: set `timeout = "20s"` under [plugins.defaults] to allow more
+    a channel that is made, with fuel: set `fuel = 2000` under [channels.belfry] to allow more
+    a channel that is made, with fuel: set `memory = "128MiB"` under [plugins.defaults] to allow more
+    a channel that is made, with fuel: set `timeout = "20s"` under [plugins.defaults] to allow more
     "#);
 }
 
@@ -151,10 +151,10 @@ fn the_sentence_about_a_deadline_says_who_set_it() {
             })
             .collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
-    no answer from the provider before the call's deadline of 3s; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: add `timeout = "6s"` to [channels.belfry] to allow more
+    no answer from the provider before the call's deadline of 3s; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: set `timeout = "6s"` under [channels.belfry] to allow more
     no answer from the provider before the call's deadline of 1h; `timeout` in [channels.belfry], or else in [plugins.defaults], sets it: no setting allows more
-    no answer from the provider before the call's deadline of 3s; `timeout` in [channels.belfry] sets it: add `timeout = "6s"` to [channels.belfry] to allow more
-    no answer from the provider before the call's deadline of 10s; `timeout` in [plugins.defaults] sets it: add `timeout = "20s"` to [plugins.defaults] to allow more
+    no answer from the provider before the call's deadline of 3s; `timeout` in [channels.belfry] sets it: set `timeout = "6s"` under [channels.belfry] to allow more
+    no answer from the provider before the call's deadline of 10s; `timeout` in [plugins.defaults] sets it: set `timeout = "20s"` under [plugins.defaults] to allow more
     no answer from the provider before the call's deadline of 3s; the limit for every plugin that describes itself, which no setting changes
     "#);
 }

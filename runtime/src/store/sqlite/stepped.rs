@@ -96,3 +96,43 @@ impl SqliteStore {
         Ok((Arc::new(store), SteppedWriter { writer: Some(writer), commands, running: Some(running) }))
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::time::Instant;
+
+    use futures_util::poll;
+
+    use super::*;
+    use crate::store::Store;
+    use crate::store::conformance::{Ear, id, planned};
+    use crate::store::sqlite::SqliteOptions;
+
+    #[tokio::test]
+    async fn nothing_is_written_before_the_writer_is_stepped() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("campanile.db");
+        let (durability, listener) = (Durability::Full, Arc::new(Ear::default()));
+        let (store, mut writer) = SqliteStore::open_stepped(SteppedOptions {
+            path: path.clone(),
+            vfs: "unix".to_owned(),
+            durability,
+            listener: Arc::clone(&listener) as _,
+            ticks: Arc::new(Instant::now),
+            log_bytes: 1 << 20,
+        })
+        .unwrap();
+        let mut accepting = store.accept(vec![planned(1, &["mail"])]);
+        assert!(poll!(&mut accepting).is_pending());
+        assert!(writer.step());
+        assert!(!writer.step(), "there was nothing else to do");
+        accepting.await.unwrap();
+
+        let mut closing = store.close();
+        assert!(poll!(&mut closing).is_pending());
+        assert!(writer.step());
+        closing.await;
+        let store = SqliteStore::open(SqliteOptions { path, durability, listener }).unwrap();
+        assert!(store.notification(id(1)).await.unwrap().is_some(), "it is a file as any other");
+    }
+}

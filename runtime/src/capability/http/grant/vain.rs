@@ -1,13 +1,13 @@
 //! Grants that can never come to anything: told when a channel is loaded, not when its first call is refused.
 //!
-//! *Invariant:* no host that stands in a config is quoted: it may be part of a secret.
+//! *Invariant:* no host that stands in a secret is quoted.
 
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 use url::Host;
 
-use super::{Asked, GrantError, HostPattern, HttpGrant, host_in_config, write_line};
+use super::{Asked, GrantError, HIDDEN_ADDRESS, HostPattern, HttpGrant, host_in_config, write_line};
 use crate::capability::http::networks::{Networks, longest};
 use crate::capability::section::Section;
 
@@ -99,16 +99,24 @@ impl HostPattern {
 
 impl HttpGrant {
     /// Hosts in the config that the plugin needs and that no call could reach: addresses that are not public, without a
-    /// range that grants them.
+    /// range that grants them. Those that stand in `written`, where no secret does, are named.
     #[must_use]
-    pub fn out_of_reach(&self, asked: &[Asked<'_>], config: &Map<String, Value>) -> Vec<GrantError> {
+    pub fn out_of_reach(
+        &self,
+        asked: &[Asked<'_>],
+        config: &Map<String, Value>,
+        written: &Map<String, Value>,
+    ) -> Vec<GrantError> {
         let required = asked.iter().filter(|asked| asked.required).flat_map(|asked| asked.scope);
         let mut pointers: Vec<_> = required.filter_map(|item| item.strip_prefix("config:")).collect();
         pointers.dedup();
         let error = |pointer: &str| {
             let (address, what) = host_in_config(config, pointer)?.out_of_reach(&self.networks)?;
-            // The address itself may be part of a secret.
-            let (line, section) = self.networks.with(format!("ADDRESS/{}", longest(address)));
+            let range = match host_in_config(written, pointer) {
+                Some(_) => format!("{address}/{}", longest(address)),
+                None => format!("{HIDDEN_ADDRESS}{}", longest(address)),
+            };
+            let (line, section) = self.networks.with(range);
             Some(GrantError::NotPublic { pointer: pointer.to_owned(), what, line, section })
         };
         pointers.into_iter().filter_map(error).collect()
@@ -152,13 +160,24 @@ mod tests {
 
     /// What is said of a channel whose plugin asks for `scope`, with this URL in its config.
     fn said(scope: &[&str], required: bool, url: &str, hosts: &[&str], networks: &[&str]) -> String {
+        said_of(scope, required, (url, false), hosts, networks)
+    }
+
+    fn said_of(
+        scope: &[&str],
+        required: bool,
+        (url, is_secret): (&str, bool),
+        hosts: &[&str],
+        networks: &[&str],
+    ) -> String {
         let scope = owned(scope);
         let asked = [Asked { scope: &scope, required }];
         let Value::Object(config) = serde_json::json!({ "url": url }) else { panic!("an object") };
         let section = Section::of_any_channel();
         let allowed = Allowed { section: &section, hosts: &owned(hosts), networks: &owned(networks) };
         let grant = HttpGrant::check(&asked, &config, allowed, &Egress::system()).unwrap();
-        let errors = grant.out_of_reach(&asked, &config).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let written = if is_secret { Map::new() } else { config.clone() };
+        let errors = grant.out_of_reach(&asked, &config, &written).iter().map(ToString::to_string).collect::<Vec<_>>();
         let vain = grant.vain(&asked, &owned(hosts));
         assert!(vain.iter().all(|vain| vain.to_string().ends_with(&vain.hint())), "{vain:?}");
         errors.into_iter().chain(vain.iter().map(ToString::to_string)).collect::<Vec<_>>().join("\n")
@@ -188,10 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn a_private_address_without_its_range_is_told_and_not_quoted_where_it_stands_in_the_config() {
+    fn a_private_address_without_its_range_is_told_and_not_quoted_where_it_stands_in_a_secret() {
         for (url, network) in [("http://10.1.2.3:81/", "10.0.0.0/8"), ("http://[::ffff:10.1.2.3]/", "10.1.2.3")] {
             insta::allow_duplicates! {
-                insta::assert_snapshot!(said(&["config:/url"], true, url, &[], &[]), @r#"the host at `/url` of the config is an address that is not public (private); write `allow_networks = ["ADDRESS/32"]` with that address under [channels.NAME] to allow it"#);
+                insta::assert_snapshot!(said_of(&["config:/url"], true, (url, true), &[], &[]), @r#"the host in `config.url` is an address that is not public (private); write `allow_networks = ["ADDRESS/32"]` with that address under [channels.NAME] to allow it"#);
+                insta::assert_snapshot!(said(&["config:/url"], true, url, &[], &[]), @r#"the host in `config.url` is an address that is not public (private); write `allow_networks = ["10.1.2.3/32"]` under [channels.NAME] to allow it"#);
             }
             assert_eq!(said(&["config:/url"], true, url, &[], &[network]), "");
         }

@@ -53,11 +53,11 @@ async fn a_request_over_a_limit_is_told_the_limit_and_what_changes_it() {
     invalid request: the header `host` belongs to the connection: leave it out, the host sets it
     invalid request: 6 redirects are too many, the limit is 5; no setting changes that
     timed out: the request gives itself no time, so that nothing was sent: its plugin asks for more
-    exhausted: a call may make 0 requests, this is one more; add `egress_calls = 1` to [channels.ops] to allow more
-    exhausted: a call may make 8 requests, this is one more; add `egress_calls = 16` to [channels.ops] to allow more
-    exhausted: a call may make 600 requests, this is one more; add `egress_calls = 1000` to [channels.ops] to allow more
+    exhausted: a call may make 0 requests, this is one more; set `egress_calls = 1` under [channels.ops] to allow more
+    exhausted: a call may make 8 requests, this is one more; set `egress_calls = 16` under [channels.ops] to allow more
+    exhausted: a call may make 600 requests, this is one more; set `egress_calls = 1000` under [channels.ops] to allow more
     exhausted: a call may make 1000 requests, this is one more; no setting allows more
-    timed out: no time is left of the call's 10s, so that nothing was sent; add `timeout = "20s"` to [channels.ops] to allow more
+    timed out: no time is left of the call's 10s, so that nothing was sent; set `timeout = "20s"` under [channels.ops] to allow more
     timed out: no time is left of the call's 1h, so that nothing was sent; no setting allows more
     "#);
 }
@@ -119,8 +119,8 @@ async fn an_answer_that_takes_too_long_is_told_whose_limit_that_is() {
     }
     insta::assert_snapshot!(told.join("\n"), @r#"
     timed out: no complete answer within 2s, the time that its plugin gives it
-    timed out: no complete answer within 4s, what was left of the call's 10s; add `timeout = "20s"` to [channels.ops] to allow more
-    timed out: no complete answer within 4s, what was left of the call's 10s; add `timeout = "20s"` to [channels.ops] to allow more
+    timed out: no complete answer within 4s, what was left of the call's 10s; set `timeout = "20s"` under [channels.ops] to allow more
+    timed out: no complete answer within 4s, what was left of the call's 10s; set `timeout = "20s"` under [channels.ops] to allow more
     "#);
 }
 
@@ -165,7 +165,7 @@ fn every_reason_for_no_grant_names_the_line_that_would_grant_it() {
     `10.0.0.0/64` is not an address range: write an address, or an address, `/` and a prefix length, as in `127.0.0.1/32`
     the config has no http or https URL with a host at `/url`; write one there, such as `"https://HOST/"`
     65 hosts are granted to one channel, the limit is 64; no setting changes that: `*.domain` is one
-    the host at `/url` of the config is an address that is not public (loopback); write `allow_networks = ["ADDRESS/32"]` with that address under [channels.NAME] to allow it
+    the host in `config.url` is an address that is not public (loopback); write `allow_networks = ["ADDRESS/32"]` with that address under [channels.NAME] to allow it
     "#);
 }
 

@@ -64,7 +64,7 @@ async fn a_check_tells_every_problem_of_file_and_plugins_with_its_line() {
       campanile.toml:14: channel `site`: `secrets.ky`: plugin `webhook` has no such secret; did you mean `key`?
       campanile.toml:15: channel `site`: `config.method`: value is not one of `POST`, `PUT` or `PATCH`
       campanile.toml:15: channel `site`: `config.url`: is missing (Where to post); write `url = "…"` there
-      campanile.toml:21: channel `inner`: the host at `/url` of the config is an address that is not public (loopback); write `allow_networks = ["10.0.0.0/8", "ADDRESS/32"]` with that address under [channels.inner] to allow it
+      campanile.toml:21: channel `inner`: the host in `config.url` is an address that is not public (loopback); write `allow_networks = ["10.0.0.0/8", "127.0.0.1/32"]` under [channels.inner] to allow it
       campanile.toml:24: channel `fax`: there is no plugin `fax`; put its file `fax.wasm` into the folder that `dir` in [plugins] names, or name another plugin under [channels.fax]; `campanile plugins list` shows all
       campanile.toml:28: `channels.unread.allow_hosts` has `https://x.example`, which is a URL: write the host alone, such as `hooks.example.com`
 

@@ -120,7 +120,7 @@ async fn a_channel_over_its_quota_is_told_the_line_that_raises_it() {
         panic!("it is over its quota: {report:?}");
     };
     assert_eq!(code.as_deref(), Some("limit"));
-    insta::assert_snapshot!(reason, @"channel `one` would keep 262172 bytes, its quota is 262144; add `kv_max = \"1MiB\"` to [channels.one]");
+    insta::assert_snapshot!(reason, @"channel `one` would keep 262172 bytes, its quota is 262144; set `kv_max = \"1MiB\"` under [channels.one]");
     assert!(is_sent(&say(&registry, "two", "hoard").await), "the other channel has room");
     assert_eq!(fact(&say(&registry, "one", "keys").await, "keys"), "hoard-0 hoard-1 hoard-2");
 }
