@@ -5,10 +5,10 @@
 //! each of `n` crowds has every `2n`th take or better. Each delivery counts the same (deficit round robin with a cost
 //! of one): what a call costs is bounded by the channel's limits, and known only once it is over.
 //!
-//! *Crowds:* an address becomes a flow once it got over 100 of about the last 16,384 deliveries, so there are never more
-//! than some 160 at a time. With fewer to tell apart, what is accepted together stays together in the store: a flow for
-//! each address would spread every commit over a thousand pages. It stays a flow until its lane is empty, so that it
-//! does not overtake itself.
+//! *Crowds:* an address becomes a flow once it got over 100 of about the last 16,384 deliveries, so some 160 at most are
+//! added to at a time. With few to tell apart, what is accepted together stays together in the store: a flow for each
+//! address would spread every commit over a thousand pages. It stays a flow until its lane is empty, so that it does not
+//! overtake itself; over time there may be all [`Flow::COUNT`] of them.
 
 use std::collections::VecDeque;
 
