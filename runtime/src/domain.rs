@@ -9,6 +9,7 @@
 mod audit;
 mod delivery;
 mod event;
+mod gate;
 mod id;
 mod kv;
 mod lane;
@@ -23,6 +24,10 @@ mod timestamp;
 pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError};
 pub use delivery::{Attempt, AttemptEnd, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Waiting};
 pub use event::{Event, EventBody, EventKind};
+pub use gate::{
+    AdaptiveLimit, AdaptiveMark, AdaptiveSignal, Admission, BreakerBook, BreakerChange, BreakerCounts, BreakerPolicy,
+    BreakerReason, BreakerState, CircuitBreaker, Gcra, Pass, Rate, RateError, RetryBudget, Verdict,
+};
 pub use id::{DeliveryId, NotificationId, ParseIdError};
 pub use kv::{KvChange, KvEntry, KvQuota, KvUsage, KvWrite, KvWritten};
 pub use lane::{Flow, Lane, Position, Queued};
