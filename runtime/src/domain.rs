@@ -7,6 +7,7 @@
 //! in the room that publishes them.
 
 mod audit;
+mod channel;
 mod delivery;
 mod event;
 mod gate;
@@ -22,6 +23,7 @@ mod settle;
 mod timestamp;
 
 pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError};
+pub use channel::{ChannelChange, ChannelEvent};
 pub use delivery::{Attempt, AttemptEnd, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Waiting};
 pub use event::{Event, EventBody, EventKind};
 pub use gate::{

@@ -1,7 +1,8 @@
-//! Facts about notifications, deliveries and plugins. Each is written in the transaction of its cause.
+//! Facts about notifications, deliveries, plugins and channels. Each is written in the transaction of its cause.
 
 use super::{
-    DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, PluginEvent, Priority, Timestamp,
+    ChannelEvent, DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, PluginEvent, Priority,
+    Timestamp,
 };
 
 /// What an event is about, with what is worth knowing. No address, no content, no secret.
@@ -87,6 +88,13 @@ pub enum EventBody {
     },
     /// Something happened to a plugin.
     Plugin(PluginEvent),
+    /// Something happened to a channel.
+    Channel(ChannelEvent),
+    /// Another configuration is in force.
+    ConfigReloaded {
+        /// SHA-256 of it as `campanile config print` shows it: another one says that something was changed.
+        sha256: [u8; 32],
+    },
 }
 
 /// The type of an event, as subscribers filter by it.
@@ -107,6 +115,8 @@ impl EventBody {
             Self::DeliveryFailed { .. } => "delivery.failed",
             Self::DeliveryCancelled { .. } => "delivery.cancelled",
             Self::Plugin(event) => event.change.kind(),
+            Self::Channel(event) => event.change.kind(),
+            Self::ConfigReloaded { .. } => "config.reloaded",
         }
     }
 
@@ -143,7 +153,7 @@ impl EventBody {
             | Self::DeliveryRetrying { delivery, .. }
             | Self::DeliveryFailed { delivery, .. }
             | Self::DeliveryCancelled { delivery, .. } => Some(delivery.notification()),
-            Self::Plugin(_) => None,
+            Self::Plugin(_) | Self::Channel(_) | Self::ConfigReloaded { .. } => None,
         }
     }
 
@@ -156,7 +166,9 @@ impl EventBody {
             | Self::NotificationCancelled { .. }
             // The first one is a delivery of another notification.
             | Self::DeliveryDeduplicated { .. }
-            | Self::Plugin(_) => None,
+            | Self::Plugin(_)
+            | Self::Channel(_)
+            | Self::ConfigReloaded { .. } => None,
             Self::DeliveryAttempted { delivery, .. }
             | Self::DeliverySent { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }

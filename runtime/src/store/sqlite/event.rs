@@ -6,7 +6,8 @@
 
 use super::wire::{Damaged, Reader, put_option, put_text, put_u64};
 use crate::domain::{
-    DeliveryId, Event, EventBody, NotificationId, NotificationStatus, PluginChange, PluginEvent, Priority, Timestamp,
+    ChannelChange, ChannelEvent, ChannelName, DeliveryId, Event, EventBody, NotificationId, NotificationStatus,
+    PluginChange, PluginEvent, Priority, Timestamp,
 };
 
 /// The only format so far.
@@ -88,6 +89,14 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             out.extend_from_slice(first.notification().as_bytes());
             put_u64(out, u64::from(first.index()));
         }
+        EventBody::Channel(event) => {
+            out.push(10);
+            put_channel(out, event);
+        }
+        EventBody::ConfigReloaded { sha256 } => {
+            out.push(11);
+            out.extend_from_slice(sha256);
+        }
     }
 }
 
@@ -112,6 +121,23 @@ pub(super) fn plugin(reader: &mut Reader<'_>) -> Result<PluginEvent, Damaged> {
     })
 }
 
+pub(super) fn put_channel(out: &mut Vec<u8>, event: &ChannelEvent) {
+    let ChannelEvent { channel, change, reason } = event;
+    put_text(out, change.kind());
+    put_text(out, channel.as_str());
+    put_option(out, reason.as_deref(), put_text);
+}
+
+pub(super) fn channel(reader: &mut Reader<'_>) -> Result<ChannelEvent, Damaged> {
+    let word = reader.text()?;
+    let change = ChannelChange::ALL.into_iter().find(|change| change.kind() == word).ok_or_else(|| reader.damaged())?;
+    Ok(ChannelEvent {
+        change,
+        channel: ChannelName::new(&reader.text()?).map_err(|_| reader.damaged())?,
+        reason: reader.option(Reader::text)?,
+    })
+}
+
 /// What every event of a delivery starts with.
 fn put_delivery(out: &mut Vec<u8>, kind: u8, delivery: DeliveryId, attempts: u32) {
     out.push(kind);
@@ -122,8 +148,11 @@ fn put_delivery(out: &mut Vec<u8>, kind: u8, delivery: DeliveryId, attempts: u32
 
 fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
     let kind = reader.u8()?;
-    if kind == 8 {
-        return plugin(reader).map(EventBody::Plugin);
+    match kind {
+        8 => return plugin(reader).map(EventBody::Plugin),
+        10 => return channel(reader).map(EventBody::Channel),
+        11 => return Ok(EventBody::ConfigReloaded { sha256: reader.array()? }),
+        _ => {}
     }
     let notification = NotificationId::from_bytes(reader.array()?);
     if let 0..=2 = kind {
@@ -198,6 +227,13 @@ mod tests {
         };
         bodies.extend(PluginChange::ALL.map(|change| event(change, Some("1.0.0-a+b".parse().unwrap()), None)));
         bodies.push(event(PluginChange::Refused, None, Some([3; 32])));
+        let event = |change, reason: Option<&str>| {
+            let channel = ChannelName::new("ops-slack").unwrap();
+            EventBody::Channel(ChannelEvent { channel, change, reason: reason.map(str::to_owned) })
+        };
+        bodies.extend(ChannelChange::ALL.map(|change| event(change, None)));
+        bodies.push(event(ChannelChange::Disabled, Some("`enabled = false`")));
+        bodies.push(EventBody::ConfigReloaded { sha256: [5; 32] });
         let at = Timestamp::from_millis(1_700_000_000_000);
         bodies.into_iter().map(|body| Event { at, body }).collect()
     }
