@@ -9,6 +9,7 @@
 
 mod check;
 mod examined;
+mod gates;
 mod load;
 mod nearest;
 mod place;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use crate::domain::{ChannelName, PluginName, Priority, RetryPolicy};
 
 pub use examined::{Examined, Judgeable};
+pub use gates::{BreakerConfig, ChannelGates};
 pub(crate) use nearest::nearest;
 pub use place::{ConfigError, Place, Places, Problem};
 pub use print::Secrets;
@@ -73,6 +75,8 @@ pub struct Config {
     pub templates: TemplatesConfig,
     /// `[workers]`
     pub workers: WorkersConfig,
+    /// `[breaker]`
+    pub breaker: BreakerConfig,
     /// `[retry.<policy>]`; those of [`RetryPolicy::named`] are always there.
     pub retry: BTreeMap<String, RetryPolicy>,
 }
@@ -88,6 +92,7 @@ impl Default for Config {
             audit: AuditConfig::default(),
             templates: TemplatesConfig::default(),
             workers: WorkersConfig::default(),
+            breaker: BreakerConfig::default(),
             retry: RetryPolicy::named().into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect(),
         }
     }
@@ -309,6 +314,8 @@ pub struct ChannelConfig {
     /// The share of its notifications that a new version of its plugin gets first, in percent: 1 to 50. Default: none;
     /// a new version takes over at once.
     pub canary: Option<u8>,
+    /// How fast and how much it is called, and who stands in for it.
+    pub gates: ChannelGates,
     /// Overrides of `[plugins.defaults]`.
     pub limits: CallLimits,
 }
@@ -331,6 +338,7 @@ impl ChannelConfig {
             retry: DEFAULT_POLICY.to_owned(),
             priority: None,
             canary: None,
+            gates: ChannelGates::default(),
             limits,
         }
     }
@@ -349,6 +357,7 @@ impl fmt::Debug for ChannelConfig {
             retry,
             priority,
             canary,
+            gates,
             limits,
         } = self;
         f.debug_struct("ChannelConfig")
@@ -362,6 +371,7 @@ impl fmt::Debug for ChannelConfig {
             .field("retry", retry)
             .field("priority", priority)
             .field("canary", canary)
+            .field("gates", gates)
             .field("limits", limits)
             .finish()
     }

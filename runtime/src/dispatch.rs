@@ -11,6 +11,8 @@
 //! *Not here:* what an end means (`domain`), sandboxes, SQL.
 
 mod attempt;
+mod destination;
+mod ended;
 mod settling;
 mod worker;
 
@@ -29,6 +31,9 @@ use crate::domain::{ChannelName, RetryPolicy};
 use crate::queue::QueueHandle;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
+
+use destination::Destinations;
+pub use destination::{Pace, Paces};
 
 /// Which channel tries again by which policy.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +68,8 @@ pub struct Neighbours {
     pub entropy: Arc<Entropy>,
     /// Say when again.
     pub policies: RetryPolicies,
+    /// Say how often each destination may be called.
+    pub paces: Paces,
     /// Counts.
     pub metrics: Arc<Metrics>,
 }
@@ -70,6 +77,7 @@ pub struct Neighbours {
 /// What all workers share.
 struct Shared {
     with: Neighbours,
+    destinations: Destinations,
     in_flight: AtomicUsize,
 }
 
@@ -120,7 +128,8 @@ impl Dispatcher {
 
     async fn start_in(mode: Mode, workers: &WorkersConfig, with: Neighbours) -> Result<Self, StoreError> {
         with.queue.restore(with.store.as_ref()).await?;
-        let shared = Arc::new(Shared { with, in_flight: AtomicUsize::new(0) });
+        let destinations = Destinations::new(with.paces.clone());
+        let shared = Arc::new(Shared { with, destinations, in_flight: AtomicUsize::new(0) });
         let (mode, seen) = watch::channel(mode);
         let mut tasks = Tasks { workers: JoinSet::new(), keeper: JoinSet::new() };
         let (queue, store) = (shared.with.queue.clone(), Arc::clone(&shared.with.store));

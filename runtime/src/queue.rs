@@ -17,14 +17,19 @@
 //! *Shares:* a channel holds at most eight times as many slots as are free, so one whose calls never end leaves one in
 //! nine to the others. What waits then loses its turn and nothing else.
 //!
+//! *Gates:* a channel whose breaker is open, whose rate or concurrency is used up, or whose provider asked for patience is
+//! not taken from: its lanes are parked, and looked at again when the gate's instant comes or one of its calls ends.
+//!
 //! *Not here:* why a channel or an engine is held, plugins, states, when a retry is due, what a slot is good for.
 
 mod channels;
+mod gates;
 mod handle;
 mod ready;
 mod shares;
 mod window;
 
+pub use gates::{BreakerChanged, Ended, GateChange, GateSettings, GateStatus};
 pub use handle::QueueHandle;
 pub use ready::{Hold, PageRequest, PriorityDepth, ReadyQueue, Taken};
 

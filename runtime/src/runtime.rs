@@ -14,6 +14,7 @@ mod doctor;
 mod draft;
 mod expander;
 mod finding;
+mod gates;
 mod handle;
 mod inspection;
 mod outcomes;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use campanile::call::OwnContent;
 use campanile::clock::{Clock, Entropy, ManualClock};
 use campanile::config::WorkersConfig;
-use campanile::dispatch::{Dispatcher, Neighbours, RetryPolicies};
+use campanile::dispatch::{Dispatcher, Neighbours, Paces, RetryPolicies};
 use campanile::domain::{NotificationId, Timestamp};
 use campanile::intake::Intake;
 use campanile::queue::{QueueHandle, WindowLimits};
@@ -89,6 +89,7 @@ impl Life {
             clock: Arc::new(clock.clone()),
             entropy: Arc::clone(&entropy),
             policies: RetryPolicies::default(),
+            paces: Paces::default(),
             metrics: Metrics::off(),
         };
         let workers = world.workers;

@@ -16,7 +16,7 @@ use self::meter::Meter;
 use crate::call::{Caller, ContentSource};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Durability, WorkersConfig};
-use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
+use crate::dispatch::{Dispatcher, Neighbours, Paces, RetryPolicies};
 use crate::domain::{ChannelName, Content, Notification, Priority, Recipient, Timestamp};
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -155,6 +155,7 @@ async fn measure(
         clock: Arc::clone(&plans.clock),
         entropy,
         policies: RetryPolicies::default(),
+        paces: Paces::default(),
         metrics: parts.metrics,
     };
     let dispatcher = Dispatcher::start(&params.workers, with).await?;

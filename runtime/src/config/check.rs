@@ -1,6 +1,7 @@
 //! Ranges and relations, on the values: what a configuration made in code has to pass as much as one from a file.
 
 mod egress;
+mod gates;
 mod retry;
 
 use std::fmt::Display;
@@ -82,7 +83,7 @@ impl Finding {
 
 /// Everything that is out of range or at odds.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    let Config { server, store, plugins, channels, events, audit, templates, workers, retry } = config;
+    let Config { server, store, plugins, channels, events, audit, templates, workers, breaker, retry } = config;
     let mut findings = Findings::default();
     findings.server(server);
     findings.store(store);
@@ -91,12 +92,14 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     findings.part("audit", audit.retention, audit.size_max, store.size_max);
     findings.templates(templates);
     findings.workers(*workers);
+    findings.breaker(breaker);
     for (name, policy) in retry {
         findings.policy(name, policy);
     }
     for (name, channel) in channels {
         findings.channel(&format!("channels.{name}"), channel, config);
     }
+    findings.fallback_cycles(channels);
     findings.0
 }
 
@@ -242,8 +245,10 @@ impl Findings {
             retry,
             priority: _,
             canary,
+            gates,
             limits,
         } = channel;
+        self.gates(section, gates, &config.channels);
         for (name, grant) in secrets {
             for host in grant.hosts.iter().flatten() {
                 if let Err(why) = egress::host_pattern(host) {

@@ -1,5 +1,6 @@
 //! From the tree to the sections: types here, ranges and relations in `check`.
 
+mod gates;
 mod retry;
 mod section;
 mod value;
@@ -34,6 +35,7 @@ pub(super) fn read(root: Table, problems: Vec<Problem>, file: Option<PathBuf>) -
         });
         root.section("templates", |section| templates(section, &mut config.templates));
         root.section("workers", |section| workers(section, &mut config.workers));
+        root.section("breaker", |section| gates::breaker(section, &mut config.breaker));
         root.section("retry", |policies| {
             policies.each(|name, section| {
                 config.retry.insert(name.to_owned(), retry::policy(section, name));
@@ -116,6 +118,7 @@ fn channel(section: &mut Section<'_>, defaults: CallLimits) -> ChannelConfig {
     section.key("retry", &mut channel.retry, value::string);
     section.key("priority", &mut channel.priority, |scalar| value::priority(scalar).map(Some));
     section.key("canary", &mut channel.canary, |scalar| value::percent(scalar).map(Some));
+    gates::channel(section, &mut channel.gates);
     limits(section, &mut channel.limits);
     channel
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::{
-    CallLimits, ChannelConfig, Config, PluginsConfig, ServerConfig, StoreConfig, TemplatesConfig, WorkersConfig,
-    format_duration, format_size,
+    BreakerConfig, CallLimits, ChannelConfig, ChannelGates, Config, PluginsConfig, ServerConfig, StoreConfig,
+    TemplatesConfig, WorkersConfig, format_duration, format_size,
 };
-use crate::domain::{Backoff, Jitter, RetryPolicy};
+use crate::domain::{Backoff, BreakerPolicy, Jitter, RetryPolicy};
 
 /// Whether what may be a secret is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ const MASK: &str = "***";
 
 /// Every section, in the order of the struct.
 pub(super) fn print(config: &Config, secrets: Secrets) -> String {
-    let Config { server, store, plugins, channels, events, audit, templates, workers, retry } = config;
+    let Config { server, store, plugins, channels, events, audit, templates, workers, breaker, retry } = config;
     let mut page = Page::default();
     page.server(server);
     page.store(store);
@@ -36,6 +36,7 @@ pub(super) fn print(config: &Config, secrets: Secrets) -> String {
     page.kept(audit.retention, audit.size_max);
     page.templates(templates);
     page.workers(*workers);
+    page.breaker(breaker);
     for (name, policy) in retry {
         page.policy(name, policy);
     }
@@ -139,6 +140,53 @@ impl Page {
         self.raw("batch", batch);
     }
 
+    fn breaker(&mut self, breaker: &BreakerConfig) {
+        let BreakerConfig { enabled, policy, slow_after, fallback_after } = breaker;
+        let BreakerPolicy {
+            failure_rate,
+            slow_rate,
+            slow_after: _,
+            minimum_calls,
+            consecutive,
+            window,
+            open_for,
+            open_max,
+            half_open_calls,
+            disable_after,
+        } = policy;
+        self.section("breaker");
+        self.raw("enabled", enabled);
+        self.raw("failure_rate", toml::Value::Float(*failure_rate));
+        self.raw("slow_rate", toml::Value::Float(*slow_rate));
+        if let Some(slow_after) = slow_after {
+            self.text("slow_after", format_duration(*slow_after));
+        }
+        self.raw("minimum_calls", minimum_calls);
+        self.raw("consecutive", consecutive);
+        self.text("window", format_duration(*window));
+        self.text("open_for", format_duration(*open_for));
+        self.text("open_max", format_duration(*open_max));
+        self.raw("half_open_calls", half_open_calls);
+        self.text("disable_after", format_duration(*disable_after));
+        self.text("fallback_after", format_duration(*fallback_after));
+    }
+
+    fn gates(&mut self, gates: &ChannelGates) {
+        let ChannelGates { rate_limit, per_recipient_rate, per_host_rate, concurrency, fallback } = gates;
+        let rates =
+            [("rate_limit", rate_limit), ("per_recipient_rate", per_recipient_rate), ("per_host_rate", per_host_rate)];
+        for (key, rate) in rates {
+            if let Some(rate) = rate {
+                self.text(key, rate.to_string());
+            }
+        }
+        if let Some(concurrency) = concurrency {
+            self.raw("concurrency", concurrency);
+        }
+        let names = fallback.iter().map(|name| toml::Value::String(name.to_string()));
+        self.raw("fallback", toml::Value::Array(names.collect()));
+    }
+
     fn policy(&mut self, name: &str, policy: &RetryPolicy) {
         let RetryPolicy { backoff, max_retries, jitter, max_age } = policy;
         self.section(&format!("retry.{name}"));
@@ -182,6 +230,7 @@ impl Page {
             retry,
             priority,
             canary,
+            gates,
             limits,
         } = channel;
         let list = |items: &[String]| toml::Value::Array(items.iter().cloned().map(toml::Value::String).collect());
@@ -202,6 +251,7 @@ impl Page {
         if let Some(percent) = canary {
             self.text("canary", format!("{percent}%"));
         }
+        self.gates(gates);
         self.limits(*limits);
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use super::Shared;
+use super::destination::HostPass;
 use crate::call::{Call, RenderFailure, Report};
 use crate::domain::{
     self, Attempt, AttemptEnd, DeliveryState, FailReason, Interruption, Lifetime, Moment, Outcome, POISON_CRASHES,
@@ -28,6 +29,8 @@ pub(super) struct Held {
     pub(super) claim: Claim,
     pub(super) taken: Taken,
     pub(super) started_at: Timestamp,
+    /// Its host's breaker has let it through.
+    pub(super) host: Option<HostPass>,
 }
 
 impl Held {
@@ -56,8 +59,17 @@ pub(super) struct Finished {
 #[derive(Debug)]
 pub(super) struct Aside {
     pub(super) held: Held,
-    /// The template engine that it waits for.
-    pub(super) engine: PluginName,
+    /// What it waits for.
+    pub(super) wait: Wait,
+}
+
+/// What a claim waits for that came to nothing.
+#[derive(Debug)]
+pub(super) enum Wait {
+    /// A template engine that is held.
+    Engine(PluginName),
+    /// Its turn at its destination.
+    Until(Timestamp),
 }
 
 /// An attempt under way. A future of its own, so that a panic inside it, or its end from outside, leaves the claim.
@@ -105,7 +117,7 @@ impl Future for Underway {
         let held = this.held.take().expect("a future is not polled after it is ready");
         Poll::Ready(match report {
             Ok(report) => Ok(Finished { held, report: Some(report) }),
-            Err(engine) => Err(Aside { held, engine }),
+            Err(engine) => Err(Aside { held, wait: Wait::Engine(engine) }),
         })
     }
 }

@@ -1,15 +1,21 @@
 //! Makes what came of attempts durable, however long the store takes, and gives up claims of which nothing came.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::attempt::{Aside, Finished};
+use super::attempt::{Aside, Finished, Held, Wait};
+use super::ended::ended;
 use super::{Mode, Shared, store_wait};
-use crate::domain::{DeliveryState, Position, Queued, Timestamp};
-use crate::queue::Hold;
-use crate::store::{Settled, Settlement, StoreError};
+use crate::call::Report;
+use crate::domain::{DeliveryState, Position, Queued, Timestamp, Verdict};
+use crate::queue::{Ended, Hold};
+use crate::store::{Claim, Settled, Settlement, StoreError};
 use crate::telemetry::PluginUse;
+
+/// A slot that is free again, and how its call ended.
+pub(super) type Freed = (Hold, Ended);
 
 /// Writes settlements, trying again until the store takes them. Gives up where the store is closed, and while the
 /// dispatcher is ending: then the deliveries wait as before, and are called again after the next start.
@@ -19,7 +25,7 @@ pub(super) async fn settle_durably(
     shared: Arc<Shared>,
     mut mode: watch::Receiver<Mode>,
     mut finished: Vec<Finished>,
-) -> Vec<Hold> {
+) -> Vec<Freed> {
     let mut settlements: Vec<Settlement> = finished.iter().map(|finished| finished.settlement(&shared)).collect();
     let mut failures = 0;
     let mut together = true;
@@ -48,16 +54,29 @@ pub(super) async fn settle_durably(
             }
         }
     }
-    finished.iter().map(|finished| finished.held.taken.hold).collect()
+    let now = shared.with.clock.now();
+    finished.iter().map(|finished| freed(&shared, &finished.held, finished.report.as_ref(), now)).collect()
+}
+
+/// A slot that is free, and what the call that held it says of its channel. A host of its own has its own breaker.
+fn freed(shared: &Shared, held: &Held, report: Option<&Report>, now: Timestamp) -> Freed {
+    let took = report.map_or(Duration::ZERO, |report| report.duration);
+    shared.destinations.ended(&held.claim, held.host, report.map(|report| &report.end), took, now);
+    let mut ended = report.map_or(Ended::WITHOUT_CALL, |report| ended(&report.end, took, now));
+    if held.host.is_some() {
+        ended.verdict = Verdict::Neutral;
+    }
+    (held.taken.hold, ended)
 }
 
 /// Gives up claims, then has what they were for wait for its template engine. Where the dispatcher ends meanwhile, the
 /// deliveries wait as before, for the next start.
 ///
 /// Answers the slots that are free now.
-pub(super) async fn set_aside(shared: Arc<Shared>, mut mode: watch::Receiver<Mode>, aside: Vec<Aside>) -> Vec<Hold> {
+pub(super) async fn set_aside(shared: Arc<Shared>, mut mode: watch::Receiver<Mode>, aside: Vec<Aside>) -> Vec<Freed> {
     let claims: Vec<u64> = aside.iter().map(|aside| aside.held.claim.number).collect();
-    let holds = aside.iter().map(|aside| aside.held.taken.hold).collect();
+    let now = shared.with.clock.now();
+    let holds = aside.iter().map(|aside| freed(&shared, &aside.held, None, now)).collect();
     let mut failures = 0;
     loop {
         match shared.with.store.release(&claims).await {
@@ -72,10 +91,21 @@ pub(super) async fn set_aside(shared: Arc<Shared>, mut mode: watch::Receiver<Mod
             }
         }
     }
-    for Aside { held, engine } in aside {
-        tracing::debug!(delivery.id = %held.claim.delivery, %engine, "A delivery waits for its template engine.");
+    for Aside { held, wait } in aside {
+        let Claim { delivery, notification, .. } = &held.claim;
         // Only now: before, it could not be claimed by whoever takes it next.
-        shared.with.queue.set_aside(&engine, held.taken);
+        match wait {
+            Wait::Engine(engine) => {
+                tracing::debug!(delivery.id = %delivery, %engine, "A delivery waits for its template engine.");
+                shared.with.queue.set_aside(&engine, held.taken);
+            }
+            Wait::Until(until) => {
+                tracing::debug!(delivery.id = %delivery, %until, "A delivery waits for its turn at its destination.");
+                // What expires meanwhile is to be ended then.
+                let until = notification.expires_at.map_or(until, |expires_at| until.min(expires_at));
+                shared.with.queue.defer(held.taken, until);
+            }
+        }
     }
     holds
 }
@@ -137,7 +167,7 @@ fn settled(shared: &Shared, finished: &[Finished], answers: &[Settled]) {
 }
 
 /// How long ago the delivery could first be tried.
-fn age(finished: &Finished, now: Timestamp) -> std::time::Duration {
+fn age(finished: &Finished, now: Timestamp) -> Duration {
     let claim = &finished.held.claim;
     now.since(claim.progress.run_began.unwrap_or_else(|| claim.notification.due_from()))
 }

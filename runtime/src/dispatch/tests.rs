@@ -1,3 +1,4 @@
+mod gates;
 mod refusing;
 mod rig;
 

@@ -8,12 +8,12 @@ use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
-use super::attempt::{Aside, Finished, Held, Underway};
-use super::settling::{set_aside, settle_durably};
+use super::attempt::{Aside, Finished, Held, Underway, Wait};
+use super::settling::{Freed, set_aside, settle_durably};
 use super::{Mode, Shared, store_wait};
 use crate::config::WorkersConfig;
 use crate::domain::{DeliveryId, Timestamp};
-use crate::queue::{Hold, Slot, SlotCounts, Taken};
+use crate::queue::{Ended, Slot, SlotCounts, Taken};
 use crate::store::{Claim, StoreError};
 
 /// One slot in this many takes only critical and high.
@@ -64,7 +64,7 @@ impl Slots {
 
 /// A claim under way: what was claimed of what was taken, or what the store said.
 type Claiming = Pin<Box<dyn Future<Output = (Vec<Taken>, Result<Vec<Claim>, StoreError>)> + Send>>;
-type Settling = Pin<Box<dyn Future<Output = Vec<Hold>> + Send>>;
+type Settling = Pin<Box<dyn Future<Output = Vec<Freed>> + Send>>;
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -112,7 +112,7 @@ impl Worker {
                 biased;
                 // The sender lives as long as the dispatcher; without one nobody is left to work for.
                 changed = self.mode.changed() => if changed.is_err() { return },
-                Some(holds) = self.settling.next(), if !self.settling.is_empty() => self.release(&holds),
+                Some(freed) = self.settling.next(), if !self.settling.is_empty() => self.release(&freed),
                 claimed = claimed(&mut self.claiming), if self.claiming.is_some() => self.begin(claimed),
                 Some(ended) = self.underway.next(), if !self.underway.is_empty() => self.settle(ended),
                 () = work, if waits_for_work => {}
@@ -148,30 +148,39 @@ impl Worker {
     /// Starts what was claimed. What was taken and not claimed needs nothing: it is claimed, final, or stands in the
     /// queue a second time with its right due time.
     fn begin(&mut self, (taken, claims): (Vec<Taken>, Result<Vec<Claim>, StoreError>)) {
-        let holds = |taken: &[Taken]| taken.iter().map(|taken| taken.hold).collect::<Vec<_>>();
+        let unused = |taken: &[Taken]| taken.iter().map(|taken| (taken.hold, Ended::WITHOUT_CALL)).collect::<Vec<_>>();
         let Ok(claims) = claims else {
             self.claim_failures = self.claim_failures.saturating_add(1);
             self.shared.with.queue.give_back(&taken);
-            return self.release(&holds(&taken));
+            return self.release(&unused(&taken));
         };
         self.claim_failures = 0;
         let started_at = self.shared.with.clock.now();
-        let mut over = Vec::new();
-        let mut unused = taken;
+        let (mut over, mut aside) = (Vec::new(), Vec::new());
+        let mut left = taken;
         for claim in claims {
             let is_it = |taken: &Taken| taken.position.delivery == claim.delivery;
-            let Some(place) = unused.iter().position(is_it) else { continue };
-            let taken = unused.swap_remove(place);
-            let held = Held { claim, taken, started_at };
-            if held.is_over().is_some() {
+            let Some(place) = left.iter().position(is_it) else { continue };
+            let taken = left.swap_remove(place);
+            let mut held = Held { claim, taken, started_at, host: None };
+            if held.is_over().is_some() || taken.is_detour {
                 over.push(Finished { held, report: None });
-            } else {
-                self.underway.push(Underway::begin(&self.shared, held));
+                continue;
+            }
+            match self.shared.destinations.admit(&held.claim, started_at) {
+                Ok(host) => {
+                    held.host = host;
+                    self.underway.push(Underway::begin(&self.shared, held));
+                }
+                Err(until) => aside.push(Aside { held, wait: Wait::Until(until) }),
             }
         }
-        self.release(&holds(&unused));
+        self.release(&unused(&left));
         if !over.is_empty() {
             self.write(over);
+        }
+        if !aside.is_empty() {
+            self.set_aside(aside);
         }
     }
 
@@ -194,20 +203,24 @@ impl Worker {
             self.write(finished);
         }
         if !aside.is_empty() {
-            self.settling.push(Box::pin(set_aside(Arc::clone(&self.shared), self.mode.clone(), aside)));
+            self.set_aside(aside);
         }
+    }
+
+    fn set_aside(&self, aside: Vec<Aside>) {
+        self.settling.push(Box::pin(set_aside(Arc::clone(&self.shared), self.mode.clone(), aside)));
     }
 
     fn write(&mut self, finished: Vec<Finished>) {
         self.settling.push(Box::pin(settle_durably(Arc::clone(&self.shared), self.mode.clone(), finished)));
     }
 
-    fn release(&mut self, holds: &[Hold]) {
-        for hold in holds {
+    fn release(&mut self, freed: &[Freed]) {
+        for (hold, _) in freed {
             *self.free.of(hold.slot) += 1;
         }
-        self.shared.with.queue.release(holds.iter().copied());
-        self.shared.in_flight.fetch_sub(holds.len(), Ordering::Relaxed);
+        self.shared.with.queue.release(freed.iter().copied());
+        self.shared.in_flight.fetch_sub(freed.len(), Ordering::Relaxed);
     }
 
     /// Ends what is in flight. Each attempt is settled as interrupted, if the store takes it at once.
@@ -218,8 +231,8 @@ impl Worker {
         if !interrupted.is_empty() {
             self.write(interrupted);
         }
-        while let Some(holds) = self.settling.next().await {
-            self.release(&holds);
+        while let Some(freed) = self.settling.next().await {
+            self.release(&freed);
         }
     }
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::{Hold, PriorityDepth, ReadyQueue, Slot, SlotCounts, Taken, WindowLimits};
+use super::{
+    Ended, GateChange, GateSettings, GateStatus, Hold, PriorityDepth, ReadyQueue, Slot, SlotCounts, Taken, WindowLimits,
+};
 use crate::clock::Clock;
-use crate::domain::{ChannelName, Flow, PluginName, Priority, Queued, Timestamp};
+use crate::domain::{BreakerBook, ChannelName, Flow, PluginName, Priority, Queued, Timestamp};
 use crate::store::{CommitListener, Committed, Store, StoreError};
 
 /// Deliveries offered under one lock: about 10 µs, so that a commit of thousands does not hold up the workers.
@@ -31,14 +33,16 @@ struct Shared {
     work: Notify,
     /// The keeper has a page to read or an earlier timer to set.
     upkeep: Notify,
+    /// A breaker has changed.
+    changed: Notify,
 }
 
 impl QueueHandle {
     /// An empty queue on this clock.
     #[must_use]
     pub fn new(limits: WindowLimits, clock: Arc<dyn Clock>) -> Self {
-        let queue = Mutex::new(ReadyQueue::new(limits));
-        Self { shared: Arc::new(Shared { queue, clock, work: Notify::new(), upkeep: Notify::new() }) }
+        let (queue, notify) = (Mutex::new(ReadyQueue::new(limits)), Notify::new);
+        Self { shared: Arc::new(Shared { queue, clock, work: notify(), upkeep: notify(), changed: notify() }) }
     }
 
     /// These deliveries wait, durably. Quick: it never waits for a worker or the store.
@@ -74,10 +78,72 @@ impl QueueHandle {
         self.lock().set_slots(counts);
     }
 
-    /// These slots are free again. Wakes nobody: whoever releases slots can use them, and looks for work next.
-    pub fn release(&self, holds: impl IntoIterator<Item = Hold>) {
-        let mut queue = self.lock();
-        holds.into_iter().for_each(|hold| queue.release(hold));
+    /// These slots are free again: how each call ended. Wakes nobody: whoever releases slots can use them, and looks for
+    /// work next.
+    pub fn release(&self, holds: impl IntoIterator<Item = (Hold, Ended)>) {
+        self.change(|queue, now| holds.into_iter().for_each(|(hold, ended)| queue.release(hold, &ended, now)));
+    }
+
+    /// What holds each of these channels back from here on.
+    pub fn set_gates(&self, settings: impl IntoIterator<Item = (ChannelName, GateSettings)>) {
+        self.change(|queue, now| {
+            for (channel, settings) in settings {
+                queue.set_gate(&channel, settings, now);
+            }
+        });
+        self.shared.work.notify_waiters();
+    }
+
+    /// Takes nothing of this channel until it is [resumed](Self::resume).
+    pub fn pause(&self, channel: &ChannelName) {
+        self.change(|queue, now| queue.pause(channel, true, now));
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self, channel: &ChannelName) {
+        if self.change(|queue, now| queue.pause(channel, false, now)) {
+            self.shared.work.notify_waiters();
+        }
+    }
+
+    /// Closes this channel's breaker and forgets what its provider asked for.
+    pub fn reset(&self, channel: &ChannelName) {
+        if self.change(|queue, now| queue.reset_gate(channel, now)) {
+            self.shared.work.notify_waiters();
+        }
+    }
+
+    /// What an earlier process knew of this channel.
+    pub fn restore_gate(&self, channel: &ChannelName, paused: bool, book: BreakerBook) {
+        if self.change(|queue, now| queue.restore_gate(channel, paused, book, now)) {
+            self.shared.work.notify_waiters();
+        }
+    }
+
+    /// How each channel's gate stands.
+    #[must_use]
+    pub fn gates(&self) -> Vec<GateStatus> {
+        self.change(|queue, now| {
+            queue.advance(now);
+            queue.gates()
+        })
+    }
+
+    /// The same of one; none where it has no gate.
+    #[must_use]
+    pub fn gate(&self, channel: &ChannelName) -> Option<GateStatus> {
+        self.gates().into_iter().find(|gate| gate.channel == *channel)
+    }
+
+    /// What changed, once something has. For one listener.
+    pub async fn gate_changes(&self) -> Vec<GateChange> {
+        loop {
+            let changes = self.lock().take_gate_changes();
+            if !changes.is_empty() {
+                return changes;
+            }
+            self.shared.changed.notified().await;
+        }
     }
 
     /// Takes up to `most` deliveries for slots of this kind and adds them to `into`. All are due at the answer, which
@@ -100,6 +166,13 @@ impl QueueHandle {
     /// nobody takes it, and nothing is asked meanwhile. Where it is not held by now, it waits as before.
     pub fn set_aside(&self, engine: &PluginName, taken: Taken) {
         if self.change(|queue, now| queue.set_aside(engine, taken, now)) {
+            self.shared.work.notify_waiters();
+        }
+    }
+
+    /// What was taken is not called before `until`: its own turn comes then.
+    pub fn defer(&self, taken: Taken, until: Timestamp) {
+        if self.change(|queue, now| queue.defer(taken, until, now)) {
             self.shared.work.notify_waiters();
         }
     }
@@ -187,10 +260,9 @@ impl QueueHandle {
     }
 
     fn wake_due(&self) {
-        let now = self.shared.clock.now();
-        if self.lock().advance(now) {
-            self.shared.work.notify_waiters();
-        }
+        // Also where somebody has moved the queue on by now who only looked, as for metrics: they woke nobody.
+        self.change(ReadyQueue::advance);
+        self.shared.work.notify_waiters();
     }
 
     /// Changes the queue, and wakes the keeper where that made work for it.
@@ -201,7 +273,11 @@ impl QueueHandle {
         let answer = change(&mut queue, now);
         let earlier = queue.next_due().is_some_and(|new| due.is_none_or(|old| new < old));
         let upkeep = earlier || (!wanted && queue.wants_page());
+        let changed = queue.has_gate_changes();
         drop(queue);
+        if changed {
+            self.shared.changed.notify_one();
+        }
         if upkeep {
             self.shared.upkeep.notify_one();
         }

@@ -3,6 +3,7 @@
 mod aged;
 mod aside;
 mod flows;
+mod gated;
 mod turns;
 
 use std::cmp::Reverse;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use self::aside::Aside;
 use self::flows::Crowds;
 use super::channels::{ChannelNumber, Channels};
+use super::gates::{Ended, Entry, GatePass, Gates};
 use super::shares::Shares;
 use super::window::{Offered, Window};
 use super::{Slot, SlotCounts, WindowLimits};
@@ -31,6 +33,8 @@ pub struct Taken {
     pub priority: Priority,
     /// The slot that it holds.
     pub hold: Hold,
+    /// Its channel has been out of order for so long that another is to stand in: it is not to be called.
+    pub is_detour: bool,
     lane: LaneNumber,
 }
 
@@ -40,6 +44,7 @@ pub struct Hold {
     /// Of which kind.
     pub slot: Slot,
     channel: ChannelNumber,
+    pass: Option<GatePass>,
 }
 
 /// A page of the store that the queue has room for.
@@ -88,6 +93,9 @@ pub struct ReadyQueue {
     now: Timestamp,
     channels: Channels,
     shares: Shares,
+    gates: Gates,
+    /// Channels that are held for a reason that the queue does not know.
+    held: BTreeSet<ChannelName>,
     lanes: Vec<LaneState>,
     /// The first of the four shared lanes of each channel, in the order of the ranks.
     first_lanes: Vec<LaneNumber>,
@@ -123,6 +131,8 @@ struct LaneState {
     held: bool,
     /// The same, because no more of it can be set aside.
     clogged: bool,
+    /// Of a shared lane: its channel's gate is closed, and it has no turns until the gate is asked again.
+    parked: bool,
 }
 
 impl LaneState {
@@ -141,6 +151,7 @@ impl LaneState {
             wanted: false,
             held: false,
             clogged: false,
+            parked: false,
         }
     }
 
@@ -179,6 +190,8 @@ impl ReadyQueue {
             now: Timestamp::default(),
             channels: Channels::default(),
             shares: Shares::default(),
+            gates: Gates::default(),
+            held: BTreeSet::new(),
             lanes: Vec::new(),
             first_lanes: Vec::new(),
             ranks: Default::default(),
@@ -200,11 +213,20 @@ impl ReadyQueue {
     /// So many slots there are in all. From here on each channel is held to its share of them.
     pub fn set_slots(&mut self, counts: SlotCounts) {
         self.shares.set(counts);
+        self.gates.set_slots(counts.general.saturating_add(counts.reserved));
     }
 
-    /// A slot is free again.
-    pub fn release(&mut self, hold: Hold) {
+    /// A slot is free again: how its call ended.
+    pub fn release(&mut self, hold: Hold, ended: &Ended, now: Timestamp) {
+        self.advance(now);
         self.shares.release(hold.slot, hold.channel);
+        let Some(pass) = hold.pass else { return };
+        let stopped = self.gates.is_stopped(hold.channel);
+        self.gates.end(hold.channel, pass, ended, self.now);
+        if stopped != self.gates.is_stopped(hold.channel) {
+            self.refresh_held();
+        }
+        self.ask_again(hold.channel);
     }
 
     /// What was taken and not called waits as before. Its slot is released apart from it.
@@ -223,9 +245,12 @@ impl ReadyQueue {
         let position = self.lanes[lane as usize].window.pop()?;
         self.in_memory -= 1;
         self.place(lane);
-        let hold = Hold { slot, channel: self.channel_of(lane) };
-        self.shares.take(slot, hold.channel);
-        Some(Taken { position, priority: Priority::DESCENDING[self.rank_of_lane(lane)], hold, lane })
+        let channel = self.channel_of(lane);
+        let entry = self.gates.begin(channel, self.now);
+        let pass = if let Entry::Call(pass) = entry { Some(pass) } else { None };
+        self.shares.take(slot, channel);
+        let priority = Priority::DESCENDING[self.rank_of_lane(lane)];
+        Some(Taken { position, priority, hold: Hold { slot, channel, pass }, is_detour: entry == Entry::Detour, lane })
     }
 
     /// The latest instant seen: what was taken is due at it, whatever a clock that was set back says.
@@ -247,13 +272,14 @@ impl ReadyQueue {
             self.place(lane);
             woken = true;
         }
-        woken
+        woken | self.pass_gate_timers() | self.take_in_deferred()
     }
 
-    /// When something in memory becomes due that is not.
+    /// When something in memory becomes due that is not, or something is to be looked at again.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(due, _)| *due)
+        let due = self.timers.first().map(|(due, _)| *due);
+        due.into_iter().chain(self.gates.next_timer()).chain(self.aside.next_due()).min()
     }
 
     /// The store has `waiting` deliveries in this lane, also those of before this queue was made.
@@ -264,28 +290,6 @@ impl ReadyQueue {
         window.restore(waiting);
         self.remember_crowd(number);
         self.place(number);
-    }
-
-    /// Holds the lanes of these channels and of no others: nothing of theirs is taken, and what waits there waits as it
-    /// is. A held lane costs nothing, however much is in it. Tells whether a lane was let go.
-    pub fn hold_only(&mut self, channels: &BTreeSet<ChannelName>, now: Timestamp) -> bool {
-        self.advance(now);
-        for name in channels {
-            if self.channels.get(name).is_none() {
-                self.add_channel(name);
-            }
-        }
-        let mut let_go = false;
-        for number in 0..self.lanes.len() {
-            let held = channels.contains(self.channels.name(self.channel_of(number as LaneNumber)));
-            let lane = &mut self.lanes[number];
-            if lane.held != held {
-                lane.held = held;
-                let_go |= !held;
-                self.place(number as LaneNumber);
-            }
-        }
-        let_go
     }
 
     /// Whether a lane has room for a page.

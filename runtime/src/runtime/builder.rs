@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 
 use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
 use super::expander::Expansions;
+use super::gates;
 use super::outcomes::Outcomes;
 use super::retention::Retention;
 use super::{Parts, Runtime};
@@ -177,8 +178,10 @@ impl RuntimeBuilder {
             clock: Arc::clone(&clock),
             entropy,
             policies: policies(&config),
+            paces: gates::paces(&config),
             metrics: Arc::clone(&metrics),
         };
+        queue.set_gates(gates::of_channels(&config, registry.channels().into_iter().map(|channel| channel.name)));
         let dispatcher = start(paused, &config.workers, neighbours).await?;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));

@@ -9,7 +9,7 @@ use crate::config::tree::{Node, Scalar};
 use crate::config::{
     Durability, ParseSecretRefError, ParseUnitError, SecretRef, Trust, TrustedKey, parse_duration, parse_size,
 };
-use crate::domain::{Jitter, NameError, Priority};
+use crate::domain::{Jitter, NameError, Priority, Rate};
 
 /// What is wrong, to be read after the key.
 type Complaint = String;
@@ -136,6 +136,12 @@ pub(super) fn percent(scalar: &Scalar) -> Result<u8, Complaint> {
     let text = text(scalar, wanted)?;
     let number = text.strip_suffix('%').and_then(|number| number.trim().parse().ok());
     number.ok_or_else(|| format!("is `{text}`, expected {wanted}"))
+}
+
+/// So many in a time: `"50/s"`.
+pub(super) fn rate(scalar: &Scalar) -> Result<Rate, Complaint> {
+    let text = text(scalar, "a rate such as `\"50/s\"`")?;
+    text.parse().map_err(|error| format!("has a bad value: {error}"))
 }
 
 /// The word of a retry strategy.

@@ -59,6 +59,19 @@ fn the_defaults_are_these() {
     max = 4
     per_worker = 64
     batch = 10
+
+    [breaker]
+    enabled = true
+    failure_rate = 0.5
+    slow_rate = 0.8
+    minimum_calls = 10
+    consecutive = 5
+    window = "30s"
+    open_for = "10s"
+    open_max = "5m"
+    half_open_calls = 3
+    disable_after = "3d"
+    fallback_after = "1m"
     "#);
 }
 

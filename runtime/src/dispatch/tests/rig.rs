@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
-use super::super::{Dispatcher, Neighbours, RetryPolicies};
+use super::super::{Dispatcher, Neighbours, Paces, RetryPolicies};
 use crate::call::{Call, Caller, ContentSource, RenderFailure, Report};
 use crate::clock::{Clock, Entropy, ManualClock};
 use crate::config::WorkersConfig;
@@ -16,7 +16,7 @@ use crate::domain::{
     AttemptEnd, ChannelName, Content, DeliveryId, DeliveryState, EventBody, Notification, Outcome, Priority, Receipt,
     Recipient, Timestamp, Trouble,
 };
-use crate::queue::{QueueHandle, WindowLimits};
+use crate::queue::{GateSettings, QueueHandle, WindowLimits};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{CommitListener, Committed, DeliveryRecord, Durability, Planned, PlannedDelivery, Store};
 use crate::telemetry::Metrics;
@@ -119,6 +119,10 @@ impl CommitListener for Tee {
 pub(super) struct Setup {
     pub(super) workers: WorkersConfig,
     pub(super) paused: bool,
+    /// What holds the channel `ops` back.
+    pub(super) gate: Option<GateSettings>,
+    /// The same of its destinations.
+    pub(super) paces: Paces,
     /// A file, for what is to be found again.
     pub(super) path: Option<PathBuf>,
     /// Puts something between the dispatcher and the store.
@@ -128,7 +132,7 @@ pub(super) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         let workers = WorkersConfig { max: 2, per_worker: 8, batch: 4 };
-        Self { workers, paused: false, path: None, between: |store| store }
+        Self { workers, paused: false, gate: None, paces: Paces::default(), path: None, between: |store| store }
     }
 }
 
@@ -155,6 +159,7 @@ impl Rig {
         script: impl Fn(&Call) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let queue = QueueHandle::new(WindowLimits::default(), Arc::new(clock.clone()));
+        queue.set_gates(setup.gate.map(|gate| (ChannelName::new("ops").unwrap(), gate)));
         let (tell, events) = mpsc::channel(10_000);
         let (begin, begun) = mpsc::channel(10_000);
         let store = SqliteStore::open(SqliteOptions {
@@ -173,6 +178,7 @@ impl Rig {
             clock: Arc::new(clock.clone()),
             entropy: Arc::clone(&entropy),
             policies: RetryPolicies::default(),
+            paces: setup.paces,
             metrics: Metrics::new(),
         };
         let dispatcher = if setup.paused {
@@ -185,6 +191,11 @@ impl Rig {
 
     /// A notification to one recipient through the channel `ops`, as `change` makes it.
     pub(super) async fn accept(&self, change: impl FnOnce(&mut Notification)) -> DeliveryId {
+        self.accept_for("", change).await
+    }
+
+    /// The same to an address.
+    pub(super) async fn accept_for(&self, address: &str, change: impl FnOnce(&mut Notification)) -> DeliveryId {
         let now = self.clock.now();
         let id = self.entropy.notification_id(now);
         let mut notification = Notification {
@@ -205,7 +216,8 @@ impl Rig {
         change(&mut notification);
         let due = notification.scheduled_at.unwrap_or(now);
         let channel = ChannelName::new("ops").unwrap();
-        let delivery = PlannedDelivery::new(channel, Recipient::default(), due);
+        let recipient = Recipient { address: address.to_owned(), ..Recipient::default() };
+        let delivery = PlannedDelivery::new(channel, recipient, due);
         let planned = Planned::new(Arc::new(notification), vec![delivery]);
         self.store.accept(vec![planned]).await.unwrap();
         id.delivery(0)

@@ -10,19 +10,22 @@ use super::{Gcra, Rate, Timestamp};
 const SECONDS: usize = 10;
 /// One retry for so many first attempts: 20 %.
 const FIRST_PER_RETRY: u32 = 5;
-/// Retries each second that need no first attempts.
+/// Retries each second that need no first attempts; after a quiet second as many at once.
 const FLOOR_PER_SECOND: u32 = 10;
+/// No retry comes later than this because of the others: what fails half of the time is not made to fail by waiting.
+const LATE_MAX: Duration = Duration::from_mins(1);
 
 /// A bound on retries: a fifth of the first attempts of the last 10 s, and ten a second besides.
 ///
-/// It never refuses a retry; it says when to ask again.
+/// It never refuses a retry; it says when it is to be made, a minute later at most.
 ///
 /// ```
 /// use campanile::domain::{RetryBudget, Timestamp};
 ///
 /// let (mut budget, now) = (RetryBudget::new(), Timestamp::from_millis(1_000));
-/// assert_eq!(budget.retry(now), Ok(()));
-/// assert_eq!(budget.retry(now), Err(Timestamp::from_millis(1_100)));
+/// (0..10).for_each(|_| assert_eq!(budget.retry(now), now));
+/// assert_eq!(budget.retry(now), Timestamp::from_millis(1_100));
+/// assert_eq!(budget.retry(now), Timestamp::from_millis(1_200));
 /// ```
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
@@ -65,7 +68,7 @@ impl RetryBudget {
         Self {
             attempts: Window::new(Duration::from_secs(SECONDS as u64)),
             floor: Gcra::default(),
-            floor_rate: Rate::per_second(FLOOR_PER_SECOND),
+            floor_rate: Rate::per_second(FLOOR_PER_SECOND).with_burst(FLOOR_PER_SECOND),
         }
     }
 
@@ -74,22 +77,18 @@ impl RetryBudget {
         self.attempts.add(Attempts { first: 1, retries: 0 }, now);
     }
 
-    /// Makes a retry, if there is room for one.
-    ///
-    /// # Errors
-    /// When to ask again, where there is none. No later than a tenth of a second, though others may be faster.
-    pub fn retry(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+    /// When one more retry is to be made: its place in line is taken.
+    pub fn retry(&mut self, now: Timestamp) -> Timestamp {
         let seen = self.attempts.total(now);
         if seen.retries < seen.first / FIRST_PER_RETRY {
             self.attempts.add(Attempts { first: 0, retries: 1 }, now);
-            return Ok(());
+            return now;
         }
-        let at = self.floor.next(self.floor_rate, now);
-        if at > now {
-            return Err(at);
+        let latest = now.after(LATE_MAX);
+        if self.floor.next(self.floor_rate, now) >= latest {
+            return latest;
         }
-        self.floor.take(self.floor_rate, now);
-        Ok(())
+        self.floor.reserve(self.floor_rate, now)
     }
 }
 
@@ -109,10 +108,9 @@ mod tests {
         for _ in 0..1_000 {
             budget.first(at(0));
         }
-        let made = (0..1_000).filter(|_| budget.retry(at(0)).is_ok()).count();
-        assert_eq!(made, 201, "a fifth of the first attempts, and one that needs none");
-        assert_eq!(budget.retry(at(0)), Err(at(100)));
-        assert_eq!(budget.retry(at(100)), Ok(()));
+        let made = (0..1_000).filter(|_| budget.retry(at(0)) == at(0)).count();
+        assert_eq!(made, 210, "a fifth of the first attempts, and ten that need none");
+        assert_eq!(budget.retry(at(0)), at(60_000), "in line behind all of these, and a minute late at most");
     }
 
     #[test]
@@ -121,12 +119,12 @@ mod tests {
         for _ in 0..5 {
             budget.first(at(0));
         }
-        assert_eq!(budget.retry(at(8_999)), Ok(()));
+        assert_eq!(budget.retry(at(8_999)), at(8_999));
         for _ in 0..5 {
             budget.first(at(9_000));
         }
-        let made = (0..10).filter(|_| budget.retry(at(20_000)).is_ok()).count();
-        assert_eq!(made, 1, "what was seen over ten seconds ago pays for nothing");
+        let made = (0..20).filter(|_| budget.retry(at(20_000)) == at(20_000)).count();
+        assert_eq!(made, 10, "what was seen over ten seconds ago pays for nothing");
     }
 
     proptest! {
@@ -143,15 +141,16 @@ mod tests {
                         budget.first(at(clock));
                         firsts.push(clock);
                     } else {
-                        match budget.retry(at(clock)) {
-                            Ok(()) => retries.push(clock),
-                            Err(later) => prop_assert!(later > at(clock) && later <= at(clock + 100)),
+                        let when = budget.retry(at(clock));
+                        prop_assert!((at(clock)..=at(clock + 60_000)).contains(&when));
+                        if when == at(clock) {
+                            retries.push(clock);
                         }
                     }
                 }
                 // Of the window that ends here, with the first attempts of the one before: both slide by the second.
                 let in_last = |times: &[u64], millis: u64| times.iter().filter(|time| **time + millis > clock).count();
-                let allowed = in_last(&firsts, 20_000) / 5 + 101;
+                let allowed = in_last(&firsts, 20_000) / 5 + 110;
                 prop_assert!(in_last(&retries, 9_000) <= allowed);
             }
         }

@@ -188,6 +188,11 @@ impl Gcra {
         self.due_ns = self.due_ns.max(self.seen_ns).saturating_add(rate.interval_ns);
     }
 
+    /// One that went at the last [`take`](Self::take) did not go after all.
+    pub fn give_back(&mut self, rate: Rate) {
+        self.due_ns = self.due_ns.saturating_sub(rate.interval_ns);
+    }
+
     /// The next instant at which one conforms, and its place in line taken: who asks after it is told a later one.
     pub fn reserve(&mut self, rate: Rate, now: Timestamp) -> Timestamp {
         let at = self.next(rate, now);

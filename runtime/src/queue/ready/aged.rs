@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use super::gated::Turn;
 use super::{LaneNumber, PRIORITIES, ReadyQueue};
 use crate::domain::{Position, Timestamp};
 use crate::queue::Slot;
@@ -29,10 +30,11 @@ impl ReadyQueue {
             if self.now.since(due) <= AGED_AFTER {
                 continue;
             }
-            // Where its channel holds its share, another of this rank goes: they would wait behind it for ever.
-            let lane = match self.shares.may_take(Slot::General, self.channel_of(oldest)) {
-                true => Some(oldest),
-                false => self.next_in_ring(rank, Slot::General),
+            // Where its channel holds its share, or its gate is closed, another of this rank goes: they would wait
+            // behind it for ever.
+            let lane = match self.turn_of(self.channel_of(oldest), Slot::General) {
+                Turn::Taken => Some(oldest),
+                Turn::Later | Turn::Parked => self.next_in_ring(rank, Slot::General),
             };
             if lane.is_some() {
                 self.aged_turn = 1 + rank % (PRIORITIES - 1);

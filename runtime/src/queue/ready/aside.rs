@@ -1,4 +1,5 @@
-//! What was taken, cannot be called with yet, and is not worth asking about again: what it needs is held.
+//! What was taken, cannot be called with yet, and is not worth asking about again: what it needs is held, or it is its
+//! own turn that comes later, as where its recipient gets so many an hour.
 //!
 //! *Invariants:* memory is bounded by [`WindowLimits::total`]. A lane that would bring more waits as a whole until
 //! something is let go: others on its channel pay for that, but only behind a million.
@@ -6,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{LaneNumber, PRIORITIES, ReadyQueue, Taken, rank_of};
-use crate::domain::{PluginName, Timestamp};
+use crate::domain::{DeliveryId, PluginName, Timestamp};
 #[cfg(doc)]
 use crate::queue::WindowLimits;
 
@@ -17,12 +18,21 @@ pub(super) struct Aside {
     waiting: BTreeMap<PluginName, Vec<Taken>>,
     /// Their engine is not held any more: they are about to be in their lanes.
     let_go: Vec<Taken>,
+    /// Deliveries whose own turn comes at an instant.
+    deferred: BTreeMap<(Timestamp, DeliveryId), Taken>,
     by_rank: [u64; PRIORITIES],
+    /// Lanes wait as a whole.
+    are_clogged: bool,
 }
 
 impl Aside {
     fn len(&self) -> u64 {
         self.by_rank.iter().sum()
+    }
+
+    /// When the first of those comes that are deferred.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.deferred.first_key_value().map(|((until, _), _)| *until)
     }
 
     /// How many of one priority.
@@ -40,15 +50,55 @@ impl ReadyQueue {
             self.enter(taken.lane, taken.position);
             return true;
         }
-        if self.aside.len() >= self.limits.total as u64 {
+        if self.has_room_for(&taken) {
+            self.aside.waiting.entry(engine.clone()).or_default().push(taken);
+        }
+        false
+    }
+
+    /// What was taken waits until `until`, or as before where that has come. Tells whether there may be something to
+    /// take.
+    pub fn defer(&mut self, taken: Taken, until: Timestamp, now: Timestamp) -> bool {
+        self.advance(now);
+        if until <= self.now {
+            self.enter(taken.lane, taken.position);
+            return true;
+        }
+        if self.has_room_for(&taken) {
+            self.aside.deferred.insert((until, taken.position.delivery), taken);
+        }
+        false
+    }
+
+    /// Counts it as set aside, or has its lane wait as a whole where there is too much.
+    fn has_room_for(&mut self, taken: &Taken) -> bool {
+        let has_room = self.aside.len() < self.limits.total as u64;
+        if has_room {
+            self.aside.by_rank[rank_of(taken.priority)] += 1;
+        } else {
+            self.aside.are_clogged = true;
             self.lanes[taken.lane as usize].clogged = true;
             self.enter(taken.lane, taken.position);
             self.place(taken.lane);
-            return false;
         }
-        self.aside.by_rank[rank_of(taken.priority)] += 1;
-        self.aside.waiting.entry(engine.clone()).or_default().push(taken);
-        false
+        has_room
+    }
+
+    /// Puts those back into their lanes whose turn has come. Tells whether there were any.
+    pub(super) fn take_in_deferred(&mut self) -> bool {
+        let mut woken = false;
+        while let Some(first) = self.aside.deferred.first_entry()
+            && first.key().0 <= self.now
+        {
+            let taken = first.remove();
+            self.aside.by_rank[rank_of(taken.priority)] -= 1;
+            self.enter(taken.lane, taken.position);
+            woken = true;
+        }
+        if woken {
+            self.unclog();
+        }
+        woken
     }
 
     /// Holds these template engines and no others. What waited for another is to be [taken in](Self::take_in).
@@ -79,9 +129,10 @@ impl ReadyQueue {
 
     /// There is room again: of what still has to wait, the first one that finds none says so.
     fn unclog(&mut self) {
-        if self.aside.len() >= self.limits.total as u64 {
+        if !self.aside.are_clogged || self.aside.len() >= self.limits.total as u64 {
             return;
         }
+        self.aside.are_clogged = false;
         for number in 0..self.lanes.len() {
             if std::mem::take(&mut self.lanes[number].clogged) {
                 self.place(number as LaneNumber);
@@ -92,8 +143,10 @@ impl ReadyQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::domain::{ChannelName, DeliveryId, Lane, NotificationId, Position, Priority, Queued};
+    use crate::domain::{ChannelName, Lane, NotificationId, Position, Priority, Queued};
     use crate::queue::{Slot, WindowLimits};
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
@@ -144,6 +197,34 @@ mod tests {
         assert_eq!(left(&mut queue), [delivery(1), delivery(2)]);
         hold(&mut queue, &[]);
         assert_eq!((left(&mut queue), queue.depths()[2].waiting), (vec![delivery(3)], 0));
+    }
+
+    #[test]
+    fn what_is_deferred_is_not_taken_before_its_instant_and_goes_where_it_was() {
+        let mut queue = queue_of(1..=3, 64);
+        let (first, second) = (take(&mut queue), take(&mut queue));
+        let (soon, later) = (START.after(Duration::from_secs(1)), START.after(Duration::from_secs(2)));
+        assert!(!queue.defer(second, later, START));
+        assert!(!queue.defer(first, soon, START));
+        assert_eq!(left(&mut queue), [delivery(3)]);
+        assert_eq!((queue.next_due(), queue.depths()[2].waiting), (Some(soon), 2));
+        assert!(queue.advance(soon));
+        assert_eq!(left(&mut queue), [delivery(1)]);
+        assert!(queue.advance(later));
+        assert_eq!((left(&mut queue), queue.next_due()), (vec![delivery(2)], None));
+    }
+
+    #[test]
+    fn of_too_many_that_are_deferred_the_lane_waits_until_one_has_come() {
+        let mut queue = queue_of(1..=3, 1);
+        let taken: Vec<Taken> = (0..2).map(|_| take(&mut queue)).collect();
+        let soon = START.after(Duration::from_secs(1));
+        for taken in taken {
+            assert!(!queue.defer(taken, soon, START));
+        }
+        assert_eq!(left(&mut queue), [], "the third waits with them");
+        queue.advance(soon);
+        assert_eq!(left(&mut queue), (1..=3).map(delivery).collect::<Vec<_>>());
     }
 
     #[test]

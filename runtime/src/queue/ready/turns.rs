@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::aged::AGED_EVERY;
+use super::gated::Turn;
 use super::{LaneNumber, LaneState, PRIORITIES, ReadyQueue};
 use crate::queue::Slot;
 
@@ -41,7 +42,7 @@ impl ReadyQueue {
     }
 
     /// Puts a lane that has something due where it waits for its turn, and the shared one with it.
-    fn line_up(&mut self, number: LaneNumber, is_due: bool) {
+    pub(super) fn line_up(&mut self, number: LaneNumber, is_due: bool) {
         let LaneState { shared, rank, in_ring, .. } = self.lanes[number as usize];
         let mut is_due = is_due;
         if number != shared && is_due && !in_ring {
@@ -54,7 +55,7 @@ impl ReadyQueue {
         is_due |= number != shared && self.is_due(shared);
         let lane = &mut self.lanes[shared as usize];
         is_due |= lane.crowds.as_ref().is_some_and(|crowds| crowds.are_in_turn());
-        if is_due && !lane.in_ring {
+        if is_due && !lane.in_ring && !lane.parked {
             lane.in_ring = true;
             self.ranks[usize::from(rank)].ring.push_back(shared);
         }
@@ -68,18 +69,21 @@ impl ReadyQueue {
     }
 
     /// The lane whose turn it is at this rank. Its channel leaves the ring; what follows puts it back at the end. A channel
-    /// that holds its share of the slots loses its turn and stays.
+    /// that holds its share of the slots loses its turn and stays; one whose gate is closed leaves it until that is asked again.
     pub(super) fn next_in_ring(&mut self, rank: usize, slot: Slot) -> Option<LaneNumber> {
         for _ in 0..self.ranks[rank].ring.len() {
             let shared = self.ranks[rank].ring.pop_front()?;
             self.lanes[shared as usize].in_ring = false;
             let Some(lane) = self.lane_in_turn(shared) else { continue };
-            if self.shares.may_take(slot, self.lanes[shared as usize].channel) {
-                return Some(lane);
+            match self.turn_of(self.channel_of(shared), slot) {
+                Turn::Taken => return Some(lane),
+                Turn::Later => {
+                    self.lanes[shared as usize].in_ring = true;
+                    self.ranks[rank].ring.push_back(shared);
+                }
+                Turn::Parked => self.lanes[shared as usize].parked = true,
             }
             self.keep_turn(shared, lane);
-            self.lanes[shared as usize].in_ring = true;
-            self.ranks[rank].ring.push_back(shared);
         }
         None
     }

@@ -94,7 +94,7 @@ fn a_turn_that_a_full_channel_cannot_use_is_not_lost() {
     for _ in 0..3 {
         assert_eq!(queue.take(Slot::General, START), None, "its only slot is held");
     }
-    queue.release(first.hold);
+    queue.release(first.hold, &Ended::WITHOUT_CALL, START);
     assert_eq!(next(&mut queue, 1), [2]);
 }
 
