@@ -120,6 +120,12 @@ pub enum ChannelUnavailable {
         /// Some of the channels that there are, in order: at most [`KNOWN_MAX`](Self::KNOWN_MAX).
         known: Vec<String>,
     },
+    /// It is configured, and switched off there.
+    #[error("channel `{name}` is disabled; {}", Self::enabling(.name))]
+    Disabled {
+        /// The channel.
+        name: ChannelName,
+    },
     /// It is configured, but its plugin was refused, or its configuration is not one.
     #[error("channel `{name}` cannot be used: {reason}")]
     NotReady {
@@ -133,6 +139,12 @@ pub enum ChannelUnavailable {
 impl ChannelUnavailable {
     /// Channels that are named to somebody who asked for one that is not there: more would help nobody.
     pub const KNOWN_MAX: usize = 12;
+
+    /// What lets a disabled channel be called again.
+    #[must_use]
+    pub fn enabling(channel: &ChannelName) -> String {
+        format!("write `enabled = true` under [channels.{channel}] and run `campanile reload`")
+    }
 }
 
 /// The channels there are right now.

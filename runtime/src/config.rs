@@ -8,6 +8,7 @@
 //! *Not here:* what a setting does. Each room takes its own section.
 
 mod check;
+mod difference;
 mod examined;
 mod gates;
 mod load;
@@ -116,6 +117,12 @@ impl Config {
     /// [`ConfigError`] with every problem found.
     pub fn check(&self) -> Result<(), ConfigError> {
         ConfigError::unless_empty(check::check(self).into_iter().map(|finding| finding.at(Place::Code)).collect())
+    }
+
+    /// The whole keys, such as `workers.batch`, of what is set otherwise in `other`, in order.
+    #[must_use]
+    pub fn differing_keys(&self, other: &Self) -> Vec<String> {
+        difference::keys(self, other)
     }
 
     /// The whole configuration as TOML that loads to an equal value, or, with [`Secrets::Masked`], to one whose
@@ -295,6 +302,9 @@ const DENIABLE: [&str; 2] = ["cache", "kv"];
 pub struct ChannelConfig {
     /// Its plugin, by name.
     pub plugin: PluginName,
+    /// Whether it is called. Of one that is not, deliveries wait and nothing more is accepted; its plugin is not asked
+    /// about it. Default: true.
+    pub enabled: bool,
     /// What the plugin's schema asks for. May hold secrets: never printed.
     pub config: serde_json::Map<String, serde_json::Value>,
     /// Its secrets, by their key in `config`: where each is to be found. Default: none.
@@ -329,6 +339,7 @@ impl ChannelConfig {
     pub fn new(plugin: PluginName, limits: CallLimits) -> Self {
         Self {
             plugin,
+            enabled: true,
             config: serde_json::Map::new(),
             secrets: SecretGrants::new(),
             allow_hosts: Vec::new(),
@@ -348,6 +359,7 @@ impl fmt::Debug for ChannelConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             plugin,
+            enabled,
             config,
             secrets,
             allow_hosts,
@@ -362,6 +374,7 @@ impl fmt::Debug for ChannelConfig {
         } = self;
         f.debug_struct("ChannelConfig")
             .field("plugin", plugin)
+            .field("enabled", enabled)
             .field("config", &config.keys().collect::<Vec<_>>())
             .field("secrets", secrets)
             .field("allow_hosts", allow_hosts)

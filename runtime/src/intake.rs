@@ -391,6 +391,7 @@ fn channel_problem(at: String, unavailable: &ChannelUnavailable) -> Problem {
             }
             (ProblemCode::UnknownChannel, (!hints.is_empty()).then(|| hints.join("\n")))
         }
+        ChannelUnavailable::Disabled { .. } => (ProblemCode::ChannelDisabled, None),
         ChannelUnavailable::NotReady { .. } => (ProblemCode::ChannelNotReady, None),
     };
     Problem { at, code, message, hint }

@@ -63,8 +63,9 @@ pub use loader::LoadError;
 pub use output::{ConsoleSink, Stdout};
 pub use plugin::{Mismatch, Plugin, PrepareError};
 pub use registry::{
-    ChannelFinding, ChannelStatus, ConfigSchema, DeliveryHolds, Held, Nobody, NotKept, OperatorError, PluginMemory,
-    PluginSource, PluginState, PluginStatus, Registry, RegistrySettings, SchemaError, Told, find_bundled,
+    ChannelChanges, ChannelFinding, ChannelStatus, ConfigSchema, DeliveryHolds, Held, Nobody, NotKept, OperatorError,
+    OutOfUse, PlannedReload, PluginMemory, PluginSource, PluginState, PluginStatus, Registry, RegistrySettings,
+    SchemaError, Told, Unusable, find_bundled,
 };
 pub use watch::{RESCAN, Watch};
 

@@ -236,6 +236,7 @@ impl Findings {
     fn channel(&mut self, section: &str, channel: &ChannelConfig, config: &Config) {
         let ChannelConfig {
             plugin: _,
+            enabled: _,
             config: _,
             secrets,
             allow_hosts,

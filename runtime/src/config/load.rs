@@ -109,6 +109,7 @@ fn channel(section: &mut Section<'_>, defaults: CallLimits) -> ChannelConfig {
     // A stand-in where none was named, so that the rest is checked too; with a problem found, nobody gets to see it.
     let plugin = plugin.unwrap_or_else(|| PluginName::new("none").expect("`none` is a name"));
     let mut channel = ChannelConfig::new(plugin, defaults);
+    section.key("enabled", &mut channel.enabled, value::boolean);
     section.json("config", &mut channel.config);
     section.secrets("secrets", &mut channel.secrets);
     section.key("allow_hosts", &mut channel.allow_hosts, value::list);

@@ -221,6 +221,7 @@ impl Page {
     fn channel(&mut self, channel: &ChannelConfig, secrets: Secrets) {
         let ChannelConfig {
             plugin,
+            enabled,
             config,
             secrets: references,
             allow_hosts,
@@ -235,6 +236,7 @@ impl Page {
         } = channel;
         let list = |items: &[String]| toml::Value::Array(items.iter().cloned().map(toml::Value::String).collect());
         self.text("plugin", plugin.as_str());
+        self.raw("enabled", enabled);
         self.raw("config", toml::Value::Table(table(config, secrets)));
         if !references.is_empty() {
             let written = references.iter().map(|(key, grant)| (key.clone(), grant.written())).collect();

@@ -31,6 +31,8 @@ pub struct Loaded {
 #[derive(Clone, Debug, Default)]
 pub struct Source {
     file: Option<PathBuf>,
+    /// Where there was no file, one may be there the next time.
+    searches: bool,
     text: Option<(PathBuf, String)>,
     variables: Vec<(OsString, OsString)>,
     flags: Vec<(&'static str, &'static str, String)>,
@@ -43,11 +45,12 @@ impl Source {
         Self::default()
     }
 
-    /// The environment of this process, and `explicit` or else the first file of the search order that exists.
+    /// The environment of this process as it is now, and `explicit` or else the first file of the search order that
+    /// exists. Read again, it is the same file; only where there was none, one is looked for again.
     #[must_use]
     pub fn of_process(explicit: Option<PathBuf>) -> Self {
-        let file = explicit.or_else(|| search_order().into_iter().find(|path| path.is_file()));
-        Self { file, variables: std::env::vars_os().collect(), ..Self::default() }
+        let file = explicit.or_else(first_found);
+        Self { searches: file.is_none(), file, variables: std::env::vars_os().collect(), ..Self::default() }
     }
 
     /// Reads this file.
@@ -94,7 +97,10 @@ impl Source {
 
     /// Reads everything, and keeps what is good of it also where something is wrong.
     #[must_use]
-    pub fn examine(self) -> Examined {
+    pub fn examine(mut self) -> Examined {
+        if self.searches {
+            self.file = first_found();
+        }
         let mut problems = Vec::new();
         let mut root = self.read_file(&mut problems);
         let mut variables: Vec<_> =
@@ -127,6 +133,10 @@ impl Source {
             }
         }
     }
+}
+
+fn first_found() -> Option<PathBuf> {
+    search_order().into_iter().find(|path| path.is_file())
 }
 
 /// Where a configuration file may be, the first that exists counts.

@@ -60,6 +60,8 @@ pub enum ProblemCode {
     UnknownChannel,
     /// A channel that cannot be used right now.
     ChannelNotReady,
+    /// A channel that the configuration switches off.
+    ChannelDisabled,
     /// A recipient whom no named channel reaches.
     UnreachableRecipient,
     /// An address that is not one.
@@ -94,6 +96,7 @@ impl ProblemCode {
             Self::KeyReused => "idempotency-key-reused",
             Self::UnknownChannel => "unknown-channel",
             Self::ChannelNotReady => "channel-not-ready",
+            Self::ChannelDisabled => "channel-disabled",
             Self::UnreachableRecipient => "unreachable-recipient",
             Self::BadAddress => "bad-address",
             Self::UnknownTemplate => "unknown-template",

@@ -22,6 +22,7 @@ mod operator;
 mod permission;
 mod problem;
 mod quarantine;
+mod reload;
 mod schema;
 mod secrets;
 mod shelf;
@@ -40,8 +41,9 @@ use tokio::sync::{Mutex, watch};
 
 pub use ledger::{DeliveryHolds, Held, Nobody, NotKept, PluginMemory, Told};
 pub use operator::OperatorError;
+pub use reload::{ChannelChanges, PlannedReload, Unusable};
 pub use schema::{ConfigSchema, SchemaError};
-pub use status::{ChannelFinding, ChannelStatus, PluginSource, PluginState, PluginStatus};
+pub use status::{ChannelFinding, ChannelStatus, OutOfUse, PluginSource, PluginState, PluginStatus};
 
 use self::copies::Copies;
 use self::ledger::Ledger;
@@ -84,6 +86,13 @@ pub struct RegistrySettings {
     pub holds: Arc<dyn DeliveryHolds>,
 }
 
+impl RegistrySettings {
+    /// The plugins of channels that are called.
+    fn used(&self) -> impl Iterator<Item = &PluginName> {
+        self.channels.values().filter(|channel| channel.enabled).map(|channel| &channel.plugin)
+    }
+}
+
 impl std::fmt::Debug for RegistrySettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // A channel's config may hold secrets.
@@ -114,14 +123,16 @@ pub struct Registry {
     held: SyncMutex<Held>,
     /// What speaks against configured channels, as it was logged last; none while nobody has asked for that.
     logged: SyncMutex<Option<Logged>>,
-    settings: RegistrySettings,
+    /// Channels and defaults among it may be others after a reload; the folders stay.
+    settings: ArcSwap<RegistrySettings>,
+    own_dir: PathBuf,
     clock: Arc<dyn Clock>,
     changes: watch::Sender<u64>,
 }
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Registry").field("settings", &*self.settings()).finish_non_exhaustive()
     }
 }
 
@@ -129,18 +140,19 @@ impl Registry {
     /// Loads every plugin of the operator's own folder, and of the bundled set those that a configured channel uses.
     /// Never fails: what cannot be loaded is in [`plugins`](Self::plugins) with its reason, and a channel that cannot be
     /// used says why.
-    pub async fn open(sandbox: Arc<Sandbox>, settings: RegistrySettings, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub async fn open(sandbox: Arc<Sandbox>, mut settings: RegistrySettings, clock: Arc<dyn Clock>) -> Arc<Self> {
         let loader = Loader::open(sandbox, settings.plugins.clone()).await;
         let bundled = settings.plugins.bundled_dir.clone().or_else(find_bundled);
         let copies = Copies::at(settings.plugins.cache_dir.join(COPIES));
         let registry = Arc::new(Self {
             current: ArcSwap::default(),
-            shelf: Mutex::new(Shelf::with(Ledger::of(settings.remembered.clone()))),
+            shelf: Mutex::new(Shelf::with(Ledger::of(std::mem::take(&mut settings.remembered)))),
             loader,
             copies,
             held: SyncMutex::default(),
             logged: SyncMutex::default(),
-            settings,
+            own_dir: settings.plugins.dir.clone(),
+            settings: ArcSwap::from_pointee(settings),
             clock,
             changes: watch::Sender::new(0),
         });
@@ -191,9 +203,28 @@ impl Registry {
         self.changes.subscribe()
     }
 
+    /// What is in force.
+    fn settings(&self) -> Arc<RegistrySettings> {
+        self.settings.load_full()
+    }
+
+    /// From here on deliveries through these channels wait without a call where there is no such channel: an earlier
+    /// process may have left them.
+    pub async fn expect(&self, channels: impl IntoIterator<Item = ChannelName>) {
+        let mut shelf = self.shelf.lock().await;
+        shelf.known.extend(channels);
+        self.publish(&mut shelf);
+    }
+
+    /// Channels whose deliveries wait because of the configuration, each with the reason and what ends it.
+    #[must_use]
+    pub fn out_of_use(&self) -> BTreeMap<ChannelName, OutOfUse> {
+        self.current.load().out_of_use.clone()
+    }
+
     /// The operator's own folder.
     pub(super) fn own_dir(&self) -> &Path {
-        &self.settings.plugins.dir
+        &self.own_dir
     }
 
     /// Compiles a file of the operator's of so many bytes ahead of the books: a quarantine, an operator's word and a
@@ -298,7 +329,8 @@ impl Registry {
 
     /// Loads of the bundled set what configured channels use.
     async fn take_used(&self, shelf: &mut Shelf) {
-        let used: BTreeSet<_> = self.settings.channels.values().map(|channel| &channel.plugin).collect();
+        let settings = self.settings();
+        let used: BTreeSet<_> = settings.used().collect();
         for plugin in used {
             self.take_bundled(shelf, plugin).await;
         }
@@ -350,9 +382,13 @@ impl Registry {
     }
 
     fn publish(&self, shelf: &mut Shelf) {
-        self.current.store(Arc::new(shelf.snapshot(&self.settings.channels)));
+        let snapshot = Arc::new(shelf.snapshot(&self.settings().channels));
+        self.current.store(Arc::clone(&snapshot));
         self.log_unusable();
-        self.change_holds(|held| *held = shelf.held());
+        self.change_holds(|held| {
+            *held = shelf.held();
+            held.channels.extend(snapshot.out_of_use.keys().cloned());
+        });
         self.changes.send_modify(|count| *count += 1);
     }
 
@@ -383,12 +419,12 @@ impl Registry {
     fn change_holds(&self, change: impl FnOnce(&mut Held)) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut held);
-        self.settings.holds.hold_only(&held);
+        self.settings.load().holds.hold_only(&held);
     }
 
     /// Has everything kept that changed, and lets go of copies that nothing can go back to any more.
     async fn hand_over(&self, shelf: &mut Shelf) {
-        if shelf.ledger.hand_over(self.settings.memory.as_ref()).await {
+        if shelf.ledger.hand_over(self.settings().memory.as_ref()).await {
             self.copies.keep_only(&shelf.ledger.wanted()).await;
         }
     }

@@ -209,7 +209,7 @@ fn channel() -> impl Strategy<Value = ChannelConfig> {
     let priority = proptest::option::of(proptest::sample::select(Priority::DESCENDING.to_vec()));
     (config, priority, limits(), any::<i64>(), any::<bool>()).prop_map(|(config, priority, limits, number, flag)| {
         let plugin = PluginName::new("webhook").expect("a name");
-        let mut channel = ChannelConfig { priority, ..ChannelConfig::new(plugin, limits) };
+        let mut channel = ChannelConfig { priority, enabled: flag, ..ChannelConfig::new(plugin, limits) };
         channel.config = config.into_iter().map(|(key, value)| (key, value.into())).collect();
         channel.config.insert("more".to_owned(), serde_json::json!({ "n": [number, 0.5], "flag": flag }));
         channel

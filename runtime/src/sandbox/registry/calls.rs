@@ -104,7 +104,7 @@ impl TemplateCaller for Registry {
                     format!("it is quarantined; `campanile plugins release {}` lets it be called", call.engine);
                 Err(TemplateCheckError::Engine { engine: call.engine.to_string(), reason })
             }
-            Some(engine) => engine.plugin.check(call, &self.settings.plugins.defaults).await,
+            Some(engine) => engine.plugin.check(call, &self.settings().plugins.defaults).await,
             None => Err(TemplateCheckError::Engine { engine: call.engine.to_string(), reason: NO_ENGINE.to_owned() }),
         }
     }
@@ -122,7 +122,7 @@ impl TemplateCaller for Registry {
         if engine.is_stopped() {
             return Err(RenderFailure::Held { engine: call.engine.clone() });
         }
-        let rendered = engine.plugin.render(call, &self.settings.plugins.defaults).await;
+        let rendered = engine.plugin.render(call, &self.settings().plugins.defaults).await;
         let verdict = match &rendered {
             // A template's problem is an answer as good as any.
             Ok(_) | Err(RenderFailure::Problem(_)) => Verdict::Good,

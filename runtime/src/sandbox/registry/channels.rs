@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::problem::Unready;
 use super::shelf::{ChannelEntry, Shelf, with_remedy};
 use super::snapshot::{Served, Trial};
-use super::status::{ChannelFinding, ChannelStatus};
+use super::status::{ChannelFinding, ChannelStatus, OutOfUse};
 use super::suggest;
 use crate::config::ChannelConfig;
 use crate::domain::{ChannelName, PluginName};
@@ -19,11 +19,30 @@ impl Shelf {
         let entries = self.channels.iter();
         let mut all: HashMap<_, _> =
             entries.map(|(name, entry)| (name.clone(), self.served(name, entry, configured))).collect();
-        for (name, config) in configured {
+        for (name, config) in configured.iter().filter(|(_, config)| config.enabled) {
             let missing = || Err(self.why_missing(name, &config.plugin).into());
             all.entry(name.clone()).or_insert_with(missing);
         }
         all
+    }
+
+    /// Channels whose deliveries wait because of the configuration: what is disabled, and what is there no longer. What
+    /// comes with the program and nothing has used so far is there.
+    pub(super) fn out_of_use(
+        &mut self,
+        channels: &HashMap<ChannelName, Result<Served, Unready>>,
+        configured: &BTreeMap<ChannelName, ChannelConfig>,
+    ) -> BTreeMap<ChannelName, OutOfUse> {
+        self.known.extend(channels.keys().chain(configured.keys()).cloned());
+        let unused = self.unused();
+        let is_there = |name: &ChannelName| {
+            channels.contains_key(name) || unused.iter().any(|plugin| plugin.as_str() == name.as_str())
+        };
+        let why = |name: &ChannelName| match configured.get(name) {
+            Some(config) => (!config.enabled).then(|| OutOfUse::Disabled(name.clone())),
+            None => (!is_there(name)).then(|| OutOfUse::Gone(name.clone())),
+        };
+        self.known.iter().filter_map(|name| Some((name.clone(), why(name)?))).collect()
     }
 
     fn served(
@@ -41,7 +60,7 @@ impl Shelf {
         Ok(Served { ready, trial })
     }
 
-    fn why_missing(&self, channel: &ChannelName, plugin: &PluginName) -> ChannelFinding {
+    pub(super) fn why_missing(&self, channel: &ChannelName, plugin: &PluginName) -> ChannelFinding {
         let keys = vec!["plugin".to_owned()];
         if let Some(reason) = self.refusals().get(plugin) {
             return ChannelFinding { keys, message: reason.clone(), hint: None };
@@ -86,6 +105,7 @@ impl Shelf {
                     name: name.clone(),
                     plugin: plugin.clone(),
                     version,
+                    enabled: true,
                     configured: written.is_some(),
                     problem: unready.map(ToString::to_string).or(stopped),
                     problems: unready.map(|unready| unready.0.to_vec()).unwrap_or_default(),
@@ -93,6 +113,17 @@ impl Shelf {
                 })
             })
             .collect();
+        let disabled = configured.iter().filter(|(_, config)| !config.enabled);
+        statuses.extend(disabled.map(|(name, config)| ChannelStatus {
+            name: name.clone(),
+            plugin: config.plugin.clone(),
+            version: None,
+            enabled: false,
+            configured: true,
+            problem: None,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }));
         statuses.sort_by(|a, b| a.name.cmp(&b.name));
         statuses
     }

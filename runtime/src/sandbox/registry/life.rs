@@ -12,6 +12,7 @@ use super::quarantine::{Rule, TooMany, Verdict};
 use super::shelf::{FileState, OnTrial, Shelf, Shelved};
 use super::version::Version;
 use super::{Registry, permission};
+use crate::config::ChannelConfig;
 use crate::domain::{Bar, BarKind, NotificationId, PluginChange, PluginName, VersionMark};
 
 /// A version that fails this soon after it took over is to blame itself, and the one before it takes over again. Later
@@ -141,7 +142,9 @@ impl Registry {
     /// Whether a new version of this plugin is first tried: a channel says so, and something good serves meanwhile.
     pub(super) fn is_to_be_tried(&self, shelf: &Shelf, name: &PluginName) -> bool {
         let serves = shelf.serving.get(name).is_some_and(|old| !old.version.is_stopped());
-        serves && self.settings.channels.values().any(|channel| channel.plugin == *name && channel.canary.is_some())
+        let settings = self.settings();
+        let asks = |channel: &ChannelConfig| channel.enabled && channel.plugin == *name && channel.canary.is_some();
+        serves && settings.channels.values().any(asks)
     }
 
     /// Puts a version beside the one that serves.

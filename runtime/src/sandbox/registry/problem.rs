@@ -83,6 +83,12 @@ impl From<VainGrant> for ChannelFinding {
 }
 
 impl ChannelFinding {
+    /// Its plugin is refused.
+    pub(super) fn of_plugin(plugin: &PluginName, reason: &str) -> Self {
+        let message = format!("plugin `{plugin}` was refused: {reason}");
+        Self { keys: vec!["plugin".to_owned()], message, hint: None }
+    }
+
     /// Of a sentence that ends in `hint`, after a semicolon.
     pub(super) fn split(keys: Vec<String>, sentence: &impl Display, hint: Option<String>) -> Self {
         let sentence = sentence.to_string();

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::problem::in_config;
 use super::schema::{ConfigSchema, Objection};
@@ -126,7 +127,30 @@ pub(super) struct Placed {
     troubled: BTreeSet<String>,
 }
 
+/// Stands for the values of a channel's secrets: another one says that they are others.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct SecretsMark([u8; 32]);
+
+impl std::fmt::Debug for SecretsMark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A short secret could be found by trying.
+        f.debug_struct("SecretsMark").finish_non_exhaustive()
+    }
+}
+
 impl Placed {
+    pub(super) fn mark(&self) -> SecretsMark {
+        let mut hash = Sha256::new();
+        for (pointer, _) in &self.handles {
+            let value = get(&self.revealed, pointer).and_then(Value::as_str).unwrap_or_default();
+            for text in [pointer.as_str(), value] {
+                hash.update((text.len() as u64).to_be_bytes());
+                hash.update(text);
+            }
+        }
+        SecretsMark(hash.finalize().into())
+    }
+
     /// The config as the plugin gets it: handles in the place of secrets.
     pub(super) fn concealed(&self, mut complete: Map<String, Value>) -> Map<String, Value> {
         for (pointer, handle) in &self.handles {

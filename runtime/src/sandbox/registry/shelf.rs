@@ -98,6 +98,8 @@ pub(super) struct Shelf {
     pub(super) channels: BTreeMap<ChannelName, ChannelEntry>,
     pub(super) trials: BTreeMap<PluginName, OnTrial>,
     pub(super) ledger: Ledger,
+    /// Channels that there were at any time, and those that something may wait for.
+    pub(super) known: BTreeSet<ChannelName>,
     /// Files that went while something was moving, as they last were.
     pub(super) gone: BTreeMap<PathBuf, FileRecord>,
     draining: Vec<(PluginStatus, Weak<Version>)>,
@@ -270,6 +272,7 @@ impl Shelf {
             }
         }
         snapshot.channels = self.all_served(configured);
+        snapshot.out_of_use = self.out_of_use(&snapshot.channels, configured);
         snapshot.channel_statuses = self.channel_statuses(&snapshot.channels, configured);
         snapshot
     }

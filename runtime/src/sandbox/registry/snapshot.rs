@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 use super::problem::Unready;
-use super::status::{ChannelStatus, PluginState, PluginStatus};
+use super::status::{ChannelStatus, OutOfUse, PluginState, PluginStatus};
 use super::suggest;
 use super::version::{ReadyChannel, Version};
 use crate::call::{ChannelFacts, ChannelUnavailable};
@@ -58,6 +58,8 @@ fn place(notification: NotificationId) -> u64 {
 pub(super) struct Snapshot {
     /// Every channel that is configured or lent by a plugin; the error says why it cannot be used.
     pub(super) channels: HashMap<ChannelName, Result<Served, Unready>>,
+    /// Channels whose deliveries wait because of the configuration.
+    pub(super) out_of_use: BTreeMap<ChannelName, OutOfUse>,
     pub(super) engines: BTreeMap<PluginName, Arc<Version>>,
     pub(super) extensions: BTreeMap<String, PluginName>,
     /// Of the bundled set, what nothing has used so far.
@@ -86,6 +88,9 @@ impl Snapshot {
     }
 
     fn unknown(&self, name: &ChannelName) -> ChannelUnavailable {
+        if let Some(OutOfUse::Disabled(name)) = self.out_of_use.get(name) {
+            return ChannelUnavailable::Disabled { name: name.clone() };
+        }
         if let Some(reason) = self.refused.get(name.as_str()) {
             return ChannelUnavailable::NotReady { name: name.clone(), reason: reason.clone() };
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::call::ChannelUnavailable;
 use crate::domain::{ChannelName, PluginName, Timestamp};
 use crate::sandbox::inspect::{FileHash, PluginKind};
 
@@ -126,6 +127,8 @@ pub struct ChannelStatus {
     pub plugin: PluginName,
     /// The plugin's version; none where the channel cannot be used.
     pub version: Option<semver::Version>,
+    /// Whether it is called; the configuration may say that it is not: then its plugin is not asked about it.
+    pub enabled: bool,
     /// It stands in the configuration; otherwise its plugin needs none, and lends it its name.
     pub configured: bool,
     /// Why it cannot be used, or why its deliveries wait: all of it in one line.
@@ -134,6 +137,27 @@ pub struct ChannelStatus {
     pub problems: Vec<ChannelFinding>,
     /// What of it cannot work as it is written, while the rest does.
     pub warnings: Vec<ChannelFinding>,
+}
+
+/// Why deliveries through a channel wait that nobody calls. Its `Display` is a sentence about the channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutOfUse {
+    /// The configuration switches it off.
+    Disabled(ChannelName),
+    /// It is not configured any more, and no plugin lends it.
+    Gone(ChannelName),
+}
+
+impl fmt::Display for OutOfUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disabled(name) => write!(f, "channel `{name}` is disabled; {}", ChannelUnavailable::enabling(name)),
+            Self::Gone(name) => {
+                write!(f, "there is no channel `{name}` any more; ")?;
+                write!(f, "write [channels.{name}] into the configuration again and run `campanile reload`")
+            }
+        }
+    }
 }
 
 /// One thing about a channel that somebody should change. Holds no value of its `config`. Its `Display` is one line.

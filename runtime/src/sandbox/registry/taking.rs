@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::reload::Before;
 use super::shelf::{self, ChannelEntry, FileRecord, FileState, OnTrial, Refusal, Shelf, Shelved, Sight};
 use super::status::PluginSource;
-use super::version::{self, Prepared, Version};
-use super::{Registry, permission};
-use crate::config::ChannelConfig;
+use super::version::{Prepared, Version};
+use super::{Registry, RegistrySettings, permission};
 use crate::domain::{ChannelName, Permission, PluginChange, PluginEvent, PluginName, VersionMark};
 use crate::sandbox::folder::Fingerprint;
 use crate::sandbox::inspect::{Inspected, PluginKind};
@@ -166,7 +166,7 @@ impl Registry {
         Ok(Some(FileState::Used))
     }
 
-    async fn load(&self, inspected: Inspected, source: PluginSource) -> Result<Version, Refusal> {
+    pub(super) async fn load(&self, inspected: Inspected, source: PluginSource) -> Result<Version, Refusal> {
         let inspected = match source {
             PluginSource::Own => self.copies.keep(inspected).await,
             PluginSource::Bundled => Some(inspected),
@@ -268,26 +268,32 @@ impl Registry {
 
     /// The channels of a plugin: the configured ones, and its own where it needs no configuration.
     async fn channels_of(&self, version: &Arc<Version>) -> BTreeMap<ChannelName, ChannelEntry> {
+        self.channels_by(version, &self.settings(), None).await
+    }
+
+    /// The same by these settings. Of those `before`, what is the same in everything goes on as it is.
+    pub(super) async fn channels_by(
+        &self,
+        version: &Arc<Version>,
+        settings: &RegistrySettings,
+        before: Option<Before<'_>>,
+    ) -> BTreeMap<ChannelName, ChannelEntry> {
         let mut entries = BTreeMap::new();
-        let written = self.settings.channels.iter().filter(|(_, config)| config.plugin == *version.name());
-        for (name, config) in written {
-            let prepared = self.prepare(version, name, config).await;
-            entries.insert(name.clone(), ChannelEntry { plugin: version.name().clone(), prepared });
-        }
-        // Every plugin name is a channel name.
-        let Ok(own) = ChannelName::new(version.name().as_str()) else { return entries };
-        if !self.settings.channels.contains_key(&own) && version.stands_alone() {
-            let config = version::unwritten(version.name(), self.settings.plugins.defaults);
-            let prepared = self.prepare(version, &own, &config).await;
-            if prepared.ready.is_ok() {
-                entries.insert(own, ChannelEntry { plugin: version.name().clone(), prepared });
+        for (name, config) in settings.channels_over(version) {
+            let known = match before {
+                Some(before) => before.known(version, &name, &config).await,
+                None => None,
+            };
+            let prepared = match known {
+                Some(known) => known,
+                None => Prepared::make(version, &name, &config, settings, &self.clock).await,
+            };
+            // What a plugin lends is there or is not; there is nobody to tell why not.
+            if prepared.ready.is_ok() || settings.channels.contains_key(&name) {
+                entries.insert(name, ChannelEntry { plugin: version.name().clone(), prepared });
             }
         }
         entries
-    }
-
-    async fn prepare(&self, version: &Arc<Version>, name: &ChannelName, config: &ChannelConfig) -> Prepared {
-        Prepared::make(version, name, config, &self.settings, &self.clock).await
     }
 }
 

@@ -10,7 +10,7 @@ use super::kept;
 use super::problem::{ChannelProblem, Found, Unready};
 use super::quarantine::Conduct;
 use super::schema::{ConfigSchema, SchemaError};
-use super::secrets::{self, Placed, SecretProblem};
+use super::secrets::{self, Placed, SecretProblem, SecretsMark};
 use super::status::ChannelFinding;
 use super::suggest;
 use crate::call::ChannelFacts;
@@ -129,10 +129,11 @@ pub(super) struct ReadyChannel {
     pub(super) version: Arc<Version>,
     pub(super) prepared: PreparedChannel,
     pub(super) facts: Arc<ChannelFacts>,
+    secrets: SecretsMark,
 }
 
 /// A channel, or why there is none; and what of it is of no use either way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Prepared {
     pub(super) ready: Result<Arc<ReadyChannel>, Unready>,
     pub(super) warnings: Vec<ChannelFinding>,
@@ -151,6 +152,15 @@ impl Prepared {
         let mut warnings = Vec::new();
         let ready = prepare(version, name, config, (settings, clock), &mut warnings).await;
         Self { ready, warnings }
+    }
+}
+
+impl ReadyChannel {
+    /// Whether its secrets, read once more, are what they were.
+    pub(super) async fn has_the_same_secrets(&self, config: &ChannelConfig, entropy: &Arc<Entropy>) -> bool {
+        let keys = self.version.plugin.descriptor().secrets.clone();
+        let read = read_secrets(keys, config.clone(), Arc::clone(entropy)).await;
+        read.is_ok_and(|(placed, problems)| problems.is_empty() && placed.mark() == self.secrets)
     }
 }
 
@@ -198,11 +208,12 @@ async fn prepare(
     let (Some(http), Some(sign), Some(cache), Some(kv), true) = (http, sign, cache, kv, found.is_none()) else {
         return Err(found.into_unready());
     };
+    let secrets = placed.mark();
     let grants = Grants { http: Arc::new(http), secrets: Arc::new(placed.secrets), sign, cache, kv };
     let facts =
         ChannelFacts { plugin: version.name().clone(), address: role.address.clone(), priority: config.priority };
     let prepared = PreparedChannel { name: name.clone(), config_json, grants: Arc::new(grants), limits: config.limits };
-    Ok(Arc::new(ReadyChannel { version: Arc::clone(version), prepared, facts: Arc::new(facts) }))
+    Ok(Arc::new(ReadyChannel { version: Arc::clone(version), prepared, facts: Arc::new(facts), secrets }))
 }
 
 /// What a plugin asks of `http`.
