@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -35,20 +36,38 @@ use crate::telemetry::Metrics;
 use destination::Destinations;
 pub use destination::{Pace, Paces};
 
-/// Which channel tries again by which policy.
+/// Which channel tries again by which policy. Clones share it: what one is told holds for all.
 #[derive(Clone, Debug, Default)]
 pub struct RetryPolicies {
+    current: Arc<ArcSwap<ByChannel>>,
+}
+
+#[derive(Debug, Default)]
+struct ByChannel {
     /// Of every channel that is not named below.
-    pub default: Arc<RetryPolicy>,
-    /// Of channels with a policy of their own.
-    pub by_channel: BTreeMap<ChannelName, Arc<RetryPolicy>>,
+    default: Arc<RetryPolicy>,
+    of: BTreeMap<ChannelName, Arc<RetryPolicy>>,
 }
 
 impl RetryPolicies {
+    /// `default` for every channel that is not named in `by_channel`.
+    #[must_use]
+    pub fn new(default: Arc<RetryPolicy>, by_channel: BTreeMap<ChannelName, Arc<RetryPolicy>>) -> Self {
+        let policies = Self::default();
+        policies.replace(default, by_channel);
+        policies
+    }
+
+    /// Has every attempt that ends from here on followed these.
+    pub fn replace(&self, default: Arc<RetryPolicy>, by_channel: BTreeMap<ChannelName, Arc<RetryPolicy>>) {
+        self.current.store(Arc::new(ByChannel { default, of: by_channel }));
+    }
+
     /// The policy of this channel.
     #[must_use]
-    pub fn of(&self, channel: &ChannelName) -> &RetryPolicy {
-        self.by_channel.get(channel).unwrap_or(&self.default)
+    pub fn of(&self, channel: &ChannelName) -> Arc<RetryPolicy> {
+        let current = self.current.load();
+        Arc::clone(current.of.get(channel).unwrap_or(&current.default))
     }
 }
 
@@ -98,6 +117,7 @@ enum Mode {
 /// flight is called again.
 pub struct Dispatcher {
     shared: Arc<Shared>,
+    workers: WorkersConfig,
     mode: watch::Sender<Mode>,
     tasks: Mutex<Tasks>,
 }
@@ -139,7 +159,13 @@ impl Dispatcher {
         for slots in shared_out {
             tasks.workers.spawn(worker::Worker::new(Arc::clone(&shared), seen.clone(), slots, workers.batch).run());
         }
-        Ok(Self { shared, mode, tasks: Mutex::new(tasks) })
+        Ok(Self { shared, workers: *workers, mode, tasks: Mutex::new(tasks) })
+    }
+
+    /// Tells whether the pool can be as `workers` says while it runs. A pool has a fixed size: another one takes a restart.
+    #[must_use]
+    pub fn reconfigure(&self, workers: WorkersConfig) -> bool {
+        self.workers == workers
     }
 
     /// Takes nothing until [`resume`](Self::resume). What is in flight goes on.

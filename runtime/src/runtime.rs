@@ -14,31 +14,34 @@ mod doctor;
 mod draft;
 mod expander;
 mod finding;
+mod findings;
 mod gates;
 mod handle;
 mod inspection;
 mod outcomes;
+mod reload;
 mod retention;
 mod supplying;
 mod upkeep;
 mod workshop;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::dispatch::Dispatcher;
+use crate::config::{Config, Source};
+use crate::dispatch::{Dispatcher, RetryPolicies};
 use crate::domain::{
     Actor, ChannelName, DeliveryId, DeliveryState, NotificationId, PluginChange, PluginName, Priority,
 };
 use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
 use crate::queue::QueueHandle;
 use crate::render::Renderer;
-use crate::sandbox::{Registry, Watch};
+use crate::sandbox::{OutOfUse, Registry, Watch};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -46,8 +49,8 @@ pub use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, Templ
 pub use crate::capability::http::{HttpError, HttpReply, PlayedProvider, PlayedRequest};
 pub(crate) use crate::sandbox::compile_for_parent;
 pub use crate::sandbox::{
-    CONTRACT_VERSION, ChannelFinding, ChannelStatus, ConsoleSink, Descriptor, InspectError, Need, OperatorError,
-    PluginKind, PluginSource, PluginState, PluginStatus, PrepareError, Role, SecretKey,
+    CONTRACT_VERSION, ChannelChanges, ChannelFinding, ChannelStatus, ConsoleSink, Descriptor, InspectError, Need,
+    OperatorError, PluginKind, PluginSource, PluginState, PluginStatus, PrepareError, Role, SecretKey,
 };
 pub use crate::store::sqlite::{Copied, Migrated, Restored, UpkeepError};
 pub use crate::store::{
@@ -60,8 +63,10 @@ pub use builder::{BuildError, RuntimeBuilder};
 pub use doctor::{Check, CheckStatus, Examined, examine_installation};
 pub use draft::Notification;
 pub use finding::{NotReplayed, NotificationQuery, ParseRateError, ReplayRate, ReplayReport};
+pub use findings::ConfigFinding;
 pub use handle::{Handle, OutcomeError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
+pub use reload::{ReloadError, Reloaded};
 pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};
 pub use upkeep::{STORE_VERSION, backup_store, migrate_store, restore_store, store_version};
 pub use workshop::{KeepError, Kept, TRIAL_MEMORY_MAX, Trial, TrialError, Tried, Workpiece};
@@ -94,13 +99,21 @@ pub struct Runtime {
 }
 
 struct Parts {
-    config: Config,
+    /// What is in force.
+    config: ArcSwap<Config>,
+    /// Where it came from, for who wants it read again.
+    source: Option<Source>,
+    /// One reload at a time, from its reading on.
+    reloading: Mutex<()>,
+    /// The most linear memory that the sandbox has for a call, in bytes.
+    memory_max: u64,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
     watch: Mutex<Option<Watch>>,
-    intake: Intake,
+    intake: ArcSwap<Intake>,
+    policies: RetryPolicies,
     renderer: Arc<Renderer>,
     outcomes: Arc<Outcomes>,
     queue: QueueHandle,
@@ -108,7 +121,7 @@ struct Parts {
     /// Ends with the store, or with this.
     _expander: Expander,
     /// The same.
-    _sweeper: Sweeper,
+    sweeper: SyncMutex<Sweeper>,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -151,7 +164,7 @@ impl Runtime {
     ///
     /// [`SubmitError::Invalid`] names every problem. Nothing is stored then.
     pub async fn submit(&self, submission: Submission) -> Result<Acceptance, SubmitError> {
-        self.parts.intake.submit(Submission { by: self.by, ..submission }).await
+        self.parts.intake.load_full().submit(Submission { by: self.by, ..submission }).await
     }
 
     /// Accepts many in one commit. The answers are in order; a bad one does not keep the others out.
@@ -164,12 +177,12 @@ impl Runtime {
         mut submissions: Vec<Submission>,
     ) -> Result<Vec<Result<Acceptance, Problems>>, SubmitError> {
         submissions.iter_mut().for_each(|submission| submission.by = self.by);
-        self.parts.intake.submit_batch(submissions).await
+        self.parts.intake.load_full().submit_batch(submissions).await
     }
 
     /// Every problem of a submission, without accepting it.
     pub async fn examine(&self, submission: Submission) -> Problems {
-        self.parts.intake.examine(submission).await
+        self.parts.intake.load_full().examine(submission).await
     }
 
     /// A notification with its deliveries and their attempts.
@@ -271,7 +284,8 @@ impl Runtime {
         self.parts.registry.channels()
     }
 
-    /// Channels whose deliveries wait because their plugin is quarantined, each with the reason and what ends it.
+    /// Channels whose deliveries wait because their plugin is quarantined, or because they are disabled or not configured
+    /// any more, each with the reason and what ends it.
     #[must_use]
     pub fn held_channels(&self) -> BTreeMap<ChannelName, String> {
         let plugins = self.plugins().into_iter();
@@ -281,7 +295,9 @@ impl Runtime {
             }
             _ => None,
         });
-        held.flat_map(|(channels, why)| channels.into_iter().map(move |channel| (channel, why.clone()))).collect()
+        let held = held.flat_map(|(channels, why)| channels.into_iter().map(move |channel| (channel, why.clone())));
+        let out_of_use = self.parts.registry.out_of_use().into_iter().map(|(channel, why)| (channel, why.to_string()));
+        held.chain(out_of_use).collect()
     }
 
     /// Template engines that are quarantined, so that what they have to render waits.
@@ -302,8 +318,8 @@ impl Runtime {
         held.collect()
     }
 
-    /// The deliveries of a notification that wait because a plugin is quarantined, that of their channel or the template
-    /// engine that has yet to render them, each with the reason and what ends it.
+    /// The deliveries of a notification that are held: by their channel, as in [`held_channels`](Self::held_channels), or
+    /// because the template engine is quarantined that has yet to render them. Each with the reason and what ends it.
     pub async fn held_deliveries(&self, record: &NotificationRecord) -> BTreeMap<DeliveryId, String> {
         let (channels, engines) = (self.held_channels(), self.held_engines());
         let mut held = BTreeMap::new();
@@ -324,15 +340,30 @@ impl Runtime {
 
     /// Whether each part works. The runtime is ready for work where those that are essential do.
     pub async fn readiness(&self) -> Vec<ComponentHealth> {
-        let store = self.parts.store.lanes().await.err().map(|error| error.to_string());
+        let lanes = self.parts.store.lanes().await;
+        let store = lanes.as_ref().err().map(ToString::to_string);
         let mut components =
             vec![ComponentHealth { name: "store".to_owned(), ready: store.is_none(), essential: true, detail: store }];
-        components.extend(self.channels().into_iter().map(|channel| ComponentHealth {
-            name: format!("channel:{}", channel.name),
-            ready: channel.problem.is_none(),
-            essential: false,
-            detail: channel.problem,
-        }));
+        let component = |name: &ChannelName, ready: bool, detail: Option<String>| {
+            let name = format!("channel:{name}");
+            ComponentHealth { name, ready, essential: false, detail }
+        };
+        let mut waiting = BTreeMap::<ChannelName, u64>::new();
+        for depth in lanes.unwrap_or_default() {
+            *waiting.entry(depth.lane.channel).or_default() += depth.waiting;
+        }
+        let out_of_use = self.parts.registry.out_of_use();
+        for channel in self.channels() {
+            // To be disabled is what somebody wanted it to be.
+            let off = out_of_use.get(&channel.name).map(|why| told_waiting(why, waiting.get(&channel.name)));
+            components.push(component(&channel.name, channel.problem.is_none(), channel.problem.or(off)));
+        }
+        for (name, why) in &out_of_use {
+            // Of one that is gone, and that nothing waits for, nobody has to hear.
+            if let (OutOfUse::Gone(_), Some(count)) = (why, waiting.get(name)) {
+                components.push(component(name, false, Some(told_waiting(why, Some(count)))));
+            }
+        }
         components.extend(self.plugins().into_iter().filter_map(|plugin| {
             let PluginState::Quarantined { reason } = plugin.state else { return None };
             let name = plugin.name.filter(|_| plugin.kind == Some(PluginKind::TemplateEngine))?;
@@ -346,8 +377,8 @@ impl Runtime {
 
     /// The configuration in force.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.parts.config
+    pub fn config(&self) -> Arc<Config> {
+        self.parts.config.load_full()
     }
 
     /// Everything counted and measured.
@@ -389,6 +420,15 @@ impl Runtime {
         let left = self.parts.dispatcher.shutdown(timeout).await;
         self.parts.store.close().await;
         if left == 0 { Ok(()) } else { Err(ShutdownError { left, timeout }) }
+    }
+}
+
+/// Why a channel is not called, and what waits for it.
+fn told_waiting(why: &OutOfUse, waiting: Option<&u64>) -> String {
+    match waiting {
+        None | Some(0) => why.to_string(),
+        Some(1) => format!("1 delivery waits: {why}"),
+        Some(count) => format!("{count} deliveries wait: {why}"),
     }
 }
 

@@ -177,7 +177,7 @@ impl Finished {
             expires_at: notification.expires_at,
         };
         let moment = Moment { now, roll: with.entropy.roll() };
-        let state = domain::settle(progress, &report.end, with.policies.of(channel), lifetime, moment);
+        let state = domain::settle(progress, &report.end, &with.policies.of(channel), lifetime, moment);
         let attempt = Attempt {
             number: state.attempts(),
             started_at: self.held.started_at,

@@ -1,5 +1,6 @@
 //! The content of a notification, just before a channel is called with it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -30,7 +31,7 @@ pub struct Renderer {
     store: Arc<dyn Store>,
     engines: Arc<dyn TemplateCaller>,
     clock: Arc<dyn Clock>,
-    strict: bool,
+    strict: AtomicBool,
     sources: Mutex<Recent<[u8; 32], Arc<OnceCell<Source>>>>,
     rendered: Mutex<Recent<Key, Arc<Slot>>>,
 }
@@ -69,10 +70,15 @@ impl Renderer {
             store,
             engines,
             clock,
-            strict,
+            strict: AtomicBool::new(strict),
             sources: Mutex::new(Recent::new(SOURCES)),
             rendered: Mutex::new(Recent::new(RENDERED)),
         }
+    }
+
+    /// Has what is rendered from here on be strict, or not.
+    pub fn set_strict(&self, strict: bool) {
+        self.strict.store(strict, Ordering::Relaxed);
     }
 
     /// The template engine that has to be called before this recipient can be told. None where nothing is left to
@@ -129,7 +135,7 @@ impl Renderer {
             data: notification.data.clone().unwrap_or_else(|| "{}".to_owned()),
             locale: recipient.locale.clone(),
             time_zone: recipient.time_zone.clone(),
-            strict: self.strict,
+            strict: self.strict.load(Ordering::Relaxed),
             now: self.clock.now(),
         };
         let rendered = self.engines.render(notification.id, &call).await?;

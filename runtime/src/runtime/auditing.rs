@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::{OperatorError, Parts, Runtime};
-use crate::config::Secrets;
+use crate::config::{Config, Secrets};
 use crate::domain::{
     Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, PluginChange, PluginEvent, PluginName,
     Timestamp,
@@ -86,6 +86,11 @@ impl AuditQuery {
     }
 }
 
+/// Stands for a configuration: SHA-256 of it as `campanile config print` shows it.
+pub(super) fn digest_of(config: &Config) -> [u8; 32] {
+    Sha256::digest(config.to_toml(Secrets::Masked)).into()
+}
+
 impl Runtime {
     /// Asks who did what, the newest first.
     pub fn audit(&self) -> AuditQuery {
@@ -106,7 +111,7 @@ impl Runtime {
 
     /// A runtime of these parts. That its configuration took effect is in the audit log.
     pub(super) async fn of(parts: Parts) -> Result<Self, StoreError> {
-        let sha256 = Sha256::digest(parts.config.to_toml(Secrets::Masked)).into();
+        let sha256 = digest_of(&parts.config.load());
         let at = parts.clock.now();
         let entry = AuditEntry { at, by: Actor::Host, act: Act::Config { sha256 }, outcome: AuditOutcome::Done };
         parts.store.record(vec![entry]).await?;

@@ -1,8 +1,10 @@
 //! Everything that a runtime is made of, checked before anything starts.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
@@ -15,10 +17,10 @@ use crate::call::TemplateCaller;
 use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
-use crate::config::{Config, ConfigError, TemplatesConfig, WorkersConfig};
+use crate::config::{Config, ConfigError, Source, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
-use crate::domain::{PluginBook, RetryPolicy};
-use crate::intake::Intake;
+use crate::domain::{ChannelName, PluginBook, RetryPolicy};
+use crate::intake::{Intake, TemplatePins};
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::render::{Renderer, TemplateOptions, TemplateRegistry};
 use crate::sandbox::{
@@ -36,6 +38,7 @@ const CALLS_BESIDE: u32 = 8;
 #[must_use = "nothing runs before `build`"]
 pub struct RuntimeBuilder {
     config: Config,
+    source: Option<Source>,
     clock: Arc<dyn Clock>,
     entropy: Arc<Entropy>,
     console: Arc<dyn ConsoleSink>,
@@ -48,6 +51,7 @@ impl Default for RuntimeBuilder {
     fn default() -> Self {
         Self {
             config: Config::default(),
+            source: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(Entropy::from_system()),
             console: Arc::new(Stdout),
@@ -90,6 +94,12 @@ impl RuntimeBuilder {
     /// Sets the configuration. Default: every section's own default.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Says where the configuration came from, so that [`Runtime::reload_from_source`] can read it again. Default: nowhere.
+    pub fn source(mut self, source: Source) -> Self {
+        self.source = Some(source);
         self
     }
 
@@ -136,7 +146,7 @@ impl RuntimeBuilder {
     /// [`BuildError`]; nothing has started then. A plugin or channel that cannot be used is not an error: the others
     /// serve, and [`Runtime::plugins`] and [`Runtime::channels`] say why.
     pub async fn build(self) -> Result<Runtime, BuildError> {
-        let Self { config, clock, entropy, console, metrics, compiler, paused } = self;
+        let Self { config, source, clock, entropy, console, metrics, compiler, paused } = self;
         config.check()?;
         let sandbox = open_sandbox(&config, console, &metrics)?;
         if let Some(program) = compiler {
@@ -153,23 +163,25 @@ impl RuntimeBuilder {
         };
         let store = open_store(&config, Arc::new(commits)).await?;
         let registry = open_registry(sandbox, &config, &clock, &entropy, memory(&store, &queue).await?).await;
+        registry.expect(store.lanes().await?.into_iter().map(|depth| depth.lane.channel)).await;
         registry.log_channels();
 
         let engines: Arc<dyn TemplateCaller> = Arc::clone(&registry) as _;
-        let TemplatesConfig { dir, strict } = config.templates.clone();
-        let options = TemplateOptions { dir, strict };
-        let templates = TemplateRegistry::new(options, Arc::clone(&engines), Arc::clone(&store), Arc::clone(&clock));
+        let templates = templates(&config.templates, &engines, &store, &clock);
         let intake = Intake {
             store: Arc::clone(&store),
             channels: Arc::clone(&registry) as _,
-            templates: Arc::new(Pins(templates)),
+            templates,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             metrics: Arc::clone(&metrics),
             queue: queue.clone(),
             dedupe_window: config.store.dedupe_window,
         };
+        let strict = config.templates.strict;
         let renderer = Arc::new(Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), strict));
+        let (default, by_channel) = policies(&config);
+        let policies = RetryPolicies::new(default, by_channel);
         let neighbours = Neighbours {
             store: Arc::clone(&store),
             queue: queue.clone(),
@@ -177,7 +189,7 @@ impl RuntimeBuilder {
             content: Arc::clone(&renderer) as _,
             clock: Arc::clone(&clock),
             entropy,
-            policies: policies(&config),
+            policies: policies.clone(),
             paces: gates::paces(&config),
             metrics: Arc::clone(&metrics),
         };
@@ -187,19 +199,23 @@ impl RuntimeBuilder {
         let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
         let parts = Parts {
-            config,
+            memory_max: memory_of(&config),
+            config: ArcSwap::from_pointee(config),
+            source,
+            reloading: Mutex::new(()),
             clock,
             metrics,
             store,
             registry,
             watch: Mutex::new(watch),
-            intake,
+            intake: ArcSwap::from_pointee(intake),
+            policies,
             renderer,
             outcomes,
             queue,
             dispatcher,
             _expander: expander,
-            _sweeper: sweeper,
+            sweeper: SyncMutex::new(sweeper),
         };
         Ok(Runtime::of(parts).await?)
     }
@@ -222,16 +238,21 @@ async fn start(paused: bool, workers: &WorkersConfig, with: Neighbours) -> Resul
     }
 }
 
+/// The most linear memory that any call may have, in bytes.
+fn memory_of(config: &Config) -> u64 {
+    let memory = config.channels.values().map(|channel| channel.limits.memory);
+    memory.fold(config.plugins.defaults.memory, u64::max)
+}
+
 pub(super) fn open_sandbox(
     config: &Config,
     console: Arc<dyn ConsoleSink>,
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<Sandbox>, SandboxError> {
     let slots = config.workers.max.saturating_mul(config.workers.per_worker);
-    let memory = config.channels.values().map(|channel| channel.limits.memory);
     Sandbox::new(SandboxSettings {
         in_flight: slots.saturating_add(CALLS_BESIDE),
-        memory_max: memory.fold(config.plugins.defaults.memory, u64::max),
+        memory_max: memory_of(config),
         console,
         metrics: Arc::clone(metrics),
     })
@@ -282,11 +303,24 @@ async fn open_store(config: &Config, listener: Arc<Commits>) -> Result<Arc<dyn S
     }
 }
 
-/// Each channel's policy by the name that its configuration gives. `check` has seen that there is one.
-fn policies(config: &Config) -> RetryPolicies {
+/// The templates of a folder, as intake knows them.
+pub(super) fn templates(
+    config: &TemplatesConfig,
+    engines: &Arc<dyn TemplateCaller>,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<dyn TemplatePins> {
+    let TemplatesConfig { dir, strict } = config.clone();
+    let options = TemplateOptions { dir, strict };
+    Arc::new(Pins(TemplateRegistry::new(options, Arc::clone(engines), Arc::clone(store), Arc::clone(clock))))
+}
+
+/// Each channel's policy by the name that its configuration gives, and that of those that give none. `check` has seen
+/// that there is one.
+pub(super) fn policies(config: &Config) -> (Arc<RetryPolicy>, BTreeMap<ChannelName, Arc<RetryPolicy>>) {
     let named = |name: &str| config.retry.get(name).cloned().unwrap_or_default();
     let default: Arc<RetryPolicy> = Arc::new(named("default"));
     let own = config.channels.iter().filter(|(_, channel)| channel.retry != "default");
     let by_channel = own.map(|(name, channel)| (name.clone(), Arc::new(named(&channel.retry)))).collect();
-    RetryPolicies { default, by_channel }
+    (default, by_channel)
 }

@@ -9,31 +9,20 @@ use serde_json::{Value, json};
 use crate::cli::Answer;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::terminal::escaped;
-use crate::config::{Examined, Judgeable, Place, Places, Problem};
+use crate::config::{Examined, Judgeable, Problem};
 use crate::domain::ChannelName;
-use crate::runtime::{ChannelFinding, ChannelStatus, check_channels};
-
-/// One thing to change, whoever found it.
-#[derive(Debug)]
-struct Told {
-    place: Place,
-    key: String,
-    /// The name of the channel it is about.
-    channel: Option<String>,
-    /// What stands before the message for people.
-    about: String,
-    message: String,
-    hint: Option<String>,
-}
+use crate::runtime::{ChannelFinding, ChannelStatus, ConfigFinding, check_channels};
 
 /// What became of a check.
 #[derive(Debug)]
 pub(super) struct Verdict {
     file: Option<PathBuf>,
-    problems: Vec<Told>,
-    warnings: Vec<Told>,
+    problems: Vec<ConfigFinding>,
+    warnings: Vec<ConfigFinding>,
     /// Channels whose plugins were not asked.
     not_asked: Vec<ChannelName>,
+    /// Those that are switched off: nobody asks about them.
+    disabled: Vec<ChannelName>,
 }
 
 /// Has a configuration judged, also by the plugins of its channels: in a sandbox, as far as it can be. `compiler` is this
@@ -51,18 +40,20 @@ impl Verdict {
     pub(super) fn of(examined: &Examined, asked: &[ChannelStatus], not_asked: Vec<ChannelName>) -> Self {
         let Examined { config: _, file, places, problems, warnings } = examined;
         let found = |of: fn(&ChannelStatus) -> &[ChannelFinding]| {
-            let each =
-                move |status| of(status).iter().map(move |finding| Told::of_channel(&status.name, finding, places));
+            let each = move |status| {
+                of(status).iter().map(move |finding| ConfigFinding::of_channel(&status.name, finding, places))
+            };
             asked.iter().filter(|status| status.configured).flat_map(each)
         };
         let together = |own: &[Problem], of: fn(&ChannelStatus) -> &[ChannelFinding]| {
-            let mut all: Vec<_> = own.iter().map(Told::of_setting).chain(found(of)).collect();
+            let mut all: Vec<_> = own.iter().map(ConfigFinding::of_setting).chain(found(of)).collect();
             all.sort_by(|a, b| a.place.cmp(&b.place));
             all
         };
         let problems = together(problems, |status| &status.problems);
         let warnings = together(warnings, |status| &status.warnings);
-        Self { file: file.clone(), problems, warnings, not_asked }
+        let disabled = asked.iter().filter(|status| !status.enabled).map(|status| status.name.clone()).collect();
+        Self { file: file.clone(), problems, warnings, not_asked, disabled }
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -79,25 +70,29 @@ impl Verdict {
         };
         for problem in &self.problems {
             // Writing to a `String` cannot fail.
-            let _ = writeln!(text, "  {}", problem.line());
+            let _ = writeln!(text, "  {}", line(problem));
         }
         for warning in &self.warnings {
-            let _ = writeln!(text, "  warning: {}", warning.line());
+            let _ = writeln!(text, "  warning: {}", line(warning));
         }
-        if !self.not_asked.is_empty() {
-            let names: Vec<_> = self.not_asked.iter().map(|name| format!("`{name}`")).collect();
-            let (channels, names) = (if names.len() == 1 { "channel" } else { "channels" }, names.join(", "));
-            let _ = writeln!(text, "\nnot asked, because of these problems: the plugin of {channels} {names}");
+        for (why, names) in [("because of these problems", &self.not_asked), ("as disabled", &self.disabled)] {
+            if names.is_empty() {
+                continue;
+            }
+            let channels = if names.len() == 1 { "channel" } else { "channels" };
+            let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let _ = writeln!(text, "\nnot asked, {why}: the plugin of {channels} {names}");
         }
         text
     }
 
     pub(super) fn json(&self) -> Value {
-        let all = |told: &[Told]| told.iter().map(Told::json).collect::<Vec<_>>();
-        let not_asked: Vec<_> = self.not_asked.iter().map(ChannelName::as_str).collect();
+        let all = |told: &[ConfigFinding]| told.iter().map(json_of).collect::<Vec<_>>();
+        let names = |names: &[ChannelName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         json!({
             "ok": self.problems.is_empty(), "file": self.file, "problems": all(&self.problems),
-            "warnings": all(&self.warnings), "not_asked": not_asked,
+            "warnings": all(&self.warnings), "not_asked": names(&self.not_asked),
+            "disabled": names(&self.disabled),
         })
     }
 
@@ -115,50 +110,16 @@ fn counted(many: usize, what: &str) -> Option<String> {
     }
 }
 
-impl Told {
-    fn of_setting(problem: &Problem) -> Self {
-        let Problem { place, key, message, hint, .. } = problem;
-        let channel = key.strip_prefix("channels.").and_then(|rest| rest.split('.').next());
-        Self {
-            place: place.clone(),
-            key: key.clone(),
-            channel: channel.map(str::to_owned),
-            about: if key.is_empty() { String::new() } else { format!("`{key}` ") },
-            message: message.clone(),
-            hint: hint.clone(),
-        }
-    }
+/// For people. What a plugin has written brings no control characters along.
+fn line(told: &ConfigFinding) -> String {
+    escaped(&told.to_string())
+}
 
-    fn of_channel(channel: &ChannelName, finding: &ChannelFinding, places: &Places) -> Self {
-        let ChannelFinding { keys, message, hint } = finding;
-        let key = ["channels", channel.as_str()].into_iter().chain(keys.iter().map(String::as_str));
-        let key = key.collect::<Vec<_>>().join(".");
-        Self {
-            place: places.of(&key),
-            key,
-            channel: Some(channel.to_string()),
-            about: format!("channel `{channel}`: "),
-            message: message.clone(),
-            hint: hint.clone(),
-        }
-    }
-
-    /// For people. What a plugin has written brings no control characters along.
-    fn line(&self) -> String {
-        let hint = self.hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
-        escaped(&format!("{}: {}{}{hint}", self.place, self.about, self.message))
-    }
-
-    fn json(&self) -> Value {
-        let line = match &self.place {
-            Place::File { line, .. } => Some(*line).filter(|line| *line > 0),
-            _ => None,
-        };
-        json!({
-            "place": self.place.to_string(), "line": line, "channel": self.channel, "key": self.key,
-            "message": self.message, "hint": self.hint,
-        })
-    }
+fn json_of(told: &ConfigFinding) -> Value {
+    json!({
+        "place": told.place.to_string(), "line": told.line(), "channel": told.channel, "key": told.key,
+        "message": told.message, "hint": told.hint,
+    })
 }
 
 #[cfg(test)]
