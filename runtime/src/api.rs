@@ -8,6 +8,7 @@
 //!
 //! *Not here:* deciding anything. Every handler is one call of the runtime.
 
+mod admin;
 mod asked;
 mod audit;
 mod body;
@@ -39,7 +40,7 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 18] = [
+const ROUTES: [&str; 19] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
@@ -55,6 +56,7 @@ const ROUTES: [&str; 18] = [
     "/v1/plugins",
     "/v1/plugins/{name}/release",
     "/v1/plugins/{name}/approve",
+    "/v1/admin/reload",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -80,7 +82,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
     let [notifications, batch, notification, deliveries, cancel, replay, delivery, rest @ ..] = ROUTES;
     let [replay_delivery, cancel_delivery, dead_letters, replay_dead_letters, rest @ ..] = rest;
-    let [audit, plugins, release, approve, healthz, readyz, metrics] = rest;
+    let [audit, plugins, release, approve, reload, healthz, readyz, metrics] = rest;
     Router::new()
         .route(notifications, post(notifications::submit).get(finding::list))
         .route(batch, post(notifications::submit_batch))
@@ -97,6 +99,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
         .route(plugins, get(operations::plugins))
         .route(release, post(operations::release))
         .route(approve, post(operations::approve))
+        .route(reload, post(admin::reload))
         .route(healthz, get(operations::healthz))
         .route(readyz, get(operations::readyz))
         .route(metrics, get(operations::metrics))

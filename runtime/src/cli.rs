@@ -7,7 +7,7 @@
 //! object on standard output, also where it failed: `{"error": {"message", "causes", "hint", "exit"}}`. Text that came from elsewhere is printed with its
 //! control characters escaped. A command is in `--help` only if it works.
 //!
-//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit` and `plugins list`,
+//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit`, `reload` and `plugins list`,
 //! `release` and `approve` are clients of one over HTTP; `backup` reads the database beside one.
 
 mod audit;
@@ -26,6 +26,7 @@ mod log;
 mod migrate;
 mod plugins;
 mod progress;
+mod reload;
 mod replay;
 mod restore;
 mod send;
@@ -113,6 +114,8 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand, arg_required_else_help = true)]
     Config(config::Command),
+    /// Have a running server read its configuration again
+    Reload(reload::Args),
     /// Copy the database into a file, also while a server runs
     Backup(backup::Args),
     /// Put a backup in the place of the database
@@ -228,6 +231,7 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::Audit(args) => block_on(audit::run(&globals, &args)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),
         Command::Config(command) => config::run(&globals, &command),
+        Command::Reload(args) => block_on(reload::run(&globals, &args)),
         Command::Backup(args) => backup::run(&globals, &args),
         Command::Restore(args) => restore::run(&globals, &args),
         Command::Migrate(args) => migrate::run(&globals, &args),

@@ -8,7 +8,7 @@ use http::{HeaderName, StatusCode};
 
 use super::wire::{ProblemDocument, ProblemItem};
 use crate::intake::{Problems, SubmitError};
-use crate::runtime::{OperatorError, StoreError};
+use crate::runtime::{ConfigFinding, OperatorError, ReloadError, StoreError};
 
 /// When to ask again where the store does not answer.
 const STORE_AGAIN: Duration = Duration::from_secs(5);
@@ -23,6 +23,10 @@ pub(super) enum Failure {
     Invalid(Problems),
     #[error("the query has {}", counted(.0.as_slice().len()))]
     Query(Problems),
+    #[error("the configuration has {}, and nothing of it takes effect", counted(.0.len()))]
+    Configuration(Vec<ConfigFinding>),
+    #[error("{0}")]
+    NoSource(String),
     #[error("{0}")]
     Header(&'static str),
     #[error("the body is over the limit of {limit} bytes")]
@@ -68,7 +72,7 @@ impl Failure {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Malformed { .. } | Self::Query(_) | Self::Header(_) | Self::Broken => StatusCode::BAD_REQUEST,
-            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Invalid(_) | Self::Configuration(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
@@ -76,6 +80,7 @@ impl Failure {
             Self::WrongOrigin => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::NoPlugin(_) => StatusCode::NOT_FOUND,
             Self::NothingToDo(_)
+            | Self::NoSource(_)
             | Self::PluginRefused(_)
             | Self::AlreadyFinal(_)
             | Self::NotFailed(_)
@@ -91,6 +96,8 @@ impl Failure {
             Self::Malformed { .. } => "malformed-json",
             Self::Invalid(_) => "invalid-notification",
             Self::Query(_) => "invalid-query",
+            Self::Configuration(_) => "invalid-configuration",
+            Self::NoSource(_) => "no-configuration-source",
             Self::Header(_) => "invalid-header",
             Self::TooLarge { .. } => "body-too-large",
             Self::MediaType { .. } => "unsupported-media-type",
@@ -118,6 +125,7 @@ impl Failure {
             Self::Invalid(problems) | Self::Query(problems) => {
                 problems.as_slice().iter().map(ProblemItem::from).collect()
             }
+            Self::Configuration(problems) => problems.iter().map(ProblemItem::from).collect(),
             _ => Vec::new(),
         };
         ProblemDocument {
@@ -166,6 +174,17 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = %error, "The store could not be read or changed.");
         if error.is_transient() { Self::Unavailable { retry_after: STORE_AGAIN } } else { Self::Internal }
+    }
+}
+
+impl From<ReloadError> for Failure {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::Config { problems, .. } => Self::Configuration(problems),
+            ReloadError::NoSource => Self::NoSource(error.to_string()),
+            ReloadError::Store(source) => Self::from(source),
+            ReloadError::Internal { .. } => Self::Internal,
+        }
     }
 }
 

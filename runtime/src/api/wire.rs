@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod found;
+mod reload;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use serde::Serialize;
 use crate::domain::{Attempt, DeliveryId, DeliveryState, DeliveryStatus, FailReason};
 use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery, Problem};
 use crate::runtime::{DeliveryRecord, NotificationRecord, PluginStatus};
+
+pub(super) use reload::{ReloadView, SettingItem};
 
 /// The answer to a notification that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -101,7 +104,7 @@ pub(super) struct ProblemDocument {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct ProblemItem {
-    /// A JSON Pointer (RFC 6901), or the name of a parameter; empty for the whole.
+    /// A JSON Pointer (RFC 6901), the name of a parameter, or the place of a setting; empty for the whole.
     pub(super) at: String,
     /// For programs; does not change.
     pub(super) code: String,
@@ -110,6 +113,9 @@ pub(super) struct ProblemItem {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hint: Option<String>,
+    /// Which setting, where it is about one.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(super) setting: Option<SettingItem>,
 }
 
 /// One notification with its deliveries.
@@ -303,6 +309,7 @@ impl From<&Problem> for ProblemItem {
             code: problem.code.as_str().to_owned(),
             message: problem.message.clone(),
             hint: problem.hint.clone(),
+            setting: None,
         }
     }
 }

@@ -12,11 +12,11 @@ use serde_json::Value;
 use super::Globals;
 use super::failure::{Exit, Failure};
 use crate::config::format_duration;
-use wire::Problem;
+use wire::{Problem, Reloaded};
 
 /// How long a server may take for what it can answer at once.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// How long it may take to replay or to purge every dead letter there is.
+/// How long it may take to replay or to purge every dead letter there is, or to compile plugins that are new.
 const BULK_LIMIT: Duration = Duration::from_mins(10);
 /// How long a connection may take. A server on the same machine takes none of it.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -105,6 +105,17 @@ impl Client {
         self.ask(self.http.post(self.url(path)).json(body), BULK_LIMIT).await
     }
 
+    /// Has the server read its configuration again, which may take as long as plugins take to compile. The inner error
+    /// is every problem of that configuration.
+    pub(super) async fn reload(&self) -> Result<Result<Answered<Reloaded>, Problem>, Failure> {
+        let request = self.http.post(self.url(&["admin", "reload"])).json(&serde_json::json!({}));
+        match self.asked(request, BULK_LIMIT).await? {
+            Ok(answered) => Ok(Ok(answered)),
+            Err((StatusCode::UNPROCESSABLE_ENTITY, problem)) => Ok(Err(problem)),
+            Err((status, problem)) => Err(refusal(status, problem)),
+        }
+    }
+
     /// For what may be about a million deliveries.
     pub(super) async fn delete_bulk<T: DeserializeOwned>(
         &self,
@@ -156,6 +167,15 @@ impl Client {
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder, limit: Duration) -> Result<Answered<T>, Failure> {
+        self.asked(request, limit).await?.map_err(|(status, problem)| refusal(status, problem))
+    }
+
+    /// The inner error is what the server said no with.
+    async fn asked<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        limit: Duration,
+    ) -> Result<Result<Answered<T>, (StatusCode, Problem)>, Failure> {
         let sent = request.timeout(limit).send().await;
         let mut response = sent.map_err(|error| self.unreachable(error, limit))?;
         let status = response.status();
@@ -169,14 +189,14 @@ impl Client {
         let json: Option<Value> = serde_json::from_slice(&bytes).ok();
         if !status.is_success() {
             let problem = json.and_then(|json| serde_json::from_value(json).ok());
-            return Err(problem.map_or_else(|| self.stranger(status), |problem| refusal(status, problem)));
+            return problem.map(|problem| Err((status, problem))).ok_or_else(|| self.stranger(status));
         }
         let json = json.ok_or_else(|| self.stranger(status))?;
         let value = T::deserialize(&json).map_err(|error| {
             let error = anyhow::Error::new(error).context(format!("`{}` gave an answer of another shape", self.base));
             Failure::new(Exit::Internal, error).hint("are this program and the server of the same version?")
         })?;
-        Ok(Answered { json, value })
+        Ok(Ok(Answered { json, value }))
     }
 
     fn unreachable(&self, error: reqwest::Error, limit: Duration) -> Failure {

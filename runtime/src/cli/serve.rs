@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 
 use super::failure::{Exit, Failure};
 use super::{Answer, Globals, plugins};
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Source};
+use crate::domain::Actor;
 use crate::runtime::{BuildError, Runtime};
 
 /// Connections that do not end by themselves are cut off after this long.
@@ -29,15 +30,16 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
         Some(listen) => globals.source().flag("--listen", "server.listen", listen.as_str()),
         None => globals.source(),
     };
-    let Loaded { config, warnings, .. } = source.load()?;
+    // The same again at each reload: what was found now is what is read then.
+    let Loaded { config, warnings, .. } = source.clone().load()?;
     for warning in &warnings {
         tracing::warn!(%warning, "A setting is of no use.");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("the asynchronous runtime does not start")?.block_on(serve(config))
+    runtime.context("the asynchronous runtime does not start")?.block_on(serve(config, source))
 }
 
-async fn serve(config: Config) -> Result<Answer, Failure> {
+async fn serve(config: Config, source: Source) -> Result<Answer, Failure> {
     let server = config.server.clone();
     // Before anything is started: an address in use is the most common reason not to start.
     let listener = TcpListener::bind(server.listen).await.map_err(|error| {
@@ -53,9 +55,9 @@ async fn serve(config: Config) -> Result<Answer, Failure> {
         let _ = starting.await;
     }));
     let runtime = tokio::select! {
-        runtime = start(config) => runtime?,
+        runtime = start(config, source) => runtime?,
         // Nothing was accepted, and nothing begun.
-        () = signals.next() => return Ok(Answer::ok("")),
+        () = signals.stop() => return Ok(Answer::ok("")),
     };
     let _ = ready.send(());
     // Whoever is being answered is answered; nobody keeps a connection to what answers no more.
@@ -68,12 +70,17 @@ async fn serve(config: Config) -> Result<Answer, Failure> {
         // Dropping the sender stops it as well.
         let _ = stopped.await;
     }));
-    signals.next().await;
-    tracing::info!(in_time_s = server.shutdown_timeout.as_secs(), "Stopping.");
+    while signals.next().await == Asked::Reload {
+        // A signal comes from somebody at this machine. What becomes of it is in the log; a stop does not wait for it.
+        let runtime = runtime.acting_for(Actor::Cli);
+        tokio::spawn(async move { runtime.reload_from_source().await });
+    }
+    let timeout = runtime.config().server.shutdown_timeout;
+    tracing::info!(in_time_s = timeout.as_secs(), "Stopping.");
     let _ = stop.send(());
     tokio::select! {
-        result = finish(api, &runtime, server.shutdown_timeout) => result,
-        () = signals.next() => {
+        result = finish(api, &runtime, timeout) => result,
+        () = signals.stop() => {
             Err(Failure::new(Exit::No, anyhow::anyhow!("a second signal cut the stop short"))
                 .hint("nothing is lost: the next start delivers what was in flight"))
         }
@@ -88,8 +95,8 @@ fn twice(listener: TcpListener) -> Result<(TcpListener, TcpListener), Failure> {
     Ok((back(first)?, back(second)?))
 }
 
-async fn start(config: Config) -> Result<Runtime, Failure> {
-    let mut builder = Runtime::builder().config(config);
+async fn start(config: Config, source: Source) -> Result<Runtime, Failure> {
+    let mut builder = Runtime::builder().config(config).source(source);
     if let Some(program) = plugins::program() {
         builder = builder.compiler(program);
     }
@@ -122,19 +129,38 @@ async fn finish(
     }
 }
 
-/// SIGTERM and SIGINT.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+/// SIGTERM and SIGINT, which stop, and SIGHUP, which reloads.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn listen() -> Result<Self, Failure> {
         let of = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { terminate: of(SignalKind::terminate())?, interrupt: of(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (of(SignalKind::terminate())?, of(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hangup: of(SignalKind::hangup())? })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+
+    /// A reload that is asked for before is kept until it can be heeded.
+    async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -47,6 +47,7 @@ fn help_lists_what_works() {
       audit         Show who did what, the newest first
       plugins       Look at plugins
       config        Look at the configuration
+      reload        Have a running server read its configuration again
       backup        Copy the database into a file, also while a server runs
       restore       Put a backup in the place of the database
       migrate       Bring the database up to the version of this program

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// RFC 9457, with every problem that was found.
 #[derive(Debug, Deserialize)]
@@ -14,11 +14,32 @@ pub(in crate::cli) struct Problem {
     pub(in crate::cli) problems: Vec<Found>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(in crate::cli) struct Found {
     pub(in crate::cli) at: Option<String>,
     pub(in crate::cli) message: String,
     pub(in crate::cli) hint: Option<String>,
+    /// Of a setting, its whole key.
+    #[serde(default)]
+    pub(in crate::cli) key: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) channel: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) line: Option<usize>,
+}
+
+/// What took effect of a configuration.
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Reloaded {
+    pub(in crate::cli) file: Option<String>,
+    pub(in crate::cli) added: Vec<String>,
+    pub(in crate::cli) changed: Vec<String>,
+    pub(in crate::cli) removed: Vec<String>,
+    pub(in crate::cli) disabled: Vec<String>,
+    pub(in crate::cli) enabled: Vec<String>,
+    pub(in crate::cli) settings: Vec<String>,
+    pub(in crate::cli) restart_needed: Vec<String>,
+    pub(in crate::cli) warnings: Vec<Found>,
 }
 
 /// What was accepted, and how it stands.
