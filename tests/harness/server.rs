@@ -139,15 +139,35 @@ impl Server {
         self.url = url;
     }
 
+    /// Puts a file into its folder, whole and at once.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be written.
+    pub fn put(&self, name: &str, content: &str) {
+        let half = self.dir.path().join("half-written");
+        std::fs::write(&half, content).expect("a file can be written");
+        std::fs::rename(half, self.dir.path().join(name)).expect("a file can be renamed");
+    }
+
+    /// Sends it this signal, such as `HUP`.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be sent.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("the child has not been waited for").to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.expect("`kill` can be run");
+        assert!(sent.success(), "SIG{name} could not be sent");
+    }
+
     /// Ends it as an operator would, and returns its exit code.
     ///
     /// # Panics
     ///
     /// Where the signal cannot be sent.
     pub async fn terminate(mut self) -> i32 {
-        let pid = self.child.id().expect("the child has not been waited for").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("`kill` can be run");
-        assert!(sent.success(), "SIGTERM could not be sent");
+        self.signal("TERM").await;
         self.child.wait().await.expect("a child can be waited for").code().unwrap_or(-1)
     }
 

@@ -21,6 +21,7 @@ mod once;
 mod outstanding;
 mod plugins;
 mod registry;
+mod reload;
 mod starting;
 mod stop;
 mod strain;

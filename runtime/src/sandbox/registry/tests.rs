@@ -16,6 +16,7 @@ mod frozen;
 mod keeping;
 mod life;
 mod operator;
+mod reload;
 pub(crate) mod rig;
 
 fn why(registry: &Registry, channel: &str) -> String {

@@ -82,6 +82,7 @@ async fn a_program_gets_each_problem_by_itself() {
     assert_eq!(answer.exit, Exit::Usage);
     assert_snapshot!(answer.text, @r#"
     {
+      "disabled": [],
       "file": "campanile.toml",
       "not_asked": [],
       "ok": false,
@@ -157,4 +158,20 @@ async fn a_check_says_whose_plugins_were_not_asked() {
     not asked, because of these problems: the plugin of channels `a`, `b`
     "#);
     assert_eq!(verdict.json()["not_asked"], json!(["a", "b"]));
+}
+
+#[tokio::test]
+async fn nobody_asks_about_a_channel_that_is_disabled_and_its_settings_are_checked_all_the_same() {
+    let text = "[channels.a]\nplugin = \"no-such-plugin\"\nenabled = false\n[channels.b]\nplugin = \"null\"\n";
+    let verdict = checked(text).await;
+    assert_eq!(verdict.exit(), Exit::Ok);
+    assert_snapshot!(verdict.text(), @r"
+    campanile.toml: ok
+
+    not asked, as disabled: the plugin of channel `a`
+    ");
+    assert_eq!(verdict.json()["disabled"], json!(["a"]));
+    let verdict = checked(&text.replace("false", "0\nretry = \"never\"")).await;
+    assert_eq!(verdict.exit(), Exit::Usage);
+    assert_snapshot!(verdict.text(), @"");
 }
