@@ -168,6 +168,11 @@ impl Dispatcher {
         self.workers == workers
     }
 
+    /// Holds each destination back like this from here on. What is known of destinations stays.
+    pub fn set_paces(&self, paces: Paces) {
+        self.shared.destinations.set(paces);
+    }
+
     /// Takes nothing until [`resume`](Self::resume). What is in flight goes on.
     pub fn pause(&self) {
         self.change_mode(Mode::Running, Mode::Paused);

@@ -252,7 +252,8 @@ async fn what_waits_for_a_channel_that_is_gone_or_off_goes_on_when_it_is_back() 
     let runtime = start(whole.clone(), &clock).await;
     let mut handles = Vec::new();
     for name in ["fax", "desk"] {
-        let in_a_minute = Notification::new().channel(name).body("x").scheduled_at(clock.now().after(Duration::from_mins(1)));
+        let in_a_minute =
+            Notification::new().channel(name).body("x").scheduled_at(clock.now().after(Duration::from_mins(1)));
         handles.push(runtime.notify(in_a_minute).await.expect("it is taken"));
     }
     let ids: Vec<_> = handles.iter().map(|handle| handle.id()).collect();

@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError};
 use super::auditing::digest_of;
 use super::builder::{policies, templates};
 use super::findings::ConfigFinding;
+use super::gates;
 use super::retention::Retention;
 use super::{ChannelChanges, Parts, Runtime};
 use crate::call::TemplateCaller;
@@ -180,6 +181,9 @@ impl Parts {
     fn follow(&self, old: &Config, new: &Config) {
         let (default, by_channel) = policies(new);
         self.policies.replace(default, by_channel);
+        let names = self.registry.channels().into_iter().map(|channel| channel.name);
+        self.queue.set_gates(gates::of_channels(new, names));
+        self.dispatcher.set_paces(gates::paces(new));
         self.renderer.set_strict(new.templates.strict);
         let intake = self.intake.load_full();
         let pins = match old.templates == new.templates {
