@@ -98,6 +98,14 @@ impl ManualClock {
         state.waiters.keys().next().map(|(at, _)| *at)
     }
 
+    /// Whether somebody waits for this very instant.
+    #[must_use]
+    pub fn is_awaited(&self, at: Timestamp) -> bool {
+        let mut state = self.lock();
+        state.waiters.retain(|_, waiter| !waiter.is_closed());
+        state.waiters.range((at, 0)..=(at, u64::MAX)).next().is_some()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, ManualState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,6 +21,7 @@ mod plugin;
 mod retry;
 mod settle;
 mod timestamp;
+mod worker;
 
 pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError};
 pub use channel::{ChannelChange, ChannelEvent};
@@ -43,3 +44,4 @@ pub use plugin::{Bar, BarKind, Permission, PluginBook, PluginChange, PluginEvent
 pub use retry::{Backoff, Jitter, RetryPolicy};
 pub use settle::{Lifetime, Moment, settle, settle_cancelled};
 pub use timestamp::Timestamp;
+pub use worker::{PoolScaled, ScaleReason, WorkerChange, WorkerEvent, WorkerNumber};

@@ -440,6 +440,11 @@ pub trait Store: Send + Sync + 'static {
         audit: Vec<AuditEntry>,
     ) -> Result<(), StoreError>;
 
+    /// Tells events that no other change of the store is the cause of.
+    async fn tell(&self, events: Vec<Event>) -> Result<(), StoreError> {
+        self.keep_plugins(Vec::new(), events, Vec::new()).await
+    }
+
     /// What is remembered of every plugin, by name.
     async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError>;
 

@@ -1,8 +1,8 @@
-//! Facts about notifications, deliveries, plugins and channels. Each is written in the transaction of its cause.
+//! Facts about notifications, deliveries, plugins, channels and workers. Each is written in the transaction of its cause.
 
 use super::{
-    ChannelEvent, DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, PluginEvent, Priority,
-    Timestamp,
+    ChannelEvent, DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, PluginEvent, PoolScaled,
+    Priority, Timestamp, WorkerEvent,
 };
 
 /// What an event is about, with what is worth knowing. No address, no content, no secret.
@@ -95,6 +95,10 @@ pub enum EventBody {
         /// SHA-256 of it as `campanile config print` shows it: another one says that something was changed.
         sha256: [u8; 32],
     },
+    /// Something happened to a worker.
+    Worker(WorkerEvent),
+    /// The pool of workers has another size.
+    PoolScaled(PoolScaled),
 }
 
 /// The type of an event, as subscribers filter by it.
@@ -117,6 +121,8 @@ impl EventBody {
             Self::Plugin(event) => event.change.kind(),
             Self::Channel(event) => event.change.kind(),
             Self::ConfigReloaded { .. } => "config.reloaded",
+            Self::Worker(event) => event.change.kind(),
+            Self::PoolScaled(_) => "pool.scaled",
         }
     }
 
@@ -153,7 +159,11 @@ impl EventBody {
             | Self::DeliveryRetrying { delivery, .. }
             | Self::DeliveryFailed { delivery, .. }
             | Self::DeliveryCancelled { delivery, .. } => Some(delivery.notification()),
-            Self::Plugin(_) | Self::Channel(_) | Self::ConfigReloaded { .. } => None,
+            Self::Plugin(_)
+            | Self::Channel(_)
+            | Self::ConfigReloaded { .. }
+            | Self::Worker(_)
+            | Self::PoolScaled(_) => None,
         }
     }
 
@@ -168,7 +178,9 @@ impl EventBody {
             | Self::DeliveryDeduplicated { .. }
             | Self::Plugin(_)
             | Self::Channel(_)
-            | Self::ConfigReloaded { .. } => None,
+            | Self::ConfigReloaded { .. }
+            | Self::Worker(_)
+            | Self::PoolScaled(_) => None,
             Self::DeliveryAttempted { delivery, .. }
             | Self::DeliverySent { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }

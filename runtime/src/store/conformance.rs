@@ -114,6 +114,7 @@ macro_rules! conformance {
             auditing: the_log_is_found_by_action_target_and_time,
             auditing: pages_of_the_log_join_without_gap_or_repeat,
             auditing: what_is_old_in_the_log_goes_and_nothing_else,
+            telling: what_happened_to_workers_is_told_in_order_and_kept,
             telling: events_are_numbered_from_one_without_gaps_through_restarts,
             telling: each_transition_writes_its_events_in_order,
             telling: a_notification_is_completed_once_when_its_last_delivery_is_final,

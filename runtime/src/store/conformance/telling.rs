@@ -1,6 +1,7 @@
 //! Events and commits: everything is told once, in order, after it is durable.
 
 use super::*;
+use crate::domain::{PoolScaled, ScaleReason, WorkerChange, WorkerEvent, WorkerNumber};
 
 pub(crate) async fn events_are_numbered_from_one_without_gaps_through_restarts(place: &dyn Place) {
     for round in 0..3 {
@@ -134,4 +135,18 @@ pub(crate) async fn totals_count_commits_and_commands(place: &dyn Place) {
     assert_eq!(stats.commands - before.commands, 100);
     assert!(stats.commits > before.commits && stats.commits - before.commits <= 100);
     assert_eq!(stats.late_settlements, 0);
+}
+
+pub(crate) async fn what_happened_to_workers_is_told_in_order_and_kept(place: &dyn Place) {
+    let store = open(place).await;
+    let body = |change| EventBody::Worker(WorkerEvent { change, worker: WorkerNumber(7), reason: None });
+    let scaled = PoolScaled { from: 2, to: 3, reason: ScaleReason::HighLoad, load_percent: 80 };
+    let event = |seconds: u64, body| Event { at: NOW.after(Duration::from_secs(seconds)), body };
+    let first = vec![event(1, EventBody::PoolScaled(scaled)), event(1, body(WorkerChange::Started))];
+    let second = vec![event(2, body(WorkerChange::Stopped))];
+    store.tell(first.clone()).await.unwrap();
+    store.tell(second.clone()).await.unwrap();
+    store.close().await;
+    let told = open(place).await.outbox(0, 10).await.unwrap().into_iter().map(|numbered| numbered.event);
+    assert_eq!(told.collect::<Vec<_>>(), [first, second].concat());
 }

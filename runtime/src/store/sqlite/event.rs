@@ -7,11 +7,16 @@
 use super::wire::{Damaged, Reader, put_option, put_text, put_u64};
 use crate::domain::{
     ChannelChange, ChannelEvent, ChannelName, DeliveryId, Event, EventBody, NotificationId, NotificationStatus,
-    PluginChange, PluginEvent, Priority, Timestamp,
+    PluginChange, PluginEvent, PoolScaled, Priority, ScaleReason, Timestamp, WorkerChange, WorkerEvent, WorkerNumber,
 };
 
 /// The only format so far.
 const FORMAT: u8 = 1;
+
+/// What happened to a worker.
+const WORKER: u8 = 20;
+/// What happened to the size of the pool.
+const POOL_SCALED: u8 = 21;
 
 const STATUSES: [NotificationStatus; 5] = [
     NotificationStatus::Pending,
@@ -97,7 +102,43 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             out.push(11);
             out.extend_from_slice(sha256);
         }
+        EventBody::Worker(event) => {
+            out.push(WORKER);
+            put_worker(out, event);
+        }
+        EventBody::PoolScaled(scaled) => {
+            out.push(POOL_SCALED);
+            put_scaled(out, *scaled);
+        }
     }
+}
+
+fn put_worker(out: &mut Vec<u8>, event: &WorkerEvent) {
+    let WorkerEvent { change, worker, reason } = event;
+    put_text(out, change.kind());
+    put_u64(out, u64::from(worker.0));
+    put_option(out, reason.as_deref(), put_text);
+}
+
+fn worker(reader: &mut Reader<'_>) -> Result<WorkerEvent, Damaged> {
+    let word = reader.text()?;
+    let change = WorkerChange::ALL.into_iter().find(|change| change.kind() == word).ok_or_else(|| reader.damaged())?;
+    Ok(WorkerEvent { change, worker: WorkerNumber(reader.u32()?), reason: reader.option(Reader::text)? })
+}
+
+fn put_scaled(out: &mut Vec<u8>, scaled: PoolScaled) {
+    let PoolScaled { from, to, reason, load_percent } = scaled;
+    put_u64(out, u64::from(from));
+    put_u64(out, u64::from(to));
+    put_text(out, reason.as_str());
+    out.push(load_percent);
+}
+
+fn scaled(reader: &mut Reader<'_>) -> Result<PoolScaled, Damaged> {
+    let (from, to, word) = (reader.u32()?, reader.u32()?, reader.text()?);
+    let known = ScaleReason::ALL.into_iter().find(|reason| reason.as_str() == word);
+    let reason = known.ok_or_else(|| reader.damaged())?;
+    Ok(PoolScaled { from, to, reason, load_percent: reader.u8()? })
 }
 
 pub(super) fn put_plugin(out: &mut Vec<u8>, event: &PluginEvent) {
@@ -152,6 +193,8 @@ fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
         8 => return plugin(reader).map(EventBody::Plugin),
         10 => return channel(reader).map(EventBody::Channel),
         11 => return Ok(EventBody::ConfigReloaded { sha256: reader.array()? }),
+        WORKER => return worker(reader).map(EventBody::Worker),
+        POOL_SCALED => return scaled(reader).map(EventBody::PoolScaled),
         _ => {}
     }
     let notification = NotificationId::from_bytes(reader.array()?);
@@ -234,6 +277,12 @@ mod tests {
         bodies.extend(ChannelChange::ALL.map(|change| event(change, None)));
         bodies.push(event(ChannelChange::Disabled, Some("`enabled = false`")));
         bodies.push(EventBody::ConfigReloaded { sha256: [5; 32] });
+        bodies.extend(WorkerChange::ALL.map(|change| {
+            let reason = (change == WorkerChange::Replaced).then(|| "it answered no more".to_owned());
+            EventBody::Worker(WorkerEvent { change, worker: WorkerNumber(u32::MAX), reason })
+        }));
+        let scaled = |reason| EventBody::PoolScaled(PoolScaled { from: 2, to: 4_096, reason, load_percent: 71 });
+        bodies.extend(ScaleReason::ALL.map(scaled));
         let at = Timestamp::from_millis(1_700_000_000_000);
         bodies.into_iter().map(|body| Event { at, body }).collect()
     }
