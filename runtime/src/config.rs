@@ -20,6 +20,7 @@ mod source;
 mod tree;
 mod trust;
 mod unit;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,6 +39,7 @@ pub use secret::{ParseSecretRefError, SecretGrant, SecretGrants, SecretRef};
 pub use source::{Loaded, Source};
 pub use trust::{ParseTrustedKeyError, Trust, TrustedKey};
 pub use unit::{ParseUnitError, format_duration, format_size, parse_duration, parse_size};
+pub use workers::{Balance, WorkersConfig};
 
 /// The retry policy of a channel that names none.
 pub const DEFAULT_POLICY: &str = "default";
@@ -432,23 +434,5 @@ pub struct TemplatesConfig {
 impl Default for TemplatesConfig {
     fn default() -> Self {
         Self { dir: PathBuf::from("templates"), strict: true }
-    }
-}
-
-/// `[workers]`: how many deliveries run at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WorkersConfig {
-    /// Workers. Default: 2 × CPUs; the pool has a fixed size for now.
-    pub max: u32,
-    /// Deliveries one worker has in flight. Default: 64.
-    pub per_worker: u32,
-    /// Deliveries a worker takes at once. Default: 10.
-    pub batch: u32,
-}
-
-impl Default for WorkersConfig {
-    fn default() -> Self {
-        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { max: u32::try_from(2 * cpus).unwrap_or(u32::MAX), per_worker: 64, batch: 10 }
     }
 }

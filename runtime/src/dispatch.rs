@@ -11,27 +11,41 @@
 //! *Not here:* what an end means (`domain`), sandboxes, SQL.
 
 mod attempt;
+mod balance;
+mod desk;
 mod destination;
 mod ended;
+mod handing;
+mod monitor;
+mod news;
+mod pool;
+mod scaler;
 mod settling;
+mod slots;
+mod statistics;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::call::{Caller, ContentSource};
 use crate::clock::{Clock, Entropy};
-use crate::config::WorkersConfig;
-use crate::domain::{ChannelName, RetryPolicy};
-use crate::queue::QueueHandle;
+use crate::config::{Balance, WorkersConfig};
+use crate::domain::{ChannelName, RetryPolicy, Timestamp};
+use crate::queue::{QueueHandle, Taken};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
+use monitor::Monitor;
+use news::News;
+use pool::Pool;
+use settling::Freed;
+pub use statistics::{Affinity, CurrentTask, Latency, PoolStatus, WorkerState, WorkerStatus};
 
 use destination::Destinations;
 pub use destination::{Pace, Paces};
@@ -71,6 +85,24 @@ impl RetryPolicies {
     }
 }
 
+/// How long a call may take by the limits of others. A call that outlives them by 30 s is given up here.
+#[derive(Clone, Debug, Default)]
+pub struct TimeLimits {
+    /// Of a channel that is not named below; none where nobody limits it.
+    pub default: Option<Duration>,
+    /// Of channels with a limit of their own.
+    pub by_channel: BTreeMap<ChannelName, Duration>,
+    /// Of the rendering before it, where there is a template.
+    pub render: Duration,
+}
+
+impl TimeLimits {
+    fn of(&self, channel: &ChannelName, is_rendered: bool) -> Option<Duration> {
+        let call = self.by_channel.get(channel).copied().or(self.default)?;
+        Some(if is_rendered { call.saturating_add(self.render) } else { call })
+    }
+}
+
 /// What dispatch works with.
 pub struct Neighbours {
     /// Keeps what comes of it.
@@ -89,6 +121,8 @@ pub struct Neighbours {
     pub policies: RetryPolicies,
     /// Say how often each destination may be called.
     pub paces: Paces,
+    /// Say what takes too long.
+    pub time_limits: TimeLimits,
     /// Counts.
     pub metrics: Arc<Metrics>,
 }
@@ -97,7 +131,48 @@ pub struct Neighbours {
 struct Shared {
     with: Neighbours,
     destinations: Destinations,
+    /// Deliveries that one worker takes at once.
+    batch: usize,
+    strategy: Balance,
     in_flight: AtomicUsize,
+    /// The monitor waits for something to be taken.
+    is_asleep: AtomicBool,
+    /// There is something for the monitor to look at.
+    stir: Notify,
+    /// There may be a free slot for whoever hands out.
+    freed: Notify,
+    /// Counts the workers that have ended.
+    ended: watch::Sender<u64>,
+    news: News,
+}
+
+impl Shared {
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Tells whether the monitor was woken by it.
+    fn took(&self, taken: &[Taken], now: Timestamp) -> bool {
+        self.in_flight.fetch_add(taken.len(), Ordering::SeqCst);
+        let wakes = self.is_asleep.load(Ordering::SeqCst) && self.is_asleep.swap(false, Ordering::SeqCst);
+        if wakes {
+            self.stir.notify_one();
+        }
+        for taken in taken {
+            self.with.metrics.queue_waited(taken.priority, now.since(taken.position.due));
+        }
+        wakes
+    }
+
+    fn released(&self, freed: &[Freed]) {
+        let now = self.with.clock.now();
+        freed.iter().for_each(|freed| self.destinations.learn(&freed.learned, now));
+        self.with.queue.release(freed.iter().map(|freed| (freed.hold, freed.ended)));
+        self.in_flight.fetch_sub(freed.len(), Ordering::SeqCst);
+        if self.strategy != Balance::Pull {
+            self.freed.notify_one();
+        }
+    }
 }
 
 /// What the workers are to do.
@@ -118,13 +193,18 @@ enum Mode {
 pub struct Dispatcher {
     shared: Arc<Shared>,
     workers: WorkersConfig,
-    mode: watch::Sender<Mode>,
-    tasks: Mutex<Tasks>,
+    pool: Arc<Pool>,
+    keeper: Mutex<JoinSet<()>>,
 }
 
-struct Tasks {
-    workers: JoinSet<()>,
-    keeper: JoinSet<()>,
+/// A size that the pool cannot have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{asked} workers cannot be: the limits are 1 to {max}, and `max` in [workers] sets the upper one")]
+pub struct ScaleError {
+    /// Workers asked for.
+    pub asked: u32,
+    /// Workers at most: the sandbox has room for so many, from the start on.
+    pub max: u32,
 }
 
 impl Dispatcher {
@@ -149,20 +229,33 @@ impl Dispatcher {
     async fn start_in(mode: Mode, workers: &WorkersConfig, with: Neighbours) -> Result<Self, StoreError> {
         with.queue.restore(with.store.as_ref()).await?;
         let destinations = Destinations::new(with.paces.clone());
-        let shared = Arc::new(Shared { with, destinations, in_flight: AtomicUsize::new(0) });
-        let (mode, seen) = watch::channel(mode);
-        let mut tasks = Tasks { workers: JoinSet::new(), keeper: JoinSet::new() };
+        let shared = Arc::new(Shared {
+            with,
+            destinations,
+            batch: workers.batch.max(1) as usize,
+            strategy: workers.strategy,
+            in_flight: AtomicUsize::new(0),
+            is_asleep: AtomicBool::new(false),
+            stir: Notify::new(),
+            freed: Notify::new(),
+            ended: watch::Sender::new(0),
+            news: News::default(),
+        });
+        let mut keeper = JoinSet::new();
         let (queue, store) = (shared.with.queue.clone(), Arc::clone(&shared.with.store));
-        let shared_out = worker::Slots::shared_out(workers);
-        queue.set_slots(worker::Slots::count(&shared_out));
-        tasks.keeper.spawn(async move { queue.keep(store).await });
-        for slots in shared_out {
-            tasks.workers.spawn(worker::Worker::new(Arc::clone(&shared), seen.clone(), slots, workers.batch).run());
+        keeper.spawn(async move { queue.keep(store).await });
+        let pool = Pool::new(Arc::clone(&shared), *workers, mode);
+        keeper.spawn(Monitor::new(Arc::clone(&pool)).run());
+        if workers.strategy != Balance::Pull {
+            keeper.spawn(handing::hand_out(Arc::clone(&pool)));
         }
-        Ok(Self { shared, workers: *workers, mode, tasks: Mutex::new(tasks) })
+        let teller = Arc::clone(&shared);
+        keeper.spawn(async move { teller.news.keep(teller.with.store.as_ref(), teller.with.clock.as_ref()).await });
+        Ok(Self { shared, workers: *workers, pool, keeper: Mutex::new(keeper) })
     }
 
-    /// Tells whether the pool can be as `workers` says while it runs. A pool has a fixed size: another one takes a restart.
+    /// Tells whether the pool can be as `workers` says while it runs. What it may become is set at the start: another
+    /// one takes a restart.
     #[must_use]
     pub fn reconfigure(&self, workers: WorkersConfig) -> bool {
         self.workers == workers
@@ -186,49 +279,60 @@ impl Dispatcher {
     /// Deliveries that hold a slot: claimed, and not settled durably.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.shared.in_flight.load(Ordering::Relaxed)
+        self.shared.in_flight()
     }
 
     /// Takes nothing more, waits up to `timeout` for what is in flight, then interrupts the rest, which is tried again
     /// after the next start. Answers how many were interrupted. A second call waits for nothing.
     pub async fn shutdown(&self, timeout: Duration) -> usize {
-        let mut tasks = {
-            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *tasks, Tasks { workers: JoinSet::new(), keeper: JoinSet::new() })
+        let mut keeper = {
+            let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *keeper)
         };
         let clock = &self.shared.with.clock;
         let deadline = clock.now().after(timeout);
-        self.mode.send_replace(Mode::Draining);
+        self.pool.order(Mode::Draining);
         let mut interrupted = 0;
         tokio::select! {
             biased;
-            () = ended(&mut tasks.workers) => {}
+            () = self.pool.ended() => {}
             () = clock.wait_until(deadline) => {
                 interrupted = self.in_flight();
-                self.mode.send_replace(Mode::Ending);
-                ended(&mut tasks.workers).await;
+                self.pool.order(Mode::Ending);
+                self.pool.ended().await;
             }
         }
-        tasks.keeper.shutdown().await;
+        keeper.shutdown().await;
+        if let Err(error) = self.shared.news.write(self.shared.with.store.as_ref()).await {
+            tracing::warn!(error = %error, "Could not tell of the workers that ended.");
+        }
         interrupted
     }
 
+    /// Sets the number of workers by hand, until `None` lets it follow the load again. Workers that are too many end
+    /// with what they have.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError`] where the pool cannot have that size; nothing has changed.
+    pub fn scale(&self, workers: Option<u32>) -> Result<(), ScaleError> {
+        self.pool.scale(workers)
+    }
+
+    /// The pool and its workers as they are now.
+    #[must_use]
+    pub fn pool(&self) -> PoolStatus {
+        self.pool.status()
+    }
+
     fn change_mode(&self, from: Mode, to: Mode) {
-        self.mode.send_if_modified(|mode| {
-            let changes = *mode == from;
-            if changes {
-                *mode = to;
-            }
-            changes
-        });
+        self.pool.order_if(|now| now == from, to);
     }
 }
 
-async fn ended(workers: &mut JoinSet<()>) {
-    while let Some(end) = workers.join_next().await {
-        if let Err(error) = end {
-            tracing::error!(error = %error, "A worker ended by a defect.");
-        }
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        self.pool.abort();
     }
 }
 

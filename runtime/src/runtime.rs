@@ -23,6 +23,7 @@ mod reload;
 mod retention;
 mod supplying;
 mod upkeep;
+mod working;
 mod workshop;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ use crate::telemetry::Metrics;
 
 pub use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, TemplateProblem, TemplateVariable};
 pub use crate::capability::http::{HttpError, HttpReply, PlayedProvider, PlayedRequest};
+pub use crate::dispatch::{Affinity, CurrentTask, Latency, PoolStatus, ScaleError, WorkerState, WorkerStatus};
 pub(crate) use crate::sandbox::compile_for_parent;
 pub use crate::sandbox::{
     CONTRACT_VERSION, ChannelChanges, ChannelFinding, ChannelStatus, ConsoleSink, Descriptor, InspectError, Need,
@@ -118,6 +120,8 @@ struct Parts {
     outcomes: Arc<Outcomes>,
     queue: QueueHandle,
     dispatcher: Dispatcher,
+    /// Units of the engine in a millisecond of this machine.
+    fuel_per_ms: u64,
     /// Ends with the store, or with this.
     _expander: Expander,
     /// The same.
@@ -395,6 +399,12 @@ impl Runtime {
             self.parts.metrics.queue_depth(priority, depth.waiting);
             self.parts.metrics.queue_oldest(priority, depth.oldest);
         }
+        let pool = self.workers();
+        let count = |state| pool.workers.iter().filter(|worker| worker.state == state).count();
+        for state in [WorkerState::Idle, WorkerState::Processing, WorkerState::Draining] {
+            self.parts.metrics.workers(state.as_str(), count(state));
+        }
+        self.parts.metrics.worker_load(pool.load);
         let totals = self.parts.store.totals();
         self.parts.metrics.outstanding(totals.retrying, totals.dead_letters);
         self.parts.metrics.encode()

@@ -28,7 +28,7 @@ fn config(dir: &Path, url: &str) -> Config {
     config.plugins.dir = dir.join("none");
     config.plugins.bundled_dir = Some(guests_dir());
     config.plugins.cache_dir = dir.join("cache");
-    config.workers.max = 4;
+    (config.workers.min, config.workers.max) = (4, 4);
     config.workers.per_worker = 16;
     let name = |name| ChannelName::new(name).expect("it is a name");
     let of = |plugin| ChannelConfig::new(PluginName::new(plugin).expect("it is a name"), config.plugins.defaults);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use campanile::call::OwnContent;
 use campanile::clock::{Clock, Entropy, ManualClock};
 use campanile::config::WorkersConfig;
-use campanile::dispatch::{Dispatcher, Neighbours, Paces, RetryPolicies};
+use campanile::dispatch::{Dispatcher, Neighbours, Paces, RetryPolicies, TimeLimits};
 use campanile::domain::{NotificationId, Timestamp};
 use campanile::intake::Intake;
 use campanile::queue::{QueueHandle, WindowLimits};
@@ -90,6 +90,7 @@ impl Life {
             entropy: Arc::clone(&entropy),
             policies: RetryPolicies::default(),
             paces: Paces::default(),
+            time_limits: TimeLimits::default(),
             metrics: Metrics::off(),
         };
         let workers = world.workers;

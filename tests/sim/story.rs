@@ -93,11 +93,8 @@ impl Story {
         let disk = Arc::new(Disk::new(chance.fork()));
         let vfs = Vfs::register(&disk);
         let (books, clock) = (Books::default(), ManualClock::at(START));
-        let workers = WorkersConfig {
-            max: chance.between(1, 3) as u32,
-            per_worker: chance.between(1, 4) as u32,
-            batch: chance.between(1, 5) as u32,
-        };
+        let (count, each, batch) = (chance.between(1, 3), chance.between(1, 4), chance.between(1, 5));
+        let workers = WorkersConfig::fixed(count as u32, each as u32, batch as u32);
         books.open().slots = (workers.max * workers.per_worker) as usize;
         let world = World {
             vfs: vfs.name().to_owned(),

@@ -16,7 +16,7 @@ use self::meter::Meter;
 use crate::call::{Caller, ContentSource};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Durability, WorkersConfig};
-use crate::dispatch::{Dispatcher, Neighbours, Paces, RetryPolicies};
+use crate::dispatch::{Dispatcher, Neighbours, Paces, RetryPolicies, TimeLimits};
 use crate::domain::{ChannelName, Content, Notification, Priority, Recipient, Timestamp};
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -156,6 +156,7 @@ async fn measure(
         entropy,
         policies: RetryPolicies::default(),
         paces: Paces::default(),
+        time_limits: TimeLimits::default(),
         metrics: parts.metrics,
     };
     let dispatcher = Dispatcher::start(&params.workers, with).await?;

@@ -3,6 +3,7 @@
 mod egress;
 mod gates;
 mod retry;
+mod workers;
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use super::nearest::nearest;
 use super::{
     CallLimits, ChannelConfig, Config, DENIABLE, Place, PluginsConfig, Problem, ServerConfig, StoreConfig,
-    TemplatesConfig, Trust, WorkersConfig, format_duration, format_size,
+    TemplatesConfig, Trust, format_duration, format_size,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -52,13 +53,6 @@ const LOG: RangeInclusive<u64> = 0..=1 << 20;
 const KV: RangeInclusive<u64> = 0..=ChannelConfig::KV_MAX;
 /// Below 1 % a version would never prove itself; above half it is no trial.
 const CANARY: RangeInclusive<u8> = 1..=50;
-/// Workers are permits: far more than any machine's cores can serve.
-const WORKERS: RangeInclusive<u32> = 1..=4_096;
-/// Deliveries of one worker in flight, and taken at once: as many as one transaction settles.
-const PER_WORKER: RangeInclusive<u32> = 1..=10_000;
-/// All workers together. Each takes a guest's memory and a connection.
-const IN_FLIGHT_MAX: u64 = 100_000;
-
 /// A problem that does not know its place yet.
 #[derive(Debug)]
 pub(super) struct Finding {
@@ -288,20 +282,6 @@ impl Findings {
     fn templates(&mut self, templates: &TemplatesConfig) {
         if templates.dir.as_os_str().is_empty() {
             self.add("templates.dir", "is an empty path");
-        }
-    }
-
-    fn workers(&mut self, workers: WorkersConfig) {
-        let WorkersConfig { max, per_worker, batch } = workers;
-        self.within("workers.max", max, &WORKERS, u32::clone);
-        self.within("workers.per_worker", per_worker, &PER_WORKER, u32::clone);
-        self.within("workers.batch", batch, &PER_WORKER, u32::clone);
-        let in_flight = u64::from(max) * u64::from(per_worker);
-        if in_flight > IN_FLIGHT_MAX {
-            let message = format!(
-                "is `{per_worker}`, with `max` at `{max}` that is {in_flight} in flight, the limit is {IN_FLIGHT_MAX}"
-            );
-            self.add("workers.per_worker", message);
         }
     }
 }

@@ -131,10 +131,34 @@ fn templates(section: &mut Section<'_>, into: &mut TemplatesConfig) {
 }
 
 fn workers(section: &mut Section<'_>, into: &mut WorkersConfig) {
-    let WorkersConfig { max, per_worker, batch } = into;
+    let WorkersConfig {
+        min,
+        max,
+        per_worker,
+        target_load,
+        scale_up_after,
+        scale_down_load,
+        scale_down_after,
+        idle_after,
+        health_check,
+        batch,
+        strategy,
+    } = into;
+    let min_is_set = section.key("min", min, value::integer);
     section.key("max", max, value::integer);
+    if !min_is_set {
+        // Whoever sets a small `max` means just that.
+        *min = (*min).min(*max);
+    }
     section.key("per_worker", per_worker, value::integer);
+    section.key("target_load", target_load, value::number);
+    section.key("scale_up_after", scale_up_after, value::duration);
+    section.key("scale_down_load", scale_down_load, value::number);
+    section.key("scale_down_after", scale_down_after, value::duration);
+    section.key("idle_after", idle_after, value::duration);
+    section.key("health_check", health_check, value::duration);
     section.key("batch", batch, value::integer);
+    section.key("strategy", strategy, value::balance);
 }
 
 #[cfg(test)]

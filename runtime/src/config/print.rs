@@ -133,11 +133,31 @@ impl Page {
     }
 
     fn workers(&mut self, workers: WorkersConfig) {
-        let WorkersConfig { max, per_worker, batch } = workers;
+        let WorkersConfig {
+            min,
+            max,
+            per_worker,
+            target_load,
+            scale_up_after,
+            scale_down_load,
+            scale_down_after,
+            idle_after,
+            health_check,
+            batch,
+            strategy,
+        } = workers;
         self.section("workers");
+        self.raw("min", min);
         self.raw("max", max);
         self.raw("per_worker", per_worker);
+        self.raw("target_load", toml::Value::Float(target_load));
+        self.text("scale_up_after", format_duration(scale_up_after));
+        self.raw("scale_down_load", toml::Value::Float(scale_down_load));
+        self.text("scale_down_after", format_duration(scale_down_after));
+        self.text("idle_after", format_duration(idle_after));
+        self.text("health_check", format_duration(health_check));
         self.raw("batch", batch);
+        self.text("strategy", strategy.as_str());
     }
 
     fn breaker(&mut self, breaker: &BreakerConfig) {

@@ -14,14 +14,17 @@ use super::Shared;
 use super::destination::HostPass;
 use crate::call::{Call, RenderFailure, Report};
 use crate::domain::{
-    self, Attempt, AttemptEnd, DeliveryState, FailReason, Interruption, Lifetime, Moment, Outcome, POISON_CRASHES,
-    PluginName, Receipt, Timestamp,
+    self, Attempt, AttemptEnd, ChannelName, DeliveryId, DeliveryState, FailReason, Interruption, Lifetime, Moment,
+    Outcome, POISON_CRASHES, PluginName, Receipt, Timestamp,
 };
 use crate::queue::Taken;
 use crate::store::{Claim, Settlement};
 
 /// The longest part of a panic's message that is kept, in bytes.
 const PANIC_MESSAGE_MAX: usize = 512;
+
+/// What a call may take beyond its limits before it is given up: whoever should have ended it had all that time.
+const OVERDUE_AFTER: Duration = Duration::from_secs(30);
 
 /// A claim that holds a slot.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ impl Held {
 /// How a claim ends.
 #[derive(Debug)]
 pub(super) struct Finished {
-    pub(super) held: Held,
+    pub(super) held: Arc<Held>,
     /// None where it was over before a call.
     pub(super) report: Option<Report>,
 }
@@ -58,7 +61,7 @@ pub(super) struct Finished {
 /// A claim that comes to nothing for now: nobody was called, and nothing is written of it.
 #[derive(Debug)]
 pub(super) struct Aside {
-    pub(super) held: Held,
+    pub(super) held: Arc<Held>,
     /// What it waits for.
     pub(super) wait: Wait,
 }
@@ -75,29 +78,54 @@ pub(super) enum Wait {
 /// An attempt under way. A future of its own, so that a panic inside it, or its end from outside, leaves the claim.
 pub(super) struct Underway {
     /// Taken when it ends.
-    held: Option<Held>,
+    held: Option<Arc<Held>>,
     call: Pin<Box<dyn Future<Output = Result<Report, PluginName>> + Send>>,
 }
 
 impl Underway {
-    pub(super) fn begin(shared: &Arc<Shared>, held: Held) -> Self {
+    pub(super) fn begin(shared: &Arc<Shared>, held: Arc<Held>) -> Self {
         let span = tracing::debug_span!(
             "delivery.attempt",
             delivery.id = %held.claim.delivery,
             attempt.number = held.claim.progress.attempts + 1,
             channel = %held.claim.channel,
         );
-        let call = perform(Arc::clone(shared), held.claim.clone(), held.started_at).instrument(span);
+        let call = perform(Arc::clone(shared), Arc::clone(&held)).instrument(span);
         Self { held: Some(held), call: Box::pin(call) }
     }
 
     /// Ends it here and now. The call is dropped.
     pub(super) fn interrupt(self, now: Timestamp) -> Option<Finished> {
-        let held = self.held?;
         let message = "the runtime stopped while the call was under way".to_owned();
-        let report = interrupted(Interruption::Shutdown, message, now.since(held.started_at));
-        Some(Finished { held, report: Some(report) })
+        Some(Finished::cut_short(self.held?, Interruption::Shutdown, message, now))
     }
+
+    /// Ends it here and now, because nothing else does. The call is dropped.
+    pub(super) fn give_up(self, overdue: Overdue, now: Timestamp) -> Option<Finished> {
+        Some(Finished::cut_short(self.held?, Interruption::HostBug, overdue.to_string(), now))
+    }
+
+    /// Whether it has outlived its limits by far, and how.
+    pub(super) fn overdue(&self, shared: &Shared, now: Timestamp) -> Option<Overdue> {
+        let Held { claim, started_at, .. } = &**self.held.as_ref()?;
+        let limit = shared.with.time_limits.of(&claim.channel, claim.notification.template.is_some())?;
+        let after = now.since(*started_at);
+        let overdue = || Overdue { delivery: claim.delivery, channel: claim.channel.clone(), after, limit };
+        (after >= limit.saturating_add(OVERDUE_AFTER)).then(overdue)
+    }
+}
+
+/// A call that outlived the limits that should have ended it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the call of `{channel}` for delivery {delivery} was under way for {} s and was given up: its limit is {} s, and \
+     nothing had ended it", .after.as_secs(), .limit.as_secs_f64()
+)]
+pub(super) struct Overdue {
+    delivery: DeliveryId,
+    channel: ChannelName,
+    after: Duration,
+    limit: Duration,
 }
 
 impl Future for Underway {
@@ -123,23 +151,24 @@ impl Future for Underway {
 }
 
 /// The error is a template engine that is held: no attempt was made.
-async fn perform(shared: Arc<Shared>, claim: Claim, started_at: Timestamp) -> Result<Report, PluginName> {
+async fn perform(shared: Arc<Shared>, held: Arc<Held>) -> Result<Report, PluginName> {
     let with = &shared.with;
+    let Held { claim, started_at, .. } = &*held;
     let content = match with.content.content(&claim.notification, &claim.recipient).await {
         Ok(content) => content,
         Err(RenderFailure::Held { engine }) => return Err(engine),
         Err(failure) => {
             let (end, plugin) = failure.into_end();
-            let duration = with.clock.now().since(started_at);
+            let duration = with.clock.now().since(*started_at);
             return Ok(Report { end, duration, plugin, fuel: 0, memory_bytes: 0 });
         }
     };
     let call = Call {
-        channel: claim.channel,
+        channel: claim.channel.clone(),
         delivery: claim.delivery,
         attempt: claim.progress.attempts.saturating_add(1),
-        recipient: claim.recipient,
-        notification: claim.notification,
+        recipient: Arc::clone(&claim.recipient),
+        notification: Arc::clone(&claim.notification),
         content,
         now: with.clock.now(),
     };
@@ -162,6 +191,12 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 }
 
 impl Finished {
+    /// It came to nothing, by nobody's judgement.
+    pub(super) fn cut_short(held: Arc<Held>, interruption: Interruption, message: String, now: Timestamp) -> Self {
+        let report = interrupted(interruption, message, now.since(held.started_at));
+        Self { held, report: Some(report) }
+    }
+
     /// What is to be written of it.
     pub(super) fn settlement(&self, shared: &Shared) -> Settlement {
         let with = &shared.with;

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use super::ended::{throttled, verdict};
 use crate::domain::{
-    Admission, AttemptEnd, BreakerPolicy, ChannelName, CircuitBreaker, DeliveryId, Gcra, Pass, Rate, RateScope,
-    RetryBudget, Timestamp,
+    Admission, AttemptEnd, BreakerPolicy, BreakerState, ChannelName, CircuitBreaker, DeliveryId, Gcra, Pass, Rate,
+    RateScope, RetryBudget, Timestamp, Verdict,
 };
 use crate::store::Claim;
 
@@ -61,6 +61,35 @@ impl Paces {
 pub(super) struct HostPass {
     host: u64,
     pass: Pass,
+}
+
+/// What the end of a call says about its destination.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Learned {
+    /// Whom to leave alone, and until when.
+    recipient: Option<(u64, Timestamp)>,
+    /// How its host did.
+    host: Option<(HostPass, Verdict, Duration)>,
+}
+
+impl Learned {
+    /// Nobody was called.
+    pub(super) const NOTHING: Self = Self { recipient: None, host: None };
+
+    /// `end` is none where nobody was called after all.
+    pub(super) fn of(
+        claim: &Claim,
+        pass: Option<HostPass>,
+        end: Option<&AttemptEnd>,
+        took: Duration,
+        now: Timestamp,
+    ) -> Self {
+        let limited = end.and_then(|end| throttled(end, now)).filter(|(scope, _)| *scope == RateScope::Recipient);
+        Self {
+            recipient: limited.map(|(_, until)| (recipient_of(claim), until)),
+            host: pass.map(|pass| (pass, end.map_or(Verdict::Neutral, verdict), took)),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -152,30 +181,21 @@ impl Destinations {
     }
 
     /// What came of a call, or of a claim that came to nothing.
-    pub(super) fn ended(
-        &self,
-        claim: &Claim,
-        pass: Option<HostPass>,
-        end: Option<&AttemptEnd>,
-        took: Duration,
-        now: Timestamp,
-    ) {
-        let throttled = end.and_then(|end| throttled(end, now));
-        let recipient_until = throttled.filter(|(scope, _)| *scope == RateScope::Recipient).map(|(_, until)| until);
-        if pass.is_none() && recipient_until.is_none() {
+    pub(super) fn learn(&self, learned: &Learned, now: Timestamp) {
+        let Learned { recipient, host } = *learned;
+        if recipient.is_none() && host.is_none() {
             return;
         }
         let mut state = self.lock();
-        if let Some(until) = recipient_until
-            && let Some(cell) = state.recipients.get(recipient_of(claim), |cell| cell.idle_from <= now)
+        if let Some((recipient, until)) = recipient
+            && let Some(cell) = state.recipients.get(recipient, |cell| cell.idle_from <= now)
         {
             cell.not_before = cell.not_before.max(until);
             cell.idle_from = cell.idle_from.max(until);
         }
-        if let Some(HostPass { host, pass }) = pass
+        if let Some((HostPass { host, pass }, verdict, took)) = host
             && let Some(breaker) = state.hosts.by_hash.get_mut(&host).and_then(|host| host.breaker.as_mut())
         {
-            let verdict = end.map_or(crate::domain::Verdict::Neutral, verdict);
             // Channels are told of and remembered; of hosts there are too many.
             let _ = breaker.end(pass, verdict, took, now);
         }
@@ -276,9 +296,8 @@ impl State {
 
 impl Host {
     fn is_idle(&self, now: Timestamp) -> bool {
-        let is_well = |breaker: &CircuitBreaker| {
-            breaker.state() == crate::domain::BreakerState::Closed && breaker.counts(now).calls == 0
-        };
+        let is_well =
+            |breaker: &CircuitBreaker| breaker.state() == BreakerState::Closed && breaker.counts(now).calls == 0;
         self.cell.idle_from <= now && self.breaker.as_ref().is_none_or(is_well)
     }
 }

@@ -6,16 +6,43 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::attempt::{Aside, Finished, Held, Wait};
+use super::destination::Learned;
 use super::ended::ended;
+use super::worker::Order;
 use super::{Mode, Shared, store_wait};
 use crate::call::Report;
 use crate::domain::{DeliveryState, Position, Queued, Timestamp, Verdict};
-use crate::queue::{Ended, Hold};
+use crate::queue::{Ended, Hold, Taken};
 use crate::store::{Claim, Settled, Settlement, StoreError};
 use crate::telemetry::PluginUse;
 
-/// A slot that is free again, and how its call ended.
-pub(super) type Freed = (Hold, Ended);
+/// A slot that is free again, and what its call said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Freed {
+    pub(super) hold: Hold,
+    /// Of the channel.
+    pub(super) ended: Ended,
+    /// Of the destination.
+    pub(super) learned: Learned,
+}
+
+impl Freed {
+    /// Nobody was called with it.
+    pub(super) const fn unused(taken: &Taken) -> Self {
+        Self { hold: taken.hold, ended: Ended::WITHOUT_CALL, learned: Learned::NOTHING }
+    }
+
+    /// A host of its own has its own breaker: what it does says nothing of its channel.
+    fn of(held: &Held, report: Option<&Report>, now: Timestamp) -> Self {
+        let took = report.map_or(Duration::ZERO, |report| report.duration);
+        let learned = Learned::of(&held.claim, held.host, report.map(|report| &report.end), took, now);
+        let mut ended = report.map_or(Ended::WITHOUT_CALL, |report| ended(&report.end, took, now));
+        if held.host.is_some() {
+            ended.verdict = Verdict::Neutral;
+        }
+        Self { hold: held.taken.hold, ended, learned }
+    }
+}
 
 /// Writes settlements, trying again until the store takes them. Gives up where the store is closed, and while the
 /// dispatcher is ending: then the deliveries wait as before, and are called again after the next start.
@@ -23,7 +50,7 @@ pub(super) type Freed = (Hold, Ended);
 /// Answers the slots that are free now.
 pub(super) async fn settle_durably(
     shared: Arc<Shared>,
-    mut mode: watch::Receiver<Mode>,
+    mut mode: watch::Receiver<Order>,
     mut finished: Vec<Finished>,
 ) -> Vec<Freed> {
     let mut settlements: Vec<Settlement> = finished.iter().map(|finished| finished.settlement(&shared)).collect();
@@ -55,28 +82,17 @@ pub(super) async fn settle_durably(
         }
     }
     let now = shared.with.clock.now();
-    finished.iter().map(|finished| freed(&shared, &finished.held, finished.report.as_ref(), now)).collect()
-}
-
-/// A slot that is free, and what the call that held it says of its channel. A host of its own has its own breaker.
-fn freed(shared: &Shared, held: &Held, report: Option<&Report>, now: Timestamp) -> Freed {
-    let took = report.map_or(Duration::ZERO, |report| report.duration);
-    shared.destinations.ended(&held.claim, held.host, report.map(|report| &report.end), took, now);
-    let mut ended = report.map_or(Ended::WITHOUT_CALL, |report| ended(&report.end, took, now));
-    if held.host.is_some() {
-        ended.verdict = Verdict::Neutral;
-    }
-    (held.taken.hold, ended)
+    finished.iter().map(|finished| Freed::of(&finished.held, finished.report.as_ref(), now)).collect()
 }
 
 /// Gives up claims, then has what they were for wait for its template engine. Where the dispatcher ends meanwhile, the
 /// deliveries wait as before, for the next start.
 ///
 /// Answers the slots that are free now.
-pub(super) async fn set_aside(shared: Arc<Shared>, mut mode: watch::Receiver<Mode>, aside: Vec<Aside>) -> Vec<Freed> {
+pub(super) async fn set_aside(shared: Arc<Shared>, mut mode: watch::Receiver<Order>, aside: Vec<Aside>) -> Vec<Freed> {
     let claims: Vec<u64> = aside.iter().map(|aside| aside.held.claim.number).collect();
     let now = shared.with.clock.now();
-    let holds = aside.iter().map(|aside| freed(&shared, &aside.held, None, now)).collect();
+    let holds = aside.iter().map(|aside| Freed::of(&aside.held, None, now)).collect();
     let mut failures = 0;
     loop {
         match shared.with.store.release(&claims).await {
@@ -110,11 +126,11 @@ pub(super) async fn set_aside(shared: Arc<Shared>, mut mode: watch::Receiver<Mod
     holds
 }
 
-async fn wait_unless_ending(shared: &Shared, mode: &mut watch::Receiver<Mode>, failures: u32) -> bool {
+async fn wait_unless_ending(shared: &Shared, mode: &mut watch::Receiver<Order>, failures: u32) -> bool {
     let clock = &shared.with.clock;
     tokio::select! {
         biased;
-        _ = mode.wait_for(|mode| *mode == Mode::Ending) => false,
+        _ = mode.wait_for(|order| order.mode == Mode::Ending) => false,
         () = clock.wait_until(clock.now().after(store_wait(failures))) => true,
     }
 }

@@ -1,11 +1,16 @@
 mod gates;
+mod pool;
 mod refusing;
 mod rig;
+mod strategies;
+mod stuck;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use super::TimeLimits;
 
 use self::refusing::Refusing;
 use self::rig::{Reply, Rig, START, Setup, retry, sent};
@@ -79,7 +84,7 @@ async fn a_panic_in_a_call_is_settled_as_a_host_bug_and_tried_again_after_a_seco
 
 #[tokio::test]
 async fn critical_goes_before_a_backlog() {
-    let workers = WorkersConfig { max: 1, per_worker: 2, batch: 1 };
+    let workers = WorkersConfig::fixed(1, 2, 1);
     let setup = Setup { workers, paused: true, ..Setup::default() };
     let mut rig = Rig::start_with(setup, ManualClock::at(START), |_| sent()).await;
     let mut all = Vec::new();
@@ -96,7 +101,7 @@ async fn critical_goes_before_a_backlog() {
 
 #[tokio::test]
 async fn slow_calls_of_lower_priorities_leave_a_slot_for_high() {
-    let workers = WorkersConfig { max: 1, per_worker: 8, batch: 8 };
+    let workers = WorkersConfig::fixed(1, 8, 8);
     let setup = Setup { workers, ..Setup::default() };
     let normal_hangs =
         |call: &crate::call::Call| if call.notification.priority == Priority::Normal { Reply::Hangs } else { sent() };
@@ -145,7 +150,7 @@ async fn a_shutdown_waits_for_what_is_in_flight_and_starts_nothing_more() {
     let (release, gate) = tokio::sync::watch::channel(false);
     let gate = Arc::new(gate);
     let mut rig = Rig::start_with(
-        Setup { workers: WorkersConfig { max: 1, per_worker: 1, batch: 1 }, ..Setup::default() },
+        Setup { workers: WorkersConfig::fixed(1, 1, 1), ..Setup::default() },
         ManualClock::at(START),
         move |_| Reply::After(Arc::clone(&gate)),
     )

@@ -1,181 +1,199 @@
 //! One worker: a task with many deliveries in flight, and no task for each.
 
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
 use super::attempt::{Aside, Finished, Held, Underway, Wait};
+use super::desk::{Claimed, Desk, Left};
 use super::settling::{Freed, set_aside, settle_durably};
 use super::{Mode, Shared, store_wait};
-use crate::config::WorkersConfig;
-use crate::domain::{DeliveryId, Timestamp};
-use crate::queue::{Ended, Slot, SlotCounts, Taken};
-use crate::store::{Claim, StoreError};
-
-/// One slot in this many takes only critical and high.
-const RESERVED_EVERY: u32 = 8;
+use crate::config::Balance;
+use crate::domain::{DeliveryId, EventBody, Interruption, Timestamp, WorkerChange, WorkerEvent, WorkerNumber};
+use crate::queue::{Slot, Taken};
+use crate::store::Claim;
 
 /// Finished attempts that are gathered, where they are ready at once, before they are handed to the store.
 const GATHERED_MAX: usize = 16;
 
-/// Free slots, by what they may take.
+/// What a worker is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slots {
-    pub(super) general: usize,
-    pub(super) reserved: usize,
+pub(super) struct Order {
+    /// What it is to do.
+    pub(super) mode: Mode,
+    /// The last time it was asked whether it is well.
+    pub(super) asked: u64,
 }
-
-impl Slots {
-    /// The slots of each worker. Of all together one in eight is reserved, and at least one; a pool of one slot has
-    /// none to spare.
-    pub(super) fn shared_out(workers: &WorkersConfig) -> Vec<Self> {
-        let (count, each) = (workers.max.max(1), workers.per_worker.max(1));
-        let total = count.saturating_mul(each);
-        let reserved = if total > 1 { (total / RESERVED_EVERY).max(1) } else { 0 };
-        (0..count)
-            .map(|worker| {
-                let reserved = reserved / count + u32::from(worker < reserved % count);
-                Self { general: (each - reserved) as usize, reserved: reserved as usize }
-            })
-            .collect()
-    }
-
-    /// All of them together.
-    pub(super) fn count(of_workers: &[Self]) -> SlotCounts {
-        let sum = |of: fn(&Self) -> usize| of_workers.iter().map(of).sum::<usize>().try_into().unwrap_or(u32::MAX);
-        SlotCounts { general: sum(|slots| slots.general), reserved: sum(|slots| slots.reserved) }
-    }
-
-    const fn free(self) -> usize {
-        self.general + self.reserved
-    }
-
-    fn of(&mut self, slot: Slot) -> &mut usize {
-        match slot {
-            Slot::General => &mut self.general,
-            Slot::Reserved => &mut self.reserved,
-        }
-    }
-}
-
-/// A claim under way: what was claimed of what was taken, or what the store said.
-type Claiming = Pin<Box<dyn Future<Output = (Vec<Taken>, Result<Vec<Claim>, StoreError>)> + Send>>;
-type Settling = Pin<Box<dyn Future<Output = Vec<Freed>> + Send>>;
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    mode: watch::Receiver<Mode>,
-    free: Slots,
+    number: WorkerNumber,
+    order: watch::Receiver<Order>,
+    desk: Arc<Desk>,
     batch: usize,
-    claiming: Option<Claiming>,
+    /// Whether it takes from the queue itself.
+    pulls: bool,
     claim_failures: u32,
+    asked: u64,
+    /// What woke up because of this worker may have to run on its thread.
+    woke_monitor: bool,
     underway: FuturesUnordered<Underway>,
-    settling: FuturesUnordered<Settling>,
+}
+
+/// What came of looking after the calls.
+enum Looked {
+    Ended(Result<Finished, Aside>),
+    /// Another worker has what this one had. With what came of the call that took so long, if anything did.
+    Replaced(Option<Finished>),
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, mode: watch::Receiver<Mode>, free: Slots, batch: u32) -> Self {
-        Self {
-            shared,
-            mode,
-            free,
-            batch: batch.max(1) as usize,
-            claiming: None,
-            claim_failures: 0,
-            underway: FuturesUnordered::new(),
-            settling: FuturesUnordered::new(),
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        number: WorkerNumber,
+        order: watch::Receiver<Order>,
+        desk: Arc<Desk>,
+    ) -> Self {
+        let (batch, pulls) = (shared.batch, shared.strategy == Balance::Pull);
+        let underway = FuturesUnordered::new();
+        Self { shared, number, order, desk, batch, pulls, claim_failures: 0, asked: 0, woke_monitor: false, underway }
+    }
+
+    /// Settles what a worker was at that answers no more, and gives back what it could not claim. What else it had lies
+    /// on the desk.
+    pub(super) fn inherit(&mut self, Left { calls, unclaimed }: Left) {
+        if !unclaimed.is_empty() {
+            self.shared.with.queue.give_back(&unclaimed);
+            self.release(&unused(&unclaimed));
+        }
+        let now = self.shared.with.clock.now();
+        let message = "the worker that made the call answered no more and was replaced";
+        let finished =
+            calls.into_iter().map(|held| Finished::cut_short(held, Interruption::HostBug, message.to_owned(), now));
+        let finished: Vec<Finished> = finished.collect();
+        if !finished.is_empty() {
+            self.write(finished);
         }
     }
 
     pub(super) async fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
+        let (shared, desk) = (Arc::clone(&self.shared), Arc::clone(&self.desk));
+        desk.came_up();
+        shared.stir.notify_one();
         loop {
-            let mode = *self.mode.borrow_and_update();
+            let Order { mode, asked } = *self.order.borrow_and_update();
+            if asked != self.asked {
+                self.asked = asked;
+                desk.answer(asked);
+                self.give_up_overdue();
+            }
             match mode {
                 Mode::Running | Mode::Paused => {}
-                Mode::Draining if self.is_idle() => return,
+                Mode::Draining if self.underway.is_empty() && desk.close_if_empty() => return,
                 Mode::Draining => {}
                 Mode::Ending => return self.end().await,
             }
-            let work = shared.with.queue.work();
+            let work = if self.pulls { shared.with.queue.work() } else { desk.handed.notified() };
             tokio::pin!(work);
             // Before looking, so that what comes in between is not missed.
             work.as_mut().enable();
-            let takes = mode == Mode::Running && self.claiming.is_none() && self.free.free() > 0;
-            let waits_for_work = takes && !self.take();
+            let waits_for_work = if self.pulls { mode == Mode::Running && self.wants() && !self.take() } else { true };
+            if !self.pulls {
+                self.take_over_claims();
+            }
+            if std::mem::take(&mut self.woke_monitor) {
+                // Before a call that may never give the thread back.
+                tokio::task::yield_now().await;
+            }
 
             tokio::select! {
                 biased;
                 // The sender lives as long as the dispatcher; without one nobody is left to work for.
-                changed = self.mode.changed() => if changed.is_err() { return },
-                Some(freed) = self.settling.next(), if !self.settling.is_empty() => self.release(&freed),
-                claimed = claimed(&mut self.claiming), if self.claiming.is_some() => self.begin(claimed),
-                Some(ended) = self.underway.next(), if !self.underway.is_empty() => self.settle(ended),
+                changed = self.order.changed() => if changed.is_err() { return },
+                freed = poll_fn(|context| desk.poll_settled(context)) => self.release(&freed),
+                claimed = poll_fn(|context| desk.poll_claimed(context)) => self.begin(claimed),
+                looked = look_after(&desk, &mut self.underway), if !self.underway.is_empty() => match looked {
+                    Looked::Ended(ended) => if let Some(late) = self.settle(ended) { return self.leave(late).await },
+                    Looked::Replaced(late) => return self.leave(late.into_iter().collect()).await,
+                },
                 () = work, if waits_for_work => {}
             }
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.claiming.is_none() && self.underway.is_empty() && self.settling.is_empty()
+    /// Whether it can use more.
+    fn wants(&self) -> bool {
+        let papers = self.desk.lock();
+        !papers.is_claiming() && papers.free().total() > 0
     }
 
     /// Fills free slots, up to a batch, and begins to claim for them. Tells whether there was anything to take.
     fn take(&mut self) -> bool {
         let queue = &self.shared.with.queue;
+        let mut papers = self.desk.lock();
+        let free = papers.free();
         let mut taken = Vec::new();
         // Reserved slots first: what they can take need not hold a slot that anything could use.
-        queue.take(Slot::Reserved, self.free.reserved.min(self.batch), &mut taken);
-        let reserved = taken.len();
-        let now = queue.take(Slot::General, self.free.general.min(self.batch - reserved), &mut taken);
+        queue.take(Slot::Reserved, free.reserved.min(self.batch), &mut taken);
+        let now = queue.take(Slot::General, free.general.min(self.batch - taken.len()), &mut taken);
         if taken.is_empty() {
             return false;
         }
-        self.free.reserved -= reserved;
-        self.free.general -= taken.len() - reserved;
-        self.shared.in_flight.fetch_add(taken.len(), Ordering::Relaxed);
-        for taken in &taken {
-            self.shared.with.metrics.queue_waited(taken.priority, now.since(taken.position.due));
-        }
-        self.claiming = Some(Box::pin(claim(Arc::clone(&self.shared), taken, now, self.claim_failures)));
+        self.woke_monitor = self.shared.took(&taken, now);
+        let taken_too = taken.clone();
+        let claiming = Box::pin(claim(Arc::clone(&self.shared), taken, now, self.claim_failures));
+        papers.claim(taken_too, claiming, now);
         true
     }
 
     /// Starts what was claimed. What was taken and not claimed needs nothing: it is claimed, final, or stands in the
     /// queue a second time with its right due time.
-    fn begin(&mut self, (taken, claims): (Vec<Taken>, Result<Vec<Claim>, StoreError>)) {
-        let unused = |taken: &[Taken]| taken.iter().map(|taken| (taken.hold, Ended::WITHOUT_CALL)).collect::<Vec<_>>();
+    fn begin(&mut self, (taken, claims): Claimed) {
         let Ok(claims) = claims else {
             self.claim_failures = self.claim_failures.saturating_add(1);
             self.shared.with.queue.give_back(&taken);
             return self.release(&unused(&taken));
         };
         self.claim_failures = 0;
+        let (claimed, left) = matched(taken, claims);
+        self.release(&unused(&left));
+        self.start(claimed);
+    }
+
+    /// Begins what somebody has handed over.
+    fn take_over_claims(&mut self) {
+        let claimed = self.desk.lock().take_inbox();
+        if !claimed.is_empty() {
+            self.start(claimed);
+        }
+    }
+
+    fn start(&mut self, claimed: Vec<(Claim, Taken)>) {
         let started_at = self.shared.with.clock.now();
         let (mut over, mut aside) = (Vec::new(), Vec::new());
-        let mut left = taken;
-        for claim in claims {
-            let is_it = |taken: &Taken| taken.position.delivery == claim.delivery;
-            let Some(place) = left.iter().position(is_it) else { continue };
-            let taken = left.swap_remove(place);
+        let desk = Arc::clone(&self.desk);
+        let mut papers = desk.lock();
+        for (claim, taken) in claimed {
             let mut held = Held { claim, taken, started_at, host: None };
             if held.is_over().is_some() || taken.is_detour {
-                over.push(Finished { held, report: None });
+                over.push(Finished { held: Arc::new(held), report: None });
                 continue;
             }
             match self.shared.destinations.admit(&held.claim, started_at) {
                 Ok(host) => {
                     held.host = host;
+                    let held = Arc::new(held);
+                    papers.begin(&held);
                     self.underway.push(Underway::begin(&self.shared, held));
                 }
-                Err(until) => aside.push(Aside { held, wait: Wait::Until(until) }),
+                Err(until) => aside.push(Aside { held: Arc::new(held), wait: Wait::Until(until) }),
             }
         }
-        self.release(&unused(&left));
+        drop(papers);
         if !over.is_empty() {
             self.write(over);
         }
@@ -184,13 +202,20 @@ impl Worker {
         }
     }
 
-    /// Hands over what has ended, together with what else has by now.
-    fn settle(&mut self, first: Result<Finished, Aside>) {
+    /// Hands over what has ended, together with what else has by now. Where the worker was replaced meanwhile, this is
+    /// what is too late.
+    fn settle(&mut self, first: Result<Finished, Aside>) -> Option<Vec<Finished>> {
         let mut ended = vec![first];
-        while ended.len() < GATHERED_MAX
-            && let Some(Some(next)) = self.underway.next().now_or_never()
-        {
-            ended.push(next);
+        let mut late = None;
+        while ended.len() < GATHERED_MAX && !self.underway.is_empty() {
+            match look_after(&self.desk, &mut self.underway).now_or_never() {
+                Some(Looked::Ended(next)) => ended.push(next),
+                Some(Looked::Replaced(last)) => {
+                    late = Some(last);
+                    break;
+                }
+                None => break,
+            }
         }
         let (mut finished, mut aside) = (Vec::new(), Vec::new());
         for ended in ended {
@@ -199,28 +224,62 @@ impl Worker {
                 Err(waits) => aside.push(waits),
             }
         }
+        if let Some(last) = late {
+            finished.extend(last);
+            return Some(finished);
+        }
+        let mut papers = self.desk.lock();
+        finished.iter().for_each(|finished| papers.end(&finished.held, finished.report.as_ref()));
+        aside.iter().for_each(|aside| papers.forget(&aside.held));
+        drop(papers);
         if !finished.is_empty() {
             self.write(finished);
         }
         if !aside.is_empty() {
             self.set_aside(aside);
         }
+        None
     }
 
     fn set_aside(&self, aside: Vec<Aside>) {
-        self.settling.push(Box::pin(set_aside(Arc::clone(&self.shared), self.mode.clone(), aside)));
+        self.desk.lock().settle(Box::pin(set_aside(Arc::clone(&self.shared), self.order.clone(), aside)));
     }
 
     fn write(&mut self, finished: Vec<Finished>) {
-        self.settling.push(Box::pin(settle_durably(Arc::clone(&self.shared), self.mode.clone(), finished)));
+        let settling = settle_durably(Arc::clone(&self.shared), self.order.clone(), finished);
+        self.desk.lock().settle(Box::pin(settling));
     }
 
     fn release(&mut self, freed: &[Freed]) {
-        for (hold, _) in freed {
-            *self.free.of(hold.slot) += 1;
+        if freed.is_empty() {
+            return;
         }
-        self.shared.with.queue.release(freed.iter().copied());
-        self.shared.in_flight.fetch_sub(freed.len(), Ordering::Relaxed);
+        self.desk.lock().release(freed, self.shared.with.clock.now());
+        self.shared.released(freed);
+    }
+
+    /// Gives up calls that nothing else has ended.
+    fn give_up_overdue(&mut self) {
+        let now = self.shared.with.clock.now();
+        if !self.underway.iter().any(|underway| underway.overdue(&self.shared, now).is_some()) {
+            return;
+        }
+        let mut finished = Vec::new();
+        for underway in std::mem::take(&mut self.underway) {
+            let Some(overdue) = underway.overdue(&self.shared, now) else {
+                self.underway.push(underway);
+                continue;
+            };
+            tracing::error!(worker = %self.number, error = %overdue, "A call outlived its limits and was given up.");
+            let (worker, reason) = (self.number, Some(overdue.to_string()));
+            let event = WorkerEvent { change: WorkerChange::TimedOut, worker, reason };
+            self.shared.news.tell(now, EventBody::Worker(event));
+            finished.extend(underway.give_up(overdue, now));
+        }
+        let mut papers = self.desk.lock();
+        finished.iter().for_each(|finished| papers.end(&finished.held, finished.report.as_ref()));
+        drop(papers);
+        self.write(finished);
     }
 
     /// Ends what is in flight. Each attempt is settled as interrupted, if the store takes it at once.
@@ -231,18 +290,56 @@ impl Worker {
         if !interrupted.is_empty() {
             self.write(interrupted);
         }
-        while let Some(freed) = self.settling.next().await {
+        let desk = Arc::clone(&self.desk);
+        while desk.lock().is_settling() {
+            let freed = poll_fn(|context| desk.poll_settled(context)).await;
             self.release(&freed);
+        }
+    }
+
+    /// Somebody else has the slots and has settled the claims. What came of calls all the same is for the store to count.
+    async fn leave(self, late: Vec<Finished>) {
+        let Self { shared, order, underway, .. } = self;
+        drop(underway);
+        if !late.is_empty() {
+            settle_durably(shared, order, late).await;
         }
     }
 }
 
-async fn claim(
-    shared: Arc<Shared>,
-    taken: Vec<Taken>,
-    now: Timestamp,
-    failures: u32,
-) -> (Vec<Taken>, Result<Vec<Claim>, StoreError>) {
+fn unused(taken: &[Taken]) -> Vec<Freed> {
+    taken.iter().map(Freed::unused).collect()
+}
+
+/// Each claim with what was taken for it, and what was taken and not claimed.
+pub(super) fn matched(taken: Vec<Taken>, claims: Vec<Claim>) -> (Vec<(Claim, Taken)>, Vec<Taken>) {
+    let mut unused = taken;
+    let mut claimed = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let is_it = |taken: &Taken| taken.position.delivery == claim.delivery;
+        let Some(place) = unused.iter().position(is_it) else { continue };
+        let taken = unused.swap_remove(place);
+        claimed.push((claim, taken));
+    }
+    (claimed, unused)
+}
+
+/// The next call that ends. What calls do is foreign: it may take long, and never come back.
+async fn look_after(desk: &Desk, underway: &mut FuturesUnordered<Underway>) -> Looked {
+    poll_fn(|context| {
+        let (polled, is_ours) = desk.away(|| underway.poll_next_unpin(context));
+        match polled.map(Option::transpose) {
+            Poll::Ready(Ok(late)) if !is_ours => Poll::Ready(Looked::Replaced(late)),
+            Poll::Ready(Err(_)) | Poll::Pending if !is_ours => Poll::Ready(Looked::Replaced(None)),
+            Poll::Ready(Ok(Some(finished))) => Poll::Ready(Looked::Ended(Ok(finished))),
+            Poll::Ready(Err(aside)) => Poll::Ready(Looked::Ended(Err(aside))),
+            Poll::Ready(Ok(None)) | Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+pub(super) async fn claim(shared: Arc<Shared>, taken: Vec<Taken>, now: Timestamp, failures: u32) -> Claimed {
     let ids: Vec<DeliveryId> = taken.iter().map(|taken| taken.position.delivery).collect();
     let claims = shared.with.store.claim(&ids, now).await;
     if let Err(error) = &claims {
@@ -251,40 +348,4 @@ async fn claim(
         clock.wait_until(clock.now().after(store_wait(failures + 1))).await;
     }
     (taken, claims)
-}
-
-/// The end of the claim under way. Cancel safe: it stays where it is until it has ended.
-async fn claimed(claiming: &mut Option<Claiming>) -> (Vec<Taken>, Result<Vec<Claim>, StoreError>) {
-    match claiming {
-        None => std::future::pending().await,
-        Some(claim) => {
-            let ended = claim.await;
-            *claiming = None;
-            ended
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn slots(max: u32, per_worker: u32) -> (usize, usize) {
-        let all = Slots::shared_out(&WorkersConfig { max, per_worker, ..WorkersConfig::default() });
-        assert!(all.iter().all(|slots| slots.free() == per_worker as usize));
-        (all.iter().map(|slots| slots.general).sum(), all.iter().map(|slots| slots.reserved).sum())
-    }
-
-    #[test]
-    fn one_slot_in_eight_and_at_least_one_is_reserved() {
-        assert_eq!(slots(4, 64), (224, 32));
-        assert_eq!(slots(3, 5), (14, 1));
-        assert_eq!(slots(1, 2), (1, 1));
-        assert_eq!(slots(2, 1), (1, 1));
-    }
-
-    #[test]
-    fn a_single_slot_takes_anything() {
-        assert_eq!(slots(1, 1), (1, 0));
-    }
 }

@@ -18,7 +18,7 @@ use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, Source, TemplatesConfig, WorkersConfig};
-use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies};
+use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies, TimeLimits};
 use crate::domain::{ChannelName, PluginBook, RetryPolicy};
 use crate::intake::{Intake, TemplatePins};
 use crate::queue::{QueueHandle, WindowLimits};
@@ -152,6 +152,7 @@ impl RuntimeBuilder {
         if let Some(program) = compiler {
             sandbox.compile_with(program);
         }
+        let fuel_per_ms = sandbox.fuel_per_ms();
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
         let expansions = Expansions::default();
@@ -191,6 +192,7 @@ impl RuntimeBuilder {
             entropy,
             policies: policies.clone(),
             paces: gates::paces(&config),
+            time_limits: time_limits(&config),
             metrics: Arc::clone(&metrics),
         };
         queue.set_gates(gates::of_channels(&config, registry.channels().into_iter().map(|channel| channel.name)));
@@ -214,6 +216,7 @@ impl RuntimeBuilder {
             outcomes,
             queue,
             dispatcher,
+            fuel_per_ms,
             _expander: expander,
             sweeper: SyncMutex::new(sweeper),
         };
@@ -249,7 +252,7 @@ pub(super) fn open_sandbox(
     console: Arc<dyn ConsoleSink>,
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<Sandbox>, SandboxError> {
-    let slots = config.workers.max.saturating_mul(config.workers.per_worker);
+    let slots = config.workers.slots_max();
     Sandbox::new(SandboxSettings {
         in_flight: slots.saturating_add(CALLS_BESIDE),
         memory_max: memory_of(config),
@@ -323,4 +326,11 @@ pub(super) fn policies(config: &Config) -> (Arc<RetryPolicy>, BTreeMap<ChannelNa
     let own = config.channels.iter().filter(|(_, channel)| channel.retry != "default");
     let by_channel = own.map(|(name, channel)| (name.clone(), Arc::new(named(&channel.retry)))).collect();
     (default, by_channel)
+}
+
+/// What a sandbox lets each channel's calls take.
+fn time_limits(config: &Config) -> TimeLimits {
+    let by_channel = config.channels.iter().map(|(name, channel)| (name.clone(), channel.limits.timeout)).collect();
+    let timeout = config.plugins.defaults.timeout;
+    TimeLimits { default: Some(timeout), by_channel, render: timeout }
 }

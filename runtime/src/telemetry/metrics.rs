@@ -107,6 +107,8 @@ pub struct Metrics {
     queue_oldest: [Gauge<f64, AtomicU64>; 4],
     retries_scheduled: Gauge,
     dead_letters: Gauge,
+    workers: Family<[(&'static str, &'static str); 1], Gauge>,
+    worker_load: Gauge<f64, AtomicU64>,
     cleared: Family<[(&'static str, &'static str); 2], Counter>,
     deliveries: Family<Labels, Counter>,
     delivery_duration: Histograms,
@@ -180,6 +182,8 @@ impl Metrics {
             queue_oldest: by_priority(|labels| queue_oldest.get_or_create_owned(labels)),
             retries_scheduled: registered(r, "retries_scheduled", "Deliveries that wait for another attempt"),
             dead_letters: registered(r, "dead_letters", "Deliveries that failed and that nobody replayed or purged"),
+            workers: registered(r, "workers", "Workers that are there, by how they are doing"),
+            worker_load: registered(r, "worker_load", "Deliveries in flight for each slot of the workers"),
             cleared: registered(r, "cleared", "What went because it was old, or too much"),
             deliveries: registered(r, "deliveries", "Deliveries that came to a final state"),
             delivery_duration: histograms(
@@ -235,6 +239,20 @@ impl Metrics {
         if self.enabled {
             self.retries_scheduled.set(i64::try_from(retrying).unwrap_or(i64::MAX));
             self.dead_letters.set(i64::try_from(dead_letters).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// So many workers are in this state: `idle`, `processing`, `draining`.
+    pub fn workers(&self, state: &'static str, count: usize) {
+        if self.enabled {
+            self.workers.get_or_create(&[("state", state)]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Deliveries in flight ÷ slots.
+    pub fn worker_load(&self, load: f64) {
+        if self.enabled {
+            self.worker_load.set(load);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{DAY, Findings, HOUR, MILLISECOND, PER_WORKER};
+use super::{DAY, Findings, HOUR, MILLISECOND};
 use crate::config::nearest::nearest;
 use crate::config::{BreakerConfig, ChannelConfig, ChannelGates, format_duration};
 use crate::domain::{BreakerPolicy, ChannelName};
@@ -12,6 +12,8 @@ use crate::domain::{BreakerPolicy, ChannelName};
 /// At 0 a breaker would open for nothing; above 1 never.
 const SHARE: RangeInclusive<f64> = 0.01..=1.0;
 const CALLS: RangeInclusive<u32> = 1..=1_000_000;
+/// 0 would hold it for ever: `enabled = false` says that. Above, there are no slots.
+const CONCURRENCY: RangeInclusive<u32> = 1..=100_000;
 /// Shorter than a second is noise; over an hour is news of the past.
 const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=HOUR;
 const OPEN: RangeInclusive<Duration> = Duration::from_millis(100)..=HOUR;
@@ -66,7 +68,7 @@ impl Findings {
         // A rate says of itself whether it is one.
         let ChannelGates { rate_limit: _, per_recipient_rate: _, per_host_rate: _, concurrency, fallback } = gates;
         if let Some(concurrency) = concurrency {
-            self.within(format!("{section}.concurrency"), *concurrency, &PER_WORKER, u32::clone);
+            self.within(format!("{section}.concurrency"), *concurrency, &CONCURRENCY, u32::clone);
         }
         let key = format!("{section}.fallback");
         if fallback.len() > ChannelGates::FALLBACK_MAX {

@@ -1,11 +1,13 @@
 //! What a file, the environment and flags make of a configuration, and every complaint about them.
 
+mod workers;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use insta::assert_snapshot;
 
-use crate::config::{Config, ConfigError, Durability, Secrets, Source};
+use crate::config::{Balance, Config, ConfigError, Durability, Secrets, Source};
 use crate::domain::{Backoff, ChannelName, Jitter, Priority, RetryPolicy};
 
 fn load(text: &str) -> Result<Config, ConfigError> {
@@ -59,9 +61,17 @@ dir = "letters"
 strict = false
 
 [workers]
+min = 2
 max = 3
 per_worker = 4
+target_load = 0.8
+scale_up_after = "2s"
+scale_down_load = 0.25
+scale_down_after = "1m"
+idle_after = "2m"
+health_check = "5s"
 batch = 5
+strategy = "affinity"
 
 [retry.slow]
 strategy = "exponential"
@@ -93,7 +103,7 @@ fn every_key_is_read() {
     assert_eq!(config.store.durability, Durability::Os);
     assert_eq!(config.plugins.bundled_dir.as_deref(), Some(Path::new("/opt/plugins")));
     assert!(!config.plugins.watch && !config.templates.strict);
-    assert_eq!(config.workers.batch, 5);
+    assert_eq!((config.workers.batch, config.workers.strategy), (5, Balance::Affinity));
     let slow = RetryPolicy {
         backoff: Backoff::Exponential {
             initial: Duration::from_secs(30),
@@ -164,7 +174,7 @@ max = 2
       campanile.toml:10: `workers.batch` is `20000`, the limits are `1` to `10000`
       campanile.toml:11: `workers.max` is a string, expected an integer
       campanile.toml:12: `workers.per_worker` is `-1`, which is negative
-      campanile.toml:13: `workers.colour` is not a known key; known here: `max`, `per_worker`, `batch`
+      campanile.toml:13: `workers.colour` is not a known key; known here: `min`, `max`, `per_worker`, `target_load`, `scale_up_after`, `scale_down_load`, `scale_down_after`, `idle_after`, `health_check`, `batch`, `strategy`
       campanile.toml:14: `retry.slow.max_interval` is `5m`, less than `initial`, which is `1h`
       campanile.toml:15: `retry.slow.strategy` is `doubling`, expected one of `exponential`, `linear`, `fibonacci`, `fixed`, `schedule`
       campanile.toml:17: `retry.slow.factor` is `0.5`, the limits are `1` to `100`

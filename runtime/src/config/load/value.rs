@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::retry::STRATEGIES;
 use crate::config::tree::{Node, Scalar};
 use crate::config::{
-    Durability, ParseSecretRefError, ParseUnitError, SecretRef, Trust, TrustedKey, parse_duration, parse_size,
+    Balance, Durability, ParseSecretRefError, ParseUnitError, SecretRef, Trust, TrustedKey, nearest, parse_duration,
+    parse_size,
 };
 use crate::domain::{Jitter, NameError, Priority, Rate};
 
@@ -95,6 +96,17 @@ pub(super) fn durability(scalar: &Scalar) -> Result<Durability, Complaint> {
     let text = text(scalar, wanted)?;
     let all = [Durability::Full, Durability::Os, Durability::Memory];
     all.into_iter().find(|one| one.as_str() == text).ok_or_else(|| format!("is `{text}`, expected {wanted}"))
+}
+
+/// The word of a strategy of the worker pool.
+pub(super) fn balance(scalar: &Scalar) -> Result<Balance, Complaint> {
+    let words = Balance::ALL.map(Balance::as_str);
+    let wanted = format!("one of `{}`", words.join("`, `"));
+    let text = text(scalar, &wanted)?;
+    Balance::ALL.into_iter().find(|one| one.as_str() == text).ok_or_else(|| {
+        let meant = nearest(text, words.into_iter()).map(|near| format!("; did you mean `{near}`?"));
+        format!("is `{text}`, expected {wanted}{}", meant.unwrap_or_default())
+    })
 }
 
 /// `sqlite://PATH`. The value is not quoted: the URL of another kind of store may hold a password.

@@ -56,9 +56,17 @@ fn the_defaults_are_these() {
     strict = true
 
     [workers]
+    min = 2
     max = 4
     per_worker = 64
+    target_load = 0.7
+    scale_up_after = "5s"
+    scale_down_load = 0.35
+    scale_down_after = "30s"
+    idle_after = "1m"
+    health_check = "10s"
     batch = 10
+    strategy = "pull"
 
     [breaker]
     enabled = true

@@ -54,6 +54,10 @@ fn seconds(seconds: u64) -> Timestamp {
     START.after(Duration::from_secs(seconds))
 }
 
+fn learn(destinations: &Destinations, claim: &Claim, pass: Option<HostPass>, end: &AttemptEnd, now: Timestamp) {
+    destinations.learn(&Learned::of(claim, pass, Some(end), Duration::ZERO, now), now);
+}
+
 fn sent() -> AttemptEnd {
     AttemptEnd::Outcome(Outcome::Sent(Receipt::default()))
 }
@@ -83,7 +87,7 @@ fn a_recipient_whom_the_provider_wants_to_be_left_alone_is_left_alone() {
     assert_eq!(destinations.admit(&first, START), Ok(None));
     let after = Some(Duration::from_secs(30));
     let limited = Outcome::RateLimited { after, scope: RateScope::Recipient, code: None, reason: String::new() };
-    destinations.ended(&first, None, Some(&AttemptEnd::Outcome(limited)), Duration::ZERO, START);
+    learn(&destinations, &first, None, &AttemptEnd::Outcome(limited), START);
     assert_eq!(destinations.admit(&second, START), Err(seconds(30)));
     assert_eq!(destinations.admit(&claim(3, "bob"), START), Ok(None));
     assert_eq!(destinations.admit(&second, seconds(30)), Ok(None));
@@ -98,7 +102,7 @@ fn a_host_that_is_down_holds_nobody_but_itself() {
         let call = claim(number, bad);
         let pass = destinations.admit(&call, START).expect("it is closed");
         assert!(pass.is_some());
-        destinations.ended(&call, pass, Some(&down()), Duration::ZERO, START);
+        learn(&destinations, &call, pass, &down(), START);
     }
     let waiting = claim(6, "https://down.example/other");
     assert_eq!(destinations.admit(&waiting, START), Err(seconds(10)));
@@ -106,7 +110,7 @@ fn a_host_that_is_down_holds_nobody_but_itself() {
     assert_eq!(destinations.admit(&claim(8, "no url"), START), Ok(None));
     let probe = destinations.admit(&waiting, seconds(10)).expect("one may try");
     assert_eq!(destinations.admit(&claim(9, bad), seconds(10)), Err(seconds(11)), "and no other meanwhile");
-    destinations.ended(&waiting, probe, Some(&sent()), Duration::ZERO, seconds(10));
+    learn(&destinations, &waiting, probe, &sent(), seconds(10));
     assert!(destinations.admit(&claim(9, bad), seconds(11)).is_ok());
 }
 

@@ -21,22 +21,29 @@ pub(super) struct Refusing {
     settlements: AtomicU32,
     claims: AtomicU32,
     crashes: u32,
+    /// Claims that break the worker that makes them.
+    breaking: AtomicU32,
 }
 
 impl Refusing {
     /// Refuses the first `count` settlements.
     pub(super) fn settlements(store: Arc<dyn Store>, count: u32) -> Self {
-        Self { store, settlements: count.into(), claims: 0.into(), crashes: 0 }
+        Self { store, settlements: count.into(), claims: 0.into(), crashes: 0, breaking: 0.into() }
     }
 
     /// Refuses the first `count` claims.
     pub(super) fn claims(store: Arc<dyn Store>, count: u32) -> Self {
-        Self { store, settlements: 0.into(), claims: count.into(), crashes: 0 }
+        Self { store, settlements: 0.into(), claims: count.into(), crashes: 0, breaking: 0.into() }
+    }
+
+    /// Panics at the first claim.
+    pub(super) fn breaking(store: Arc<dyn Store>) -> Self {
+        Self { store, settlements: 0.into(), claims: 0.into(), crashes: 0, breaking: 1.into() }
     }
 
     /// Says of each claim that the process died so often while it was in flight.
     pub(super) fn after_crashes(store: Arc<dyn Store>, crashes: u32) -> Self {
-        Self { store, settlements: 0.into(), claims: 0.into(), crashes }
+        Self { store, settlements: 0.into(), claims: 0.into(), crashes, breaking: 0.into() }
     }
 }
 
@@ -51,6 +58,7 @@ fn refuse(left: &AtomicU32) -> Result<(), StoreError> {
 impl Store for Refusing {
     async fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Result<Vec<Claim>, StoreError> {
         refuse(&self.claims)?;
+        assert!(refuse(&self.breaking).is_ok(), "the script says so");
         let mut claims = self.store.claim(ids, now).await?;
         claims.iter_mut().for_each(|claim| claim.crashes += self.crashes);
         Ok(claims)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
-use super::super::{Dispatcher, Neighbours, Paces, RetryPolicies};
+use super::super::{Dispatcher, Neighbours, Paces, RetryPolicies, TimeLimits};
 use crate::call::{Call, Caller, ContentSource, RenderFailure, Report};
 use crate::clock::{Clock, Entropy, ManualClock};
 use crate::config::WorkersConfig;
@@ -28,6 +28,8 @@ pub(super) enum Reply {
     Ends(AttemptEnd),
     Panics,
     Hangs,
+    /// Holds its thread until something comes, then is sent.
+    Blocks(Arc<Mutex<std::sync::mpsc::Receiver<()>>>),
     /// Is sent once this is true.
     After(Arc<watch::Receiver<bool>>),
 }
@@ -67,6 +69,10 @@ impl Caller for ScriptedCaller {
             Reply::Ends(end) => end,
             Reply::Panics => panic!("the script says so"),
             Reply::Hangs => std::future::pending().await,
+            Reply::Blocks(until) => {
+                until.lock().unwrap().recv().expect("the test lives");
+                sent_end()
+            }
             Reply::After(gate) => {
                 let mut gate = gate.as_ref().clone();
                 gate.wait_for(|open| *open).await.expect("the test lives");
@@ -127,12 +133,13 @@ pub(super) struct Setup {
     pub(super) path: Option<PathBuf>,
     /// Puts something between the dispatcher and the store.
     pub(super) between: fn(Arc<dyn Store>) -> Arc<dyn Store>,
+    pub(super) time_limits: TimeLimits,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        let workers = WorkersConfig { max: 2, per_worker: 8, batch: 4 };
-        Self { workers, paused: false, gate: None, paces: Paces::default(), path: None, between: |store| store }
+        let (workers, paces, time_limits) = (WorkersConfig::fixed(2, 8, 4), Paces::default(), TimeLimits::default());
+        Self { workers, paused: false, gate: None, paces, path: None, between: |store| store, time_limits }
     }
 }
 
@@ -179,6 +186,7 @@ impl Rig {
             entropy: Arc::clone(&entropy),
             policies: RetryPolicies::default(),
             paces: setup.paces,
+            time_limits: setup.time_limits,
             metrics: Metrics::new(),
         };
         let dispatcher = if setup.paused {
@@ -268,7 +276,7 @@ impl Rig {
 
     /// Waits until somebody waits for `at`.
     pub(super) async fn waits_for(&self, at: Timestamp) {
-        while self.clock.next_wait() != Some(at) {
+        while !self.clock.is_awaited(at) {
             tokio::task::yield_now().await;
         }
     }

@@ -45,6 +45,17 @@ fn what_is_outstanding_is_shown_as_it_is_now() {
 }
 
 #[test]
+fn the_pool_is_shown_by_what_its_workers_do() {
+    let metrics = Metrics::new();
+    metrics.workers("processing", 3);
+    metrics.workers("idle", 1);
+    metrics.worker_load(0.25);
+    assert_has(&metrics, r#"campanile_workers{state="processing"} 3"#);
+    assert_has(&metrics, r#"campanile_workers{state="idle"} 1"#);
+    assert_has(&metrics, "campanile_worker_load 0.25");
+}
+
+#[test]
 fn attempts_and_calls_are_told_apart_by_how_they_ended() {
     let metrics = Metrics::new();
     let plugin = PluginName::new("slack").expect("a name");
