@@ -24,6 +24,7 @@ mod operations;
 mod query;
 mod submission;
 mod wire;
+mod workers;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 19] = [
+const ROUTES: [&str; 21] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
@@ -57,6 +58,8 @@ const ROUTES: [&str; 19] = [
     "/v1/plugins/{name}/release",
     "/v1/plugins/{name}/approve",
     "/v1/admin/reload",
+    "/v1/workers",
+    "/v1/workers/scale",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -82,7 +85,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
     let [notifications, batch, notification, deliveries, cancel, replay, delivery, rest @ ..] = ROUTES;
     let [replay_delivery, cancel_delivery, dead_letters, replay_dead_letters, rest @ ..] = rest;
-    let [audit, plugins, release, approve, reload, healthz, readyz, metrics] = rest;
+    let [audit, plugins, release, approve, reload, workers, scale, healthz, readyz, metrics] = rest;
     Router::new()
         .route(notifications, post(notifications::submit).get(finding::list))
         .route(batch, post(notifications::submit_batch))
@@ -100,6 +103,8 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
         .route(release, post(operations::release))
         .route(approve, post(operations::approve))
         .route(reload, post(admin::reload))
+        .route(workers, get(workers::show))
+        .route(scale, post(workers::scale))
         .route(healthz, get(operations::healthz))
         .route(readyz, get(operations::readyz))
         .route(metrics, get(operations::metrics))

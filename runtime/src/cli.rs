@@ -7,7 +7,8 @@
 //! object on standard output, also where it failed: `{"error": {"message", "causes", "hint", "exit"}}`. Text that came from elsewhere is printed with its
 //! control characters escaped. A command is in `--help` only if it works.
 //!
-//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit`, `reload` and `plugins list`,
+//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit`, `reload`,
+//! `workers` and `plugins list`,
 //! `release` and `approve` are clients of one over HTTP; `backup` reads the database beside one.
 
 mod audit;
@@ -37,6 +38,7 @@ mod target;
 mod terminal;
 mod upkeep;
 mod when;
+mod workers;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -111,6 +113,8 @@ enum Command {
     /// Look at plugins
     #[command(subcommand, arg_required_else_help = true)]
     Plugins(plugins::Command),
+    /// Show the pool of workers, or set its size
+    Workers(workers::Args),
     /// Look at the configuration
     #[command(subcommand, arg_required_else_help = true)]
     Config(config::Command),
@@ -230,6 +234,7 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::DeadLetters(command) => block_on(dead_letters::run(&globals, &command)),
         Command::Audit(args) => block_on(audit::run(&globals, &args)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),
+        Command::Workers(args) => block_on(workers::run(&globals, &args)),
         Command::Config(command) => config::run(&globals, &command),
         Command::Reload(args) => block_on(reload::run(&globals, &args)),
         Command::Backup(args) => backup::run(&globals, &args),

@@ -30,3 +30,4 @@ mod swap;
 mod tidy;
 mod tools;
 mod upkeep;
+mod workers;

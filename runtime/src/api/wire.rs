@@ -3,6 +3,7 @@
 pub(super) mod audit;
 pub(super) mod found;
 mod reload;
+pub(super) mod workers;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

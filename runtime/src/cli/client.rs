@@ -1,6 +1,7 @@
 //! A client of a running server.
 
 pub(super) mod wire;
+pub(super) mod workers;
 
 use std::time::Duration;
 

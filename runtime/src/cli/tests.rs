@@ -46,6 +46,7 @@ fn help_lists_what_works() {
       dead-letters  Look at what failed for good
       audit         Show who did what, the newest first
       plugins       Look at plugins
+      workers       Show the pool of workers, or set its size
       config        Look at the configuration
       reload        Have a running server read its configuration again
       backup        Copy the database into a file, also while a server runs
