@@ -18,7 +18,10 @@ async fn the_pool_is_shown_with_what_each_worker_did() {
     let seen = api.get("/v1/workers").await;
     assert_eq!(seen.status, 200, "{}", seen.body);
     let pool = &seen.body["pool"];
-    assert_eq!((&pool["size"], &pool["min"], &pool["max"], &pool["slots"]), (&json!(3), &json!(1), &json!(3), &json!(24)));
+    assert_eq!(
+        (&pool["size"], &pool["min"], &pool["max"], &pool["slots"]),
+        (&json!(3), &json!(1), &json!(3), &json!(24))
+    );
     assert_eq!((&pool["pinned"], &pool["strategy"]), (&json!(false), &json!("affinity")));
     let workers = seen.body["workers"].as_array().expect("a list");
     let processed = |worker: &Value| worker["processed"].as_u64().expect("a number");
