@@ -8,8 +8,8 @@
 //! control characters escaped. A command is in `--help` only if it works.
 //!
 //! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit`, `reload`,
-//! `workers` and `plugins list`,
-//! `release` and `approve` are clients of one over HTTP; `backup` reads the database beside one.
+//! `workers`, and `list`, `release` and `approve` of `plugins` are clients of one over HTTP; `backup` reads the database
+//! beside one.
 
 mod audit;
 mod backup;
