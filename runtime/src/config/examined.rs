@@ -7,8 +7,7 @@ use super::{ChannelConfig, Config, Places, Problem, WorkersConfig};
 use crate::domain::ChannelName;
 
 /// Settings of a channel of which its plugin knows nothing: it is judged with their defaults where they are not good.
-const UNSEEN: [&str; 13] = [
-    "enabled",
+const UNSEEN: [&str; 12] = [
     "retry",
     "priority",
     "canary",

@@ -173,5 +173,11 @@ async fn nobody_asks_about_a_channel_that_is_disabled_and_its_settings_are_check
     assert_eq!(verdict.json()["disabled"], json!(["a"]));
     let verdict = checked(&text.replace("false", "0\nretry = \"never\"")).await;
     assert_eq!(verdict.exit(), Exit::Usage);
-    assert_snapshot!(verdict.text(), @"");
+    assert_snapshot!(verdict.text(), @r"
+    campanile.toml: 2 problems
+      campanile.toml:3: `channels.a.enabled` is an integer, expected `true` or `false`
+      campanile.toml:4: `channels.a.retry` names the policy `never`, which does not exist; write it as `[retry.never]`
+
+    not asked, because of these problems: the plugin of channel `a`
+    ");
 }

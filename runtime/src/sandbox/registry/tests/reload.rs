@@ -175,7 +175,7 @@ async fn a_secret_that_is_another_now_changes_its_channel() {
     assert_eq!(reload(&rig, &registry).await, "");
     fs::remove_file(place.path().join("key")).expect("it is there");
     let told = refused(&rig, &registry).await.replace(&place.path().display().to_string(), "/place");
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @"hook: the secret `key` cannot be had: the file `/place/key` cannot be read: entity not found; put the secret there and let this program read it");
 }
 
 #[tokio::test]
@@ -189,7 +189,11 @@ async fn a_channel_that_could_not_be_used_changes_nothing_of_the_others() {
 
     rig.channels.remove("desk");
     rig = rig.with_channel("hook", "webhook", json!({ "ur": "x" })).with_channel("paper", "printer", json!({}));
-    insta::assert_snapshot!(refused(&rig, &registry).await, @"");
+    insta::assert_snapshot!(refused(&rig, &registry).await, @r#"
+    hook: `config.ur`: is not a known key; did you mean `url`?
+    hook: `config.url`: is missing (Where to post); write `url = "…"` there
+    paper: there is no plugin `printer`; put its file `printer.wasm` into the folder that `dir` in [plugins] names, or name another plugin under [channels.paper]; `campanile plugins list` shows all
+    "#);
     assert_eq!(table(&registry), before, "not even a plugin is loaded");
     assert!(is_sent(&send(&registry, "desk").await));
     assert_eq!(rig.waiting(), [""; 0]);
