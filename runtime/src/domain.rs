@@ -24,7 +24,7 @@ mod timestamp;
 mod worker;
 
 pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError};
-pub use channel::{ChannelChange, ChannelEvent};
+pub use channel::{ChannelBook, ChannelChange, ChannelDeed, ChannelEvent, Paused};
 pub use delivery::{Attempt, AttemptEnd, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Waiting};
 pub use event::{Event, EventBody, EventKind};
 pub use gate::{

@@ -26,9 +26,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Actor, Attempt, AuditEntry, AuditId, ChannelName, DeliveryId, DeliveryState, Event, Flow, KvEntry, KvWrite,
-    KvWritten, Lane, Notification, NotificationId, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp,
-    Waiting,
+    Actor, Attempt, AuditEntry, AuditId, ChannelBook, ChannelName, DeliveryId, DeliveryState, Event, Flow, KvEntry,
+    KvWrite, KvWritten, Lane, Notification, NotificationId, PluginBook, Position, Queued, Recipient, StatusCounts,
+    Timestamp, Waiting,
 };
 
 pub use crate::config::Durability;
@@ -447,6 +447,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// What is remembered of every plugin, by name.
     async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError>;
+
+    /// Keeps what is remembered of channels, each book in place of the one before it, and tells the events, which may be
+    /// about others. `audit` says who did what of it.
+    async fn keep_channels(
+        &self,
+        books: Vec<ChannelBook>,
+        events: Vec<Event>,
+        audit: Vec<AuditEntry>,
+    ) -> Result<(), StoreError>;
+
+    /// What is remembered of every channel, also of one that is not configured any more, by name.
+    async fn channels(&self) -> Result<Vec<ChannelBook>, StoreError>;
 
     /// The value that a channel keeps under `key`.
     async fn kv_get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, StoreError>;

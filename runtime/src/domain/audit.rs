@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{DeliveryId, NotificationId, PluginChange, PluginEvent, Timestamp};
+use super::{ChannelDeed, ChannelName, DeliveryId, NotificationId, PluginChange, PluginEvent, Timestamp};
 
 /// Who did something, as far as it can be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -105,6 +105,13 @@ pub enum Act {
     },
     /// Something was done to a plugin.
     Plugin(PluginEvent),
+    /// Something was done to a channel.
+    Channel {
+        /// Which.
+        channel: ChannelName,
+        /// What.
+        deed: ChannelDeed,
+    },
 }
 
 impl Act {
@@ -118,6 +125,7 @@ impl Act {
             Self::Purge { .. } => AuditAction::Purge,
             Self::Config { .. } => AuditAction::Config,
             Self::Plugin(event) => AuditAction::Plugin(event.change),
+            Self::Channel { deed, .. } => AuditAction::Channel(*deed),
         }
     }
 
@@ -133,6 +141,7 @@ impl Act {
             }
             Self::Config { .. } => None,
             Self::Plugin(event) => Some(AuditTarget::Plugin(event.plugin.clone())),
+            Self::Channel { channel, .. } => Some(AuditTarget::Channel(channel.clone())),
         }
     }
 }
@@ -152,15 +161,19 @@ pub enum AuditAction {
     Config,
     /// Something was done to a plugin.
     Plugin(PluginChange),
+    /// Something was done to a channel.
+    Channel(ChannelDeed),
 }
 
 impl AuditAction {
-    /// Those that are not about plugins; the others are the words of [`PluginChange::ALL`].
+    /// Those that are not about plugins or channels; the others are the words of [`PluginChange::ALL`] and of
+    /// [`ChannelDeed::ALL`].
     const PLAIN: [Self; 5] = [Self::Submit, Self::Cancel, Self::Replay, Self::Purge, Self::Config];
 
     /// Every action there is.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::PLAIN.into_iter().chain(PluginChange::ALL.map(Self::Plugin))
+        let of_plugins = PluginChange::ALL.map(Self::Plugin);
+        Self::PLAIN.into_iter().chain(of_plugins).chain(ChannelDeed::ALL.map(Self::Channel))
     }
 
     /// Its word in every interface.
@@ -173,6 +186,7 @@ impl AuditAction {
             Self::Purge => "purge",
             Self::Config => "config",
             Self::Plugin(change) => change.kind(),
+            Self::Channel(deed) => deed.as_str(),
         }
     }
 }
@@ -205,8 +219,10 @@ pub enum AuditTarget {
     Notification(NotificationId),
     /// One delivery.
     Delivery(DeliveryId),
-    /// A plugin by name; of a file that could not be asked, the file's.
+    /// A plugin by name; of a file that could not be asked, the file's. As a filter, a channel of that name too.
     Plugin(String),
+    /// A channel.
+    Channel(ChannelName),
 }
 
 impl AuditTarget {
@@ -215,6 +231,7 @@ impl AuditTarget {
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Notification(id), Self::Delivery(delivery)) => delivery.notification() == *id,
+            (Self::Plugin(name), Self::Channel(channel)) => name == channel.as_str(),
             _ => self == other,
         }
     }
@@ -226,12 +243,13 @@ impl fmt::Display for AuditTarget {
             Self::Notification(id) => id.fmt(f),
             Self::Delivery(id) => id.fmt(f),
             Self::Plugin(name) => f.write_str(name),
+            Self::Channel(name) => name.fmt(f),
         }
     }
 }
 
 impl From<&str> for AuditTarget {
-    /// What is no id is a plugin's name.
+    /// What is no id is the name of a plugin, or of a channel: see [`AuditTarget::covers`].
     fn from(text: &str) -> Self {
         let plugin = || Self::Plugin(text.to_owned());
         let delivery = || text.parse().map(Self::Delivery);
@@ -298,5 +316,7 @@ mod tests {
         for target in [all, one, AuditTarget::Plugin("slack".to_owned())] {
             assert_eq!(AuditTarget::from(&*target.to_string()), target);
         }
+        let channel = AuditTarget::Channel(ChannelName::new("ops").expect("a name"));
+        assert!(AuditTarget::from("ops").covers(&channel) && !AuditTarget::from("mail").covers(&channel));
     }
 }

@@ -1,6 +1,6 @@
-//! What happens to a channel, beside the deliveries that go through it.
+//! What happens to a channel, beside the deliveries that go through it, and what is remembered of it.
 
-use super::ChannelName;
+use super::{Actor, BreakerBook, ChannelName, Timestamp};
 
 /// What happened to a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,4 +69,61 @@ pub struct ChannelEvent {
     pub change: ChannelChange,
     /// A sentence for people.
     pub reason: Option<String>,
+}
+
+/// Somebody had a channel's deliveries wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paused {
+    /// Since when.
+    pub at: Timestamp,
+    /// Who.
+    pub by: Actor,
+}
+
+/// What is remembered of a channel, beyond the process that learnt it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelBook {
+    /// Whose book it is.
+    pub channel: ChannelName,
+    /// Whether an operator had its deliveries wait.
+    pub paused: Option<Paused>,
+    /// How its breaker stands.
+    pub breaker: BreakerBook,
+}
+
+impl ChannelBook {
+    /// An empty book.
+    #[must_use]
+    pub fn new(channel: ChannelName) -> Self {
+        Self { channel, paused: None, breaker: BreakerBook::default() }
+    }
+}
+
+/// What somebody did to a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChannelDeed {
+    /// Had its deliveries wait.
+    Pause,
+    /// Let them go on.
+    Resume,
+    /// Closed its breaker.
+    Reset,
+    /// Sent a probe through it.
+    Test,
+}
+
+impl ChannelDeed {
+    /// Every deed there is.
+    pub const ALL: [Self; 4] = [Self::Pause, Self::Resume, Self::Reset, Self::Test];
+
+    /// Its word in the audit log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "channel.paused",
+            Self::Resume => "channel.resumed",
+            Self::Reset => "channel.reset",
+            Self::Test => "channel.tested",
+        }
+    }
 }

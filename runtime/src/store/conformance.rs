@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::domain::{
-    Act, Attempt, AuditAction, AuditOutcome, AuditTarget, Bar, BarKind, Content, EventBody, FailReason,
-    NotificationStatus, Permission, PluginChange, PluginEvent, PluginName, Priority, Receipt, VersionMark,
-    settle_cancelled,
+    Act, Attempt, AuditAction, AuditOutcome, AuditTarget, Bar, BarKind, BreakerBook, BreakerState, ChannelChange,
+    ChannelDeed, ChannelEvent, Content, EventBody, FailReason, NotificationStatus, Paused, Permission, PluginChange,
+    PluginEvent, PluginName, Priority, Receipt, VersionMark, settle_cancelled,
 };
 
 pub(crate) mod auditing;
@@ -54,6 +54,7 @@ macro_rules! conformance {
             keeping: deliveries_are_counted_by_status,
             keeping: a_template_is_kept_once_under_its_version,
             keeping: a_plugin_is_remembered_by_its_newest_book,
+            keeping: a_channel_is_remembered_by_its_newest_book,
             keeping: a_closed_store_has_committed_what_it_took_and_refuses_the_rest,
             sweeping: what_is_final_and_old_goes_and_nothing_else,
             sweeping: a_sweep_goes_on_where_it_stopped,
@@ -276,6 +277,25 @@ pub(crate) fn plugin_event(plugin: &str, change: PluginChange) -> Event {
         reason: Some("6 of 9 calls failed".to_owned()),
     };
     Event { at: NOW, body: EventBody::Plugin(event) }
+}
+
+/// A book of a channel; `number` makes it differ from others of the same channel.
+pub(crate) fn channel_book(name: &str, number: u8) -> ChannelBook {
+    let (since, until) = (at(u64::from(number)), at(10_000));
+    let state = match number % 4 {
+        0 => BreakerState::Closed,
+        1 => BreakerState::Open { since, until },
+        2 => BreakerState::HalfOpen { since },
+        _ => BreakerState::Disabled { since },
+    };
+    let breaker = BreakerBook { state, trips: u32::from(number), first_opened: (number > 2).then_some(since) };
+    let paused = (number > 4).then_some(Paused { at: until, by: Actor::ALL[usize::from(number) % Actor::ALL.len()] });
+    ChannelBook { channel: channel(name), paused, breaker }
+}
+
+pub(crate) fn channel_event(name: &str, change: ChannelChange) -> Event {
+    let reason = Some("5 calls failed in a row".to_owned());
+    Event { at: NOW, body: EventBody::Channel(ChannelEvent { channel: channel(name), change, reason }) }
 }
 
 pub(crate) fn sent(attempts: u32) -> DeliveryState {

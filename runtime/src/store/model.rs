@@ -12,6 +12,7 @@ pub(crate) struct Model {
     pub(crate) claims: BTreeMap<DeliveryId, u64>,
     pub(crate) events: Vec<Event>,
     pub(crate) plugins: BTreeMap<PluginName, PluginBook>,
+    pub(crate) channels: BTreeMap<ChannelName, ChannelBook>,
     cancelling: BTreeMap<NotificationId, Timestamp>,
     cancelling_one: BTreeMap<DeliveryId, Timestamp>,
     pub(crate) kv: BTreeMap<(ChannelName, String), KvEntry>,
@@ -173,6 +174,11 @@ impl Model {
 
     pub(crate) fn keep_plugins(&mut self, books: &[PluginBook], events: &[Event]) {
         self.plugins.extend(books.iter().map(|book| (book.plugin.clone(), book.clone())));
+        self.events.extend_from_slice(events);
+    }
+
+    pub(crate) fn keep_channels(&mut self, books: &[ChannelBook], events: &[Event]) {
+        self.channels.extend(books.iter().map(|book| (book.channel.clone(), book.clone())));
         self.events.extend_from_slice(events);
     }
 

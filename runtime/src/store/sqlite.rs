@@ -68,8 +68,8 @@ use super::{
     StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep, Swept, TemplateSource,
 };
 use crate::domain::{
-    Actor, AuditEntry, AuditId, ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId,
-    PluginBook, Position, Queued, Timestamp,
+    Actor, AuditEntry, AuditId, ChannelBook, ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane,
+    NotificationId, PluginBook, Position, Queued, Timestamp,
 };
 
 /// Commands that wait for the writer. Callers beyond it wait to hand theirs over.
@@ -413,6 +413,19 @@ impl Store for SqliteStore {
 
     async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError> {
         self.read(read::plugins).await
+    }
+
+    async fn keep_channels(
+        &self,
+        books: Vec<ChannelBook>,
+        events: Vec<Event>,
+        audit: Vec<AuditEntry>,
+    ) -> Result<(), StoreError> {
+        self.write(Operation::KeepChannels(books, events, audit)).await.map(|_| ())
+    }
+
+    async fn channels(&self) -> Result<Vec<ChannelBook>, StoreError> {
+        self.read(read::channels).await
     }
 
     async fn kv_get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, StoreError> {

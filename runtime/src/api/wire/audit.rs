@@ -23,9 +23,9 @@ pub(in crate::api) struct AuditView {
     pub(in crate::api) at: String,
     /// `api`, `cli`, `embedder` or `host`.
     pub(in crate::api) actor: String,
-    /// `submit`, `cancel`, `replay`, `purge`, `config`, or `plugin.…` as the event is called.
+    /// `submit`, `cancel`, `replay`, `purge`, `config`, `plugin.…` as the event is called, or `channel.…`.
     pub(in crate::api) action: String,
-    /// `ntf_…`, `dlv_…` or a plugin's name; null where it is about the whole installation.
+    /// `ntf_…`, `dlv_…` or the name of a plugin or a channel; null where it is about the whole installation.
     pub(in crate::api) target: Option<String>,
     /// `done`, `in-flight` or `refused`.
     pub(in crate::api) outcome: String,
@@ -88,7 +88,7 @@ impl AuditDetails {
                 reason: event.reason.clone(),
                 ..none
             },
-            Act::CancelDelivery { .. } | Act::Purge { .. } => none,
+            Act::CancelDelivery { .. } | Act::Purge { .. } | Act::Channel { .. } => none,
         }
     }
 }

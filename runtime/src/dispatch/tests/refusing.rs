@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 
 use crate::domain::{
-    Actor, AuditEntry, AuditId, ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId,
-    PluginBook, Position, Queued, Timestamp,
+    Actor, AuditEntry, AuditId, ChannelBook, ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane,
+    NotificationId, PluginBook, Position, Queued, Timestamp,
 };
 use crate::store::{
     Accepted, AuditFilter, AuditPage, Cancelled, Claim, DeadLetterFilter, DeadLetterPage, DeliveryRecord, EventNumber,
@@ -186,6 +186,19 @@ impl Store for Refusing {
 
     async fn plugins(&self) -> Result<Vec<PluginBook>, StoreError> {
         self.store.plugins().await
+    }
+
+    async fn keep_channels(
+        &self,
+        books: Vec<ChannelBook>,
+        events: Vec<Event>,
+        audit: Vec<AuditEntry>,
+    ) -> Result<(), StoreError> {
+        self.store.keep_channels(books, events, audit).await
+    }
+
+    async fn channels(&self) -> Result<Vec<ChannelBook>, StoreError> {
+        self.store.channels().await
     }
 
     async fn kv_get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, StoreError> {

@@ -200,6 +200,28 @@ pub(crate) async fn a_plugin_is_remembered_by_its_newest_book(place: &dyn Place)
     assert_eq!(events.collect::<Vec<_>>(), [loaded, refused]);
 }
 
+pub(crate) async fn a_channel_is_remembered_by_its_newest_book(place: &dyn Place) {
+    let store = open(place).await;
+    assert_eq!(store.channels().await.unwrap(), []);
+    let opened = channel_event("mail", ChannelChange::Opened);
+    let books = vec![channel_book("mail", 1), channel_book("chat", 7)];
+    store.keep_channels(books, vec![opened.clone()], Vec::new()).await.unwrap();
+    let paused = channel_event("mail", ChannelChange::Paused);
+    let act = Act::Channel { channel: channel("mail"), deed: ChannelDeed::Pause };
+    let entry = AuditEntry { at: NOW, by: Actor::Cli, act, outcome: AuditOutcome::Done };
+    store.keep_channels(vec![channel_book("mail", 6)], vec![paused.clone()], vec![entry.clone()]).await.unwrap();
+    store.keep_channels(Vec::new(), Vec::new(), Vec::new()).await.unwrap();
+    store.close().await;
+
+    let store = open(place).await;
+    assert_eq!(store.channels().await.unwrap(), [channel_book("chat", 7), channel_book("mail", 6)]);
+    let events = store.outbox(0, 10).await.unwrap().into_iter().map(|numbered| numbered.event);
+    assert_eq!(events.collect::<Vec<_>>(), [opened, paused]);
+    let target = Some(AuditTarget::Channel(channel("mail")));
+    let found = store.audit(AuditFilter { target, ..AuditFilter::default() }, None, 10).await.unwrap();
+    assert_eq!(found.entries.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>(), [entry]);
+}
+
 pub(crate) async fn a_closed_store_has_committed_what_it_took_and_refuses_the_rest(place: &dyn Place) {
     let store = open(place).await;
     let (accepted, ()) = tokio::join!(store.accept(vec![planned(1, &["mail"])]), store.close());

@@ -42,6 +42,10 @@ enum Step {
         pick: usize,
         number: u8,
     },
+    KeepChannel {
+        pick: usize,
+        number: u8,
+    },
     /// No value removes the key.
     Keep {
         channel: usize,
@@ -67,7 +71,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => pick.clone().prop_map(Step::CancelDelivery),
         2 => (pick.clone(), 0_u64..3).prop_map(|(pick, due)| Step::Replay { pick, due }),
         1 => pick.clone().prop_map(Step::Purge),
-        1 => (pick, 0_u8..9).prop_map(|(pick, number)| Step::KeepPlugin { pick, number }),
+        1 => (pick.clone(), 0_u8..9).prop_map(|(pick, number)| Step::KeepPlugin { pick, number }),
+        1 => (pick, 0_u8..9).prop_map(|(pick, number)| Step::KeepChannel { pick, number }),
         4 => (0..CHANNELS.len(), "[ab]{1,2}", proptest::option::weighted(0.8, 0_usize..40), proptest::option::of(0_u64..6))
             .prop_map(|(channel, key, value, expected)| Step::Keep { channel, key, value, expected }),
         1 => Just(Step::Reopen),
@@ -172,6 +177,13 @@ impl Pair {
                 self.model.keep_plugins(&books, &events);
                 self.store.keep_plugins(books, events, Vec::new()).await.unwrap();
             }
+            Step::KeepChannel { pick, number } => {
+                let name = CHANNELS[pick % CHANNELS.len()];
+                let change = ChannelChange::ALL[pick % ChannelChange::ALL.len()];
+                let (books, events) = (vec![channel_book(name, number)], vec![channel_event(name, change)]);
+                self.model.keep_channels(&books, &events);
+                self.store.keep_channels(books, events, Vec::new()).await.unwrap();
+            }
             Step::Keep { channel: name, key, value, expected } => {
                 let change = value.map_or(KvChange::Remove, |bytes| KvChange::Set(vec![7; bytes]));
                 let quota = KvQuota { bytes: 90, keys: 4 };
@@ -238,6 +250,7 @@ impl Pair {
         assert_eq!(store.count().await.unwrap().open, waiting);
 
         assert_eq!(store.plugins().await.unwrap(), model.plugins.values().cloned().collect::<Vec<_>>());
+        assert_eq!(store.channels().await.unwrap(), model.channels.values().cloned().collect::<Vec<_>>());
         let outbox = store.outbox(0, 10_000).await.unwrap();
         assert!(outbox.iter().zip(1..).all(|(event, number)| event.number == number));
         let events: Vec<_> = outbox.into_iter().map(|numbered| numbered.event).collect();

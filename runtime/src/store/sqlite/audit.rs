@@ -14,8 +14,10 @@ use rusqlite::{Connection, params};
 use super::event::{plugin, put_plugin};
 use super::failure::Failure;
 use super::read::{blob, timestamp};
-use super::wire::{Damaged, Reader, put_u64};
-use crate::domain::{Act, Actor, AuditEntry, AuditId, AuditOutcome, NotificationId, Timestamp};
+use super::wire::{Damaged, Reader, put_text, put_u64};
+use crate::domain::{
+    Act, Actor, AuditEntry, AuditId, AuditOutcome, ChannelDeed, ChannelName, NotificationId, Timestamp,
+};
 use crate::store::{AuditFilter, AuditPage};
 
 /// The only format so far.
@@ -188,6 +190,11 @@ fn put_act(out: &mut Vec<u8>, act: &Act) {
             out.push(6);
             put_plugin(out, event);
         }
+        Act::Channel { channel, deed } => {
+            out.push(7);
+            out.push(place(&ChannelDeed::ALL, deed));
+            put_text(out, channel.as_str());
+        }
     }
 }
 
@@ -195,6 +202,10 @@ fn act(reader: &mut Reader<'_>) -> Result<Act, Damaged> {
     match reader.u8()? {
         5 => Ok(Act::Config { sha256: reader.array()? }),
         6 => plugin(reader).map(Act::Plugin),
+        7 => {
+            let deed = one_of(&ChannelDeed::ALL, reader)?;
+            Ok(Act::Channel { channel: ChannelName::new(&reader.text()?).map_err(|_| reader.damaged())?, deed })
+        }
         kind @ 0..=4 => {
             let notification = NotificationId::from_bytes(reader.array()?);
             let number = reader.u32()?;
@@ -236,6 +247,7 @@ mod tests {
             Act::Purge { delivery },
             Act::Config { sha256: [9; 32] },
             Act::Plugin(event),
+            Act::Channel { channel: ChannelName::new("ops").unwrap(), deed: ChannelDeed::Test },
         ];
         let (actors, outcomes) = (Actor::ALL.iter().cycle(), AuditOutcome::ALL.iter().cycle());
         let of = |((act, by), outcome): ((Act, &Actor), &AuditOutcome)| AuditEntry {

@@ -10,8 +10,8 @@ use super::live::{Claimed, OpenDelivery, Withdrawal};
 use super::wire::Damaged;
 use super::{event, row};
 use crate::domain::{
-    Attempt, ChannelName, DeliveryId, DeliveryState, Flow, Lane, Notification, NotificationId, PluginBook, PluginName,
-    Position, Queued, StatusCounts, Timestamp,
+    Attempt, ChannelBook, ChannelName, DeliveryId, DeliveryState, Flow, Lane, Notification, NotificationId, PluginBook,
+    PluginName, Position, Queued, StatusCounts, Timestamp,
 };
 use crate::store::{
     DELIVERIES_SLICE, DeliveryRecord, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, StatusCounts64,
@@ -346,6 +346,16 @@ pub(super) fn plugins(db: &Connection) -> Result<Vec<PluginBook>, Failure> {
         let name = row.get_ref(0)?.as_str().map_err(|_| Damaged("plugin"))?;
         let name = PluginName::new(name).map_err(|_| Damaged("plugin"))?;
         books.push(row::book(name, blob(row, 1)?)?);
+    }
+    Ok(books)
+}
+
+pub(super) fn channels(db: &Connection) -> Result<Vec<ChannelBook>, Failure> {
+    let mut statement = db.prepare_cached("SELECT name, book FROM channels ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    let mut books = Vec::new();
+    while let Some(row) = rows.next()? {
+        books.push(row::channel_book(channel(row, 0)?, blob(row, 1)?)?);
     }
     Ok(books)
 }

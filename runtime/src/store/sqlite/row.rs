@@ -6,12 +6,14 @@
 //! *Not here:* events (`event`), and which table holds what (`schema`).
 
 mod book;
+mod channel;
 mod target;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use book::{book, put_book};
+pub(super) use channel::{channel_book, put_channel_book};
 pub(super) use target::{Target, put_targets, targets};
 
 use super::wire::{Damaged, Reader, put_option, put_pairs, put_text, put_u64};

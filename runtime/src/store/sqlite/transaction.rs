@@ -27,8 +27,8 @@ use super::statements::Statements;
 use super::suspects::{self, Noted};
 use super::{kv, read, row, totals};
 use crate::domain::{
-    Act, Actor, AuditEntry, AuditOutcome, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody, KvChange,
-    KvWrite, KvWritten, Lane, NotificationId, PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
+    Act, Actor, AuditEntry, AuditOutcome, ChannelBook, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody,
+    KvChange, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
 };
 use crate::store::{Accepted, Cancelled, Replay, Replayed, Settled, Settlement, Shrink, Sweep, Swept, TemplateSource};
 
@@ -56,6 +56,7 @@ pub(super) enum Operation {
     Shrink(Shrink),
     KeepTemplate(TemplateSource),
     KeepPlugins(Vec<PluginBook>, Vec<Event>, Vec<AuditEntry>),
+    KeepChannels(Vec<ChannelBook>, Vec<Event>, Vec<AuditEntry>),
     Record(Vec<AuditEntry>),
     Kv(KvWrite),
 }
@@ -99,6 +100,7 @@ impl Operation {
             Self::Cancel(..) | Self::FinishCancel(..) => 1_000 * 128,
             Self::CancelDelivery(..) | Self::Release(_) | Self::Unstage(_) => 256,
             Self::KeepPlugins(books, events, audit) => books.len() * 2_048 + (events.len() + audit.len()) * 256,
+            Self::KeepChannels(books, events, audit) => (books.len() + events.len() + audit.len()) * 256,
             Self::Record(entries) => entries.len() * 256,
             Self::Kv(write) => {
                 let value = match &write.change {
@@ -215,6 +217,11 @@ impl<'w> Transaction<'w> {
             }
             Operation::KeepPlugins(books, events, audit) => {
                 self.keep_plugins(books, events)?;
+                self.effects.audit.extend_from_slice(audit);
+                Answer::Done
+            }
+            Operation::KeepChannels(books, events, audit) => {
+                self.keep_channels(books, events)?;
                 self.effects.audit.extend_from_slice(audit);
                 Answer::Done
             }
@@ -372,6 +379,18 @@ impl<'w> Transaction<'w> {
             self.db
                 .prepare_cached("INSERT OR REPLACE INTO plugins (name, book) VALUES (?1, ?2)")?
                 .execute(params![book.plugin.as_str(), self.scratch])?;
+        }
+        self.effects.events.extend_from_slice(events);
+        Ok(())
+    }
+
+    fn keep_channels(&mut self, books: &[ChannelBook], events: &[Event]) -> Result<(), Failure> {
+        for book in books {
+            self.scratch.clear();
+            row::put_channel_book(&mut self.scratch, book);
+            self.db
+                .prepare_cached("INSERT OR REPLACE INTO channels (name, book) VALUES (?1, ?2)")?
+                .execute(params![book.channel.as_str(), self.scratch])?;
         }
         self.effects.events.extend_from_slice(events);
         Ok(())
