@@ -20,6 +20,7 @@ mod ledger;
 mod life;
 mod operator;
 mod permission;
+mod probes;
 mod problem;
 mod quarantine;
 mod reload;

@@ -16,6 +16,7 @@ mod frozen;
 mod keeping;
 mod life;
 mod operator;
+mod probes;
 mod reload;
 pub(crate) mod rig;
 
