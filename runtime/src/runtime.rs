@@ -10,15 +10,20 @@
 mod adapters;
 mod auditing;
 mod builder;
+mod channels;
+mod desk;
 mod doctor;
 mod draft;
 mod expander;
 mod finding;
 mod findings;
+mod gatekeeper;
 mod gates;
 mod handle;
 mod inspection;
 mod outcomes;
+mod probing;
+mod readiness;
 mod reload;
 mod retention;
 mod supplying;
@@ -26,7 +31,6 @@ mod upkeep;
 mod working;
 mod workshop;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
@@ -36,19 +40,18 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::config::{Config, Source};
 use crate::dispatch::{Dispatcher, RetryPolicies};
-use crate::domain::{
-    Actor, ChannelName, DeliveryId, DeliveryState, NotificationId, PluginChange, PluginName, Priority,
-};
+use crate::domain::{Actor, DeliveryId, NotificationId, PluginChange, PluginName, Priority};
 use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
 use crate::queue::QueueHandle;
 use crate::render::Renderer;
-use crate::sandbox::{OutOfUse, Registry, Watch};
+use crate::sandbox::{Registry, Watch};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, TemplateProblem, TemplateVariable};
 pub use crate::capability::http::{HttpError, HttpReply, PlayedProvider, PlayedRequest};
 pub use crate::dispatch::{Affinity, CurrentTask, Latency, PoolStatus, ScaleError, WorkerState, WorkerStatus};
+pub use crate::queue::GateStatus;
 pub(crate) use crate::sandbox::compile_for_parent;
 pub use crate::sandbox::{
     CONTRACT_VERSION, ChannelChanges, ChannelFinding, ChannelStatus, ConsoleSink, Descriptor, InspectError, Need,
@@ -62,12 +65,16 @@ pub use crate::store::{
 pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustError};
 pub use auditing::AuditQuery;
 pub use builder::{BuildError, RuntimeBuilder};
+pub use channels::{ChannelError, ChannelGate, ChannelState, ChannelTest};
 pub use doctor::{Check, CheckStatus, Examined, examine_installation};
 pub use draft::Notification;
 pub use finding::{NotReplayed, NotificationQuery, ParseRateError, ReplayRate, ReplayReport};
 pub use findings::ConfigFinding;
+pub use gatekeeper::BreakerNote;
 pub use handle::{Handle, OutcomeError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
+pub use probing::{ChannelHealth, HealthState};
+pub use readiness::ComponentHealth;
 pub use reload::{ReloadError, Reloaded};
 pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};
 pub use upkeep::{STORE_VERSION, backup_store, migrate_store, restore_store, store_version};
@@ -75,6 +82,7 @@ pub use workshop::{KeepError, Kept, TRIAL_MEMORY_MAX, Trial, TrialError, Tried, 
 
 #[cfg(test)]
 pub(crate) use adapters::KeptIn;
+use desk::Desk;
 use expander::Expander;
 use outcomes::Outcomes;
 use retention::Sweeper;
@@ -122,6 +130,7 @@ struct Parts {
     dispatcher: Dispatcher,
     /// Units of the engine in a millisecond of this machine.
     fuel_per_ms: u64,
+    desk: Desk,
     /// Ends with the store, or with this.
     _expander: Expander,
     /// The same.
@@ -132,19 +141,6 @@ impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runtime").finish_non_exhaustive()
     }
-}
-
-/// One part of the runtime and whether it works.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ComponentHealth {
-    /// `store`, `channel:<name>`, `template-engine:<name>` of one that is quarantined.
-    pub name: String,
-    /// Whether it works.
-    pub ready: bool,
-    /// Nothing can be accepted or delivered without it. A channel is not: the others go on.
-    pub essential: bool,
-    /// What is wrong, or a word on its state.
-    pub detail: Option<String>,
 }
 
 impl Runtime {
@@ -288,97 +284,6 @@ impl Runtime {
         self.parts.registry.channels()
     }
 
-    /// Channels whose deliveries wait because their plugin is quarantined, or because they are disabled or not configured
-    /// any more, each with the reason and what ends it.
-    #[must_use]
-    pub fn held_channels(&self) -> BTreeMap<ChannelName, String> {
-        let plugins = self.plugins().into_iter();
-        let held = plugins.filter_map(|plugin| match (plugin.state, plugin.name) {
-            (PluginState::Quarantined { reason }, Some(name)) => {
-                Some((plugin.channels, format!("plugin `{name}` is quarantined: {reason}")))
-            }
-            _ => None,
-        });
-        let held = held.flat_map(|(channels, why)| channels.into_iter().map(move |channel| (channel, why.clone())));
-        let out_of_use = self.parts.registry.out_of_use().into_iter().map(|(channel, why)| (channel, why.to_string()));
-        held.chain(out_of_use).collect()
-    }
-
-    /// Template engines that are quarantined, so that what they have to render waits.
-    fn held_engines(&self) -> BTreeMap<PluginName, String> {
-        let plugins = self.plugins();
-        // A file that is quarantined holds nobody up where another version serves.
-        let serves = |name: &PluginName| {
-            let mut versions = plugins.iter().filter(|other| other.name.as_ref() == Some(name));
-            versions.any(|other| matches!(other.state, PluginState::Serving))
-        };
-        let engines = plugins.iter().filter(|plugin| plugin.kind == Some(PluginKind::TemplateEngine));
-        let held = engines.filter_map(|plugin| match (&plugin.state, &plugin.name) {
-            (PluginState::Quarantined { reason }, Some(name)) if !serves(name) => {
-                Some((name.clone(), format!("template engine `{name}` is quarantined: {reason}")))
-            }
-            _ => None,
-        });
-        held.collect()
-    }
-
-    /// The deliveries of a notification that are held: by their channel, as in [`held_channels`](Self::held_channels), or
-    /// because the template engine is quarantined that has yet to render them. Each with the reason and what ends it.
-    pub async fn held_deliveries(&self, record: &NotificationRecord) -> BTreeMap<DeliveryId, String> {
-        let (channels, engines) = (self.held_channels(), self.held_engines());
-        let mut held = BTreeMap::new();
-        if channels.is_empty() && engines.is_empty() {
-            return held;
-        }
-        let waiting = record.deliveries.iter().filter(|delivery| matches!(delivery.state, DeliveryState::Waiting(_)));
-        for delivery in waiting {
-            let mut why = channels.get(&delivery.channel);
-            if why.is_none() && !engines.is_empty() {
-                let engine = self.parts.renderer.engine_needed(&record.notification, &delivery.recipient).await;
-                why = engine.and_then(|engine| engines.get(&engine));
-            }
-            held.extend(why.map(|why| (delivery.id, why.clone())));
-        }
-        held
-    }
-
-    /// Whether each part works. The runtime is ready for work where those that are essential do.
-    pub async fn readiness(&self) -> Vec<ComponentHealth> {
-        let lanes = self.parts.store.lanes().await;
-        let store = lanes.as_ref().err().map(ToString::to_string);
-        let mut components =
-            vec![ComponentHealth { name: "store".to_owned(), ready: store.is_none(), essential: true, detail: store }];
-        let component = |name: &ChannelName, ready: bool, detail: Option<String>| {
-            let name = format!("channel:{name}");
-            ComponentHealth { name, ready, essential: false, detail }
-        };
-        let mut waiting = BTreeMap::<ChannelName, u64>::new();
-        for depth in lanes.unwrap_or_default() {
-            *waiting.entry(depth.lane.channel).or_default() += depth.waiting;
-        }
-        let out_of_use = self.parts.registry.out_of_use();
-        for channel in self.channels() {
-            // To be disabled is what somebody wanted it to be.
-            let off = out_of_use.get(&channel.name).map(|why| told_waiting(why, waiting.get(&channel.name)));
-            components.push(component(&channel.name, channel.problem.is_none(), channel.problem.or(off)));
-        }
-        for (name, why) in &out_of_use {
-            // Of one that is gone, and that nothing waits for, nobody has to hear.
-            if let (OutOfUse::Gone(_), Some(count)) = (why, waiting.get(name)) {
-                components.push(component(name, false, Some(told_waiting(why, Some(count)))));
-            }
-        }
-        components.extend(self.plugins().into_iter().filter_map(|plugin| {
-            let PluginState::Quarantined { reason } = plugin.state else { return None };
-            let name = plugin.name.filter(|_| plugin.kind == Some(PluginKind::TemplateEngine))?;
-            // Its reason says what lets it be called again.
-            let detail = Some(format!("what it has to render waits: it is quarantined: {reason}"));
-            let name = format!("template-engine:{name}");
-            Some(ComponentHealth { name, ready: false, essential: false, detail })
-        }));
-        components
-    }
-
     /// The configuration in force.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
@@ -405,6 +310,8 @@ impl Runtime {
             self.parts.metrics.workers(state.as_str(), count(state));
         }
         self.parts.metrics.worker_load(pool.load);
+        let breakers = self.parts.queue.gates().into_iter().map(|gate| (gate.channel, gate.breaker));
+        self.parts.metrics.breaker_states(breakers);
         let totals = self.parts.store.totals();
         self.parts.metrics.outstanding(totals.retrying, totals.dead_letters);
         self.parts.metrics.encode()
@@ -428,17 +335,9 @@ impl Runtime {
             watch.stop().await;
         }
         let left = self.parts.dispatcher.shutdown(timeout).await;
+        self.parts.desk.stop().await;
         self.parts.store.close().await;
         if left == 0 { Ok(()) } else { Err(ShutdownError { left, timeout }) }
-    }
-}
-
-/// Why a channel is not called, and what waits for it.
-fn told_waiting(why: &OutOfUse, waiting: Option<&u64>) -> String {
-    match waiting {
-        None | Some(0) => why.to_string(),
-        Some(1) => format!("1 delivery waits: {why}"),
-        Some(count) => format!("{count} deliveries wait: {why}"),
     }
 }
 

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
+use super::desk::Desk;
 use super::expander::Expansions;
 use super::gates;
 use super::outcomes::Outcomes;
@@ -195,8 +196,9 @@ impl RuntimeBuilder {
             time_limits: time_limits(&config),
             metrics: Arc::clone(&metrics),
         };
-        queue.set_gates(gates::of_channels(&config, registry.channels().into_iter().map(|channel| channel.name)));
+        let desk = open_desk(&neighbours, &config, &registry).await?;
         let dispatcher = start(paused, &config.workers, neighbours).await?;
+        desk.start(&registry, &clock).await;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
@@ -217,6 +219,7 @@ impl RuntimeBuilder {
             queue,
             dispatcher,
             fuel_per_ms,
+            desk,
             _expander: expander,
             sweeper: SyncMutex::new(sweeper),
         };
@@ -232,6 +235,15 @@ async fn memory(store: &Arc<dyn Store>, queue: &QueueHandle) -> Result<Memory, S
         holds: Arc::new(Holds(queue.clone())),
         kv: Arc::new(KeptIn(Arc::clone(store))),
     })
+}
+
+/// The queue has its gates from here on, and knows what is held against channels.
+async fn open_desk(with: &Neighbours, config: &Config, registry: &Registry) -> Result<Desk, StoreError> {
+    let desk = Desk::open(&with.store, &with.queue, &with.clock, &with.entropy).await?;
+    let implied = registry.channels().into_iter().map(|channel| channel.name);
+    with.queue.set_gates(gates::of_channels(config, implied.chain(desk.keeper.held())));
+    desk.keeper.restore();
+    Ok(desk)
 }
 
 async fn start(paused: bool, workers: &WorkersConfig, with: Neighbours) -> Result<Dispatcher, StoreError> {

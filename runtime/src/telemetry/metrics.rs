@@ -12,7 +12,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::handles::{ENDS, Handles, Histograms, Labels, Words};
-use crate::domain::{AttemptEnd, ChannelName, DeliveryState, DeliveryStatus, EventKind, PluginName, Priority};
+use crate::domain::{
+    AttemptEnd, BreakerState, ChannelName, DeliveryState, DeliveryStatus, EventKind, PluginName, Priority,
+};
 
 /// Channels with labels of their own; the rest count as `other`. A channel takes about 40 lines of a scrape.
 const CHANNELS_MAX: usize = 1_024;
@@ -109,6 +111,7 @@ pub struct Metrics {
     dead_letters: Gauge,
     workers: Family<[(&'static str, &'static str); 1], Gauge>,
     worker_load: Gauge<f64, AtomicU64>,
+    breaker_state: Family<Labels, Gauge>,
     cleared: Family<[(&'static str, &'static str); 2], Counter>,
     deliveries: Family<Labels, Counter>,
     delivery_duration: Histograms,
@@ -184,6 +187,11 @@ impl Metrics {
             dead_letters: registered(r, "dead_letters", "Deliveries that failed and that nobody replayed or purged"),
             workers: registered(r, "workers", "Workers that are there, by how they are doing"),
             worker_load: registered(r, "worker_load", "Deliveries in flight for each slot of the workers"),
+            breaker_state: registered(
+                r,
+                "breaker_state",
+                "0: the channel is called, 1: single calls are let through, 2: it is left alone, 3: until it is reset",
+            ),
             cleared: registered(r, "cleared", "What went because it was old, or too much"),
             deliveries: registered(r, "deliveries", "Deliveries that came to a final state"),
             delivery_duration: histograms(
@@ -253,6 +261,26 @@ impl Metrics {
     pub fn worker_load(&self, load: f64) {
         if self.enabled {
             self.worker_load.set(load);
+        }
+    }
+
+    /// How the breaker of each channel stands; of a channel that is not among them, nothing is told any more. Past the
+    /// limit on channels with labels of their own, the worst is told of all others.
+    pub fn breaker_states(&self, breakers: impl IntoIterator<Item = (ChannelName, BreakerState)>) {
+        if !self.enabled {
+            return;
+        }
+        self.breaker_state.clear();
+        for (place, (channel, state)) in breakers.into_iter().enumerate() {
+            let value = match state {
+                BreakerState::Closed => 0,
+                BreakerState::HalfOpen { .. } => 1,
+                BreakerState::Open { .. } => 2,
+                BreakerState::Disabled { .. } => 3,
+            };
+            let label = text(Some(&channel).filter(|_| place < CHANNELS_MAX));
+            let gauge = self.breaker_state.get_or_create_owned(&vec![("channel", label)]);
+            gauge.set(gauge.get().max(value));
         }
     }
 

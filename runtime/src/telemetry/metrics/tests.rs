@@ -96,6 +96,25 @@ fn labels_are_what_the_catalogue_says() {
 }
 
 #[test]
+fn breakers_are_told_by_channel_and_those_that_are_gone_are_not() {
+    let (metrics, at) = (Metrics::new(), Timestamp::from_millis(1));
+    let named = |name: &str| ChannelName::new(name).expect("a name");
+    let states = [
+        ("closed", BreakerState::Closed),
+        ("half-open", BreakerState::HalfOpen { since: at }),
+        ("open", BreakerState::Open { since: at, until: at }),
+        ("disabled", BreakerState::Disabled { since: at }),
+    ];
+    metrics.breaker_states(states.map(|(name, state)| (named(name), state)));
+    for (value, (name, _)) in states.iter().enumerate() {
+        assert_has(&metrics, &format!(r#"campanile_breaker_state{{channel="{name}"}} {value}"#));
+    }
+    metrics.breaker_states([(named("disabled"), BreakerState::Closed)]);
+    assert_has(&metrics, r#"campanile_breaker_state{channel="disabled"} 0"#);
+    assert!(!metrics.encode().contains(r#"channel="open""#));
+}
+
+#[test]
 fn a_catalogue_that_is_off_counts_nothing() {
     let metrics = Metrics::off();
     metrics.notification_accepted(Priority::Low);

@@ -1,0 +1,125 @@
+//! What works, and why what does not waits.
+
+use std::collections::BTreeMap;
+
+use super::channels::readiness_of;
+use super::{NotificationRecord, PluginKind, PluginState, Runtime};
+use crate::domain::{ChannelName, DeliveryId, DeliveryState, PluginName};
+use crate::sandbox::OutOfUse;
+
+/// One part of the runtime and whether it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentHealth {
+    /// `store`, `channel:<name>`, `template-engine:<name>` of one that is quarantined.
+    pub name: String,
+    /// Whether it works.
+    pub ready: bool,
+    /// Nothing can be accepted or delivered without it. A channel is not: the others go on.
+    pub essential: bool,
+    /// What is wrong, or a word on its state.
+    pub detail: Option<String>,
+}
+
+impl Runtime {
+    /// Channels whose deliveries wait because their plugin is quarantined, somebody paused them, their breakers are not
+    /// closed, or they are disabled or not configured any more, each with the reason and what ends it.
+    #[must_use]
+    pub fn held_channels(&self) -> BTreeMap<ChannelName, String> {
+        let plugins = self.plugins().into_iter();
+        let held = plugins.filter_map(|plugin| match (plugin.state, plugin.name) {
+            (PluginState::Quarantined { reason }, Some(name)) => {
+                Some((plugin.channels, format!("plugin `{name}` is quarantined: {reason}")))
+            }
+            _ => None,
+        });
+        let held = held.flat_map(|(channels, why)| channels.into_iter().map(move |channel| (channel, why.clone())));
+        let out_of_use = self.parts.registry.out_of_use().into_iter().map(|(channel, why)| (channel, why.to_string()));
+        self.gated_channels().chain(held).chain(out_of_use).collect()
+    }
+
+    /// Template engines that are quarantined, so that what they have to render waits.
+    fn held_engines(&self) -> BTreeMap<PluginName, String> {
+        let plugins = self.plugins();
+        // A file that is quarantined holds nobody up where another version serves.
+        let serves = |name: &PluginName| {
+            let mut versions = plugins.iter().filter(|other| other.name.as_ref() == Some(name));
+            versions.any(|other| matches!(other.state, PluginState::Serving))
+        };
+        let engines = plugins.iter().filter(|plugin| plugin.kind == Some(PluginKind::TemplateEngine));
+        let held = engines.filter_map(|plugin| match (&plugin.state, &plugin.name) {
+            (PluginState::Quarantined { reason }, Some(name)) if !serves(name) => {
+                Some((name.clone(), format!("template engine `{name}` is quarantined: {reason}")))
+            }
+            _ => None,
+        });
+        held.collect()
+    }
+
+    /// The deliveries of a notification that are held: by their channel, as in [`held_channels`](Self::held_channels), or
+    /// because the template engine is quarantined that has yet to render them. Each with the reason and what ends it.
+    pub async fn held_deliveries(&self, record: &NotificationRecord) -> BTreeMap<DeliveryId, String> {
+        let (channels, engines) = (self.held_channels(), self.held_engines());
+        let mut held = BTreeMap::new();
+        if channels.is_empty() && engines.is_empty() {
+            return held;
+        }
+        let waiting = record.deliveries.iter().filter(|delivery| matches!(delivery.state, DeliveryState::Waiting(_)));
+        for delivery in waiting {
+            let mut why = channels.get(&delivery.channel);
+            if why.is_none() && !engines.is_empty() {
+                let engine = self.parts.renderer.engine_needed(&record.notification, &delivery.recipient).await;
+                why = engine.and_then(|engine| engines.get(&engine));
+            }
+            held.extend(why.map(|why| (delivery.id, why.clone())));
+        }
+        held
+    }
+
+    /// Whether each part works. The runtime is ready for work where those that are essential do.
+    pub async fn readiness(&self) -> Vec<ComponentHealth> {
+        let lanes = self.parts.store.lanes().await;
+        let store = lanes.as_ref().err().map(ToString::to_string);
+        let mut components =
+            vec![ComponentHealth { name: "store".to_owned(), ready: store.is_none(), essential: true, detail: store }];
+        let component = |name: &ChannelName, ready: bool, detail: Option<String>| {
+            let name = format!("channel:{name}");
+            ComponentHealth { name, ready, essential: false, detail }
+        };
+        let mut waiting = BTreeMap::<ChannelName, u64>::new();
+        for depth in lanes.unwrap_or_default() {
+            *waiting.entry(depth.lane.channel).or_default() += depth.waiting;
+        }
+        let out_of_use = self.parts.registry.out_of_use();
+        for gate in self.channel_gates() {
+            let name = &gate.channel.name;
+            // To be disabled is what somebody wanted it to be.
+            let off = out_of_use.get(name).map(|why| (true, Some(told_waiting(why, waiting.get(name)))));
+            let (ready, detail) = off.unwrap_or_else(|| readiness_of(&gate));
+            components.push(component(name, ready, detail));
+        }
+        for (name, why) in &out_of_use {
+            // Of one that is gone, and that nothing waits for, nobody has to hear.
+            if let (OutOfUse::Gone(_), Some(count)) = (why, waiting.get(name)) {
+                components.push(component(name, false, Some(told_waiting(why, Some(count)))));
+            }
+        }
+        components.extend(self.plugins().into_iter().filter_map(|plugin| {
+            let PluginState::Quarantined { reason } = plugin.state else { return None };
+            let name = plugin.name.filter(|_| plugin.kind == Some(PluginKind::TemplateEngine))?;
+            // Its reason says what lets it be called again.
+            let detail = Some(format!("what it has to render waits: it is quarantined: {reason}"));
+            let name = format!("template-engine:{name}");
+            Some(ComponentHealth { name, ready: false, essential: false, detail })
+        }));
+        components
+    }
+}
+
+/// Why a channel is not called, and what waits for it.
+fn told_waiting(why: &OutOfUse, waiting: Option<&u64>) -> String {
+    match waiting {
+        None | Some(0) => why.to_string(),
+        Some(1) => format!("1 delivery waits: {why}"),
+        Some(count) => format!("{count} deliveries wait: {why}"),
+    }
+}
