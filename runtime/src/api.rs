@@ -12,6 +12,7 @@ mod admin;
 mod asked;
 mod audit;
 mod body;
+mod channels;
 mod cursor;
 mod dead_letters;
 mod decode;
@@ -41,7 +42,7 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 21] = [
+const ROUTES: [&str; 27] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
@@ -60,6 +61,12 @@ const ROUTES: [&str; 21] = [
     "/v1/admin/reload",
     "/v1/workers",
     "/v1/workers/scale",
+    "/v1/channels",
+    "/v1/channels/{name}",
+    "/v1/channels/{name}/test",
+    "/v1/channels/{name}/pause",
+    "/v1/channels/{name}/resume",
+    "/v1/channels/{name}/reset",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -85,7 +92,9 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
     let [notifications, batch, notification, deliveries, cancel, replay, delivery, rest @ ..] = ROUTES;
     let [replay_delivery, cancel_delivery, dead_letters, replay_dead_letters, rest @ ..] = rest;
-    let [audit, plugins, release, approve, reload, workers, scale, healthz, readyz, metrics] = rest;
+    let [audit, plugins, release, approve, reload, workers, scale, rest @ ..] = rest;
+    let [channels, channel, test_channel, pause_channel, resume_channel, reset_channel, rest @ ..] = rest;
+    let [healthz, readyz, metrics] = rest;
     Router::new()
         .route(notifications, post(notifications::submit).get(finding::list))
         .route(batch, post(notifications::submit_batch))
@@ -105,6 +114,12 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
         .route(reload, post(admin::reload))
         .route(workers, get(workers::show))
         .route(scale, post(workers::scale))
+        .route(channels, get(channels::list))
+        .route(channel, get(channels::show))
+        .route(test_channel, post(channels::test))
+        .route(pause_channel, post(channels::pause))
+        .route(resume_channel, post(channels::resume))
+        .route(reset_channel, post(channels::reset))
         .route(healthz, get(operations::healthz))
         .route(readyz, get(operations::readyz))
         .route(metrics, get(operations::metrics))

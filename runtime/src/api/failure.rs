@@ -47,6 +47,12 @@ pub(super) enum Failure {
     #[error("{0}")]
     NoPlugin(String),
     #[error("{0}")]
+    NoChannel(String),
+    #[error("{0}")]
+    ChannelUnusable(String),
+    #[error("the test has {}, and nobody was called", counted(.0.as_slice().len()))]
+    Untestable(Problems),
+    #[error("{0}")]
     NothingToDo(String),
     #[error("{0}")]
     PluginRefused(String),
@@ -72,15 +78,16 @@ impl Failure {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Malformed { .. } | Self::Query(_) | Self::Header(_) | Self::Broken => StatusCode::BAD_REQUEST,
-            Self::Invalid(_) | Self::Configuration(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Invalid(_) | Self::Configuration(_) | Self::Untestable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Self::WrongOrigin => StatusCode::FORBIDDEN,
-            Self::NotFound(_) | Self::NoPlugin(_) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NoPlugin(_) | Self::NoChannel(_) => StatusCode::NOT_FOUND,
             Self::NothingToDo(_)
             | Self::NoSource(_)
+            | Self::ChannelUnusable(_)
             | Self::PluginRefused(_)
             | Self::AlreadyFinal(_)
             | Self::NotFailed(_)
@@ -107,6 +114,9 @@ impl Failure {
             Self::WrongOrigin => "wrong-origin",
             Self::NotFound(_) => "not-found",
             Self::NoPlugin(_) => "unknown-plugin",
+            Self::NoChannel(_) => "unknown-channel",
+            Self::ChannelUnusable(_) => "channel-unusable",
+            Self::Untestable(_) => "invalid-test",
             Self::NothingToDo(_) => "nothing-to-do",
             Self::PluginRefused(_) => "plugin-refused",
             Self::AlreadyFinal(_) => "already-final",
@@ -122,7 +132,7 @@ impl Failure {
     /// What the caller is told.
     pub(super) fn document(&self) -> ProblemDocument {
         let problems = match self {
-            Self::Invalid(problems) | Self::Query(problems) => {
+            Self::Invalid(problems) | Self::Query(problems) | Self::Untestable(problems) => {
                 problems.as_slice().iter().map(ProblemItem::from).collect()
             }
             Self::Configuration(problems) => problems.iter().map(ProblemItem::from).collect(),

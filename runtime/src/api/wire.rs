@@ -1,6 +1,7 @@
 //! The published shapes of HTTP answers, and nothing else. They change only by additions.
 
 pub(super) mod audit;
+pub(super) mod channels;
 pub(super) mod found;
 mod reload;
 pub(super) mod workers;
