@@ -7,14 +7,15 @@
 //! object on standard output, also where it failed: `{"error": {"message", "causes", "hint", "exit"}}`. Text that came from elsewhere is printed with its
 //! control characters escaped. A command is in `--help` only if it works.
 //!
-//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit`, `reload`,
-//! `workers`, and `list`, `release` and `approve` of `plugins` are clients of one over HTTP; `backup` reads the database
-//! beside one.
+//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit`, `channels`,
+//! `reload`, `workers`, and `list`, `release` and `approve` of `plugins` are clients of one over HTTP; `backup` reads the
+//! database beside one.
 
 mod audit;
 mod backup;
 mod bench;
 mod cancel;
+mod channels;
 mod client;
 mod completions;
 mod config;
@@ -110,6 +111,9 @@ enum Command {
     DeadLetters(dead_letters::Command),
     /// Show who did what, the newest first
     Audit(audit::Args),
+    /// Look at channels, pause them, try them out
+    #[command(subcommand, arg_required_else_help = true)]
+    Channels(channels::Command),
     /// Look at plugins
     #[command(subcommand, arg_required_else_help = true)]
     Plugins(plugins::Command),
@@ -233,6 +237,7 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::Replay(args) => block_on(replay::run(&globals, &args)),
         Command::DeadLetters(command) => block_on(dead_letters::run(&globals, &command)),
         Command::Audit(args) => block_on(audit::run(&globals, &args)),
+        Command::Channels(command) => block_on(channels::run(&globals, &command)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),
         Command::Workers(args) => block_on(workers::run(&globals, &args)),
         Command::Config(command) => config::run(&globals, &command),

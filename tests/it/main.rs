@@ -4,6 +4,7 @@ mod api;
 mod audit;
 mod broadcast;
 mod canary;
+mod channels;
 mod contract;
 mod crash;
 mod delivery;

@@ -11,7 +11,7 @@ use crate::api::Api;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits until a scrape has this line.
-async fn until_scraped(api: &Api, line: &str) {
+pub(crate) async fn until_scraped(api: &Api, line: &str) {
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     let mut last = String::new();
     let waited = tokio::time::timeout(LIMIT, async {

@@ -23,10 +23,11 @@ Examples:
   campanile audit --action purge --since yesterday
   campanile --json audit --target ntf_01890a5d0b0170008000000000000001")]
 pub(super) struct Args {
-    /// submit, cancel, replay, purge, config, or plugin.loaded and the like, as events are called
+    /// submit, cancel, replay, purge, config, plugin.loaded and the like, as events are called, channel.paused,
+    /// channel.resumed, channel.reset or channel.tested
     #[arg(long)]
     action: Option<AuditAction>,
-    /// To this: a notification with its deliveries, a delivery, or a plugin by name
+    /// To this: a notification with its deliveries, a delivery, or a plugin or channel by name
     #[arg(long, value_name = "ID")]
     target: Option<String>,
     /// At or after this: RFC 3339, `2h` for two hours ago, `9am`, `yesterday 17:30`

@@ -47,9 +47,12 @@ impl Color {
     /// The color of a status word, whoever's it is.
     pub(super) fn of_status(status: &str) -> Option<Self> {
         match status {
-            "sent" | "serving" => Some(Self::Green),
-            "failed" | "refused" | "quarantined" | "rolled-back" => Some(Self::Red),
-            "retrying" | "partial" | "cancelled" | "held" | "canary" => Some(Self::Yellow),
+            "sent" | "serving" | "ready" | "ok" => Some(Self::Green),
+            "failed" | "refused" | "quarantined" | "rolled-back" | "unusable" | "disabled" | "open" | "down"
+            | "silent" => Some(Self::Red),
+            "retrying" | "partial" | "cancelled" | "held" | "canary" | "paused" | "half-open" | "degraded" => {
+                Some(Self::Yellow)
+            }
             _ => None,
         }
     }

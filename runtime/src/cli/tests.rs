@@ -45,6 +45,7 @@ fn help_lists_what_works() {
       replay        Try again what failed for good
       dead-letters  Look at what failed for good
       audit         Show who did what, the newest first
+      channels      Look at channels, pause them, try them out
       plugins       Look at plugins
       workers       Show the pool of workers, or set its size
       config        Look at the configuration

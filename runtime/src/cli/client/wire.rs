@@ -205,3 +205,61 @@ pub(in crate::cli) struct Plugin {
     #[serde(default)]
     pub(in crate::cli) shares: BTreeMap<String, u8>,
 }
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Channels {
+    pub(in crate::cli) channels: Vec<Channel>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct ChannelChanged {
+    /// Not where it was so before.
+    pub(in crate::cli) changed: bool,
+    pub(in crate::cli) channel: Channel,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Channel {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) plugin: String,
+    pub(in crate::cli) version: Option<String>,
+    pub(in crate::cli) state: String,
+    pub(in crate::cli) reason: Option<String>,
+    pub(in crate::cli) breaker: Option<Breaker>,
+    pub(in crate::cli) not_before: Option<String>,
+    pub(in crate::cli) in_flight: u32,
+    pub(in crate::cli) limit: Option<u32>,
+    pub(in crate::cli) waiting: u64,
+    pub(in crate::cli) health: Option<Health>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Breaker {
+    pub(in crate::cli) state: String,
+    pub(in crate::cli) since: Option<String>,
+    pub(in crate::cli) until: Option<String>,
+    pub(in crate::cli) reason: Option<String>,
+    pub(in crate::cli) calls: u32,
+    pub(in crate::cli) failures: u32,
+    pub(in crate::cli) slow: u32,
+    pub(in crate::cli) consecutive: u32,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Health {
+    pub(in crate::cli) state: String,
+    pub(in crate::cli) message: String,
+    pub(in crate::cli) at: String,
+    pub(in crate::cli) failures: u32,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct ChannelTested {
+    pub(in crate::cli) channel: String,
+    pub(in crate::cli) outcome: String,
+    pub(in crate::cli) duration_ms: f64,
+    pub(in crate::cli) code: Option<String>,
+    pub(in crate::cli) reason: Option<String>,
+    pub(in crate::cli) provider_id: Option<String>,
+    pub(in crate::cli) plugin: Option<String>,
+}
