@@ -15,10 +15,11 @@ pub use channel_world::exports::campanile::plugin::channel;
 pub use configure_world::exports::campanile::plugin::configure;
 pub use health_world::exports::campanile::plugin::health;
 pub use imports::campanile::plugin::types;
+pub use poll_world::exports::campanile::plugin::poll;
 pub use supports_world::exports::campanile::plugin::supports;
 pub use template_world::exports::campanile::plugin::template_engine;
 
-use crate::{Channel, Config, Context, Failure, Health, Recipient, RenderOptions, TemplateEngine};
+use crate::{Channel, Config, Context, Failure, Health, Receipt, Recipient, RenderOptions, TemplateEngine};
 
 mod imports {
     #![allow(missing_docs, unused_qualifications, clippy::all, reason = "generated; the WIT files hold the docs")]
@@ -28,7 +29,7 @@ mod imports {
 /// One module for each world of exports; all share the types of the imports.
 macro_rules! world {
     ($module:ident, $world:literal, $export:literal) => {
-        world!($module, $world, $export, { "campanile:plugin/types@0.1.0": crate::guest::types });
+        world!($module, $world, $export, { "campanile:plugin/types@0.1.1": crate::guest::types });
     };
     ($module:ident, $world:literal, $export:literal, { $($with:tt)* }) => {
         pub mod $module {
@@ -50,6 +51,7 @@ world!(template_world, "template-plugin", "__export_template");
 world!(configure_world, "with-configure", "__export_configure", {});
 world!(supports_world, "with-supports", "__export_supports");
 world!(health_world, "with-health", "__export_health");
+world!(poll_world, "with-poll", "__export_poll");
 
 /// The descriptor of a channel that exports these abilities.
 pub fn describe_channel<C: Channel>(abilities: &[&str]) -> channel::Descriptor {
@@ -87,6 +89,15 @@ pub fn run_supports<C: Channel>(context: types::Context, recipient: types::Recip
     host::set_now_ms(context.now_ms);
     let channel = C::from_json(&context.config).map_err(|problem| problem.to_string())?;
     channel.supports(&context, &recipient)
+}
+
+/// Asks for a final word.
+pub fn run_poll<C: Channel>(context: types::Context, receipt: types::Receipt) -> types::Outcome {
+    let context: Context = context.into();
+    let types::Receipt { provider_id, facts } = receipt;
+    host::set_now_ms(context.now_ms);
+    let receipt = Receipt { provider_id, facts };
+    convert::outcome(configured::<C>(&context).and_then(|channel| channel.poll(&context, &receipt)))
 }
 
 /// Probes the provider.

@@ -66,7 +66,7 @@ pub use campanile_plugin_sdk_derive::Config;
 pub use channel::{Channel, Health};
 pub use config::{Config, ConfigProblem};
 pub use host::print_line;
-pub use outcome::{Failure, FailureKind, Finality, Outcome, Scope, Sent, Trouble};
+pub use outcome::{Failure, FailureKind, Finality, Outcome, Receipt, Scope, Sent, Trouble};
 pub use secret::{Places, Secret, SecretKey};
 pub use serde_json::{Value, json};
 pub use template::{RenderOptions, Template, TemplateEngine, TemplateInfo, TemplateProblem, Variable};

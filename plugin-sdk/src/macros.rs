@@ -2,8 +2,8 @@
 
 /// Exports a [`Channel`](crate::Channel), and exactly the optional abilities named.
 ///
-/// `export_channel!(Slack);` exports `describe` and `send`; `export_channel!(Slack: configure, supports, health);` adds
-/// those three. To export an ability is to declare it, so name one only if the type implements it.
+/// `export_channel!(Slack);` exports `describe` and `send`; `export_channel!(Slack: configure, supports, health, poll);` adds
+/// those four. To export an ability is to declare it, so name one only if the type implements it.
 ///
 /// On wasm it also sets the allocator of the component, and answers in place of libc what the standard library asks of
 /// the outside, so that an ordinary plugin imports nothing of WASI: see the README, "Memory" and "Printing". A plugin
@@ -114,13 +114,27 @@ macro_rules! __export_ability {
     $crate::guest::health_world::__export_health!(Exported with_types_in $crate::guest::health_world);
         };
     };
+    (poll, $channel:ty) => {
+        const _: () = {
+            struct Exported;
+            impl $crate::guest::poll::Guest for Exported {
+                fn poll(
+                    context: $crate::guest::types::Context,
+                    receipt: $crate::guest::types::Receipt,
+                ) -> $crate::guest::types::Outcome {
+                    $crate::guest::run_poll::<$channel>(context, receipt)
+                }
+            }
+    $crate::guest::poll_world::__export_poll!(Exported with_types_in $crate::guest::poll_world);
+        };
+    };
     // No export: see `__without_stdio`.
     (stdio, $channel:ty) => {};
     ($other:ident, $channel:ty) => {
         compile_error!(concat!(
             "`",
             stringify!($other),
-            "` is no ability of a channel: there are `configure`, `supports`, `health` and `stdio`"
+            "` is no ability of a channel: there are `configure`, `supports`, `health`, `poll` and `stdio`"
         ));
     };
 }

@@ -28,13 +28,30 @@ pub struct Sent {
     pub finality: Finality,
 }
 
+/// What [`Sent`] said when the provider accepted a message: what [`Channel::poll`](crate::Channel::poll) asks with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The provider's id for the message.
+    pub provider_id: Option<String>,
+    /// What else was kept.
+    pub facts: Pairs,
+}
+
+impl Receipt {
+    /// The fact of this name.
+    #[must_use]
+    pub fn fact(&self, name: &str) -> Option<&str> {
+        self.facts.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
 /// Whether the provider's word is final.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Finality {
     /// Delivered as far as the provider can tell.
     #[default]
     Sent,
-    /// Taken; the final word comes later.
+    /// Taken; the final word comes later, to a plugin that exports `poll`. Of another, this is the last word.
     Accepted {
         /// When it is worth asking for it.
         check_after: Option<Duration>,

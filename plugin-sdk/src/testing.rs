@@ -30,7 +30,7 @@ pub use kept::Kept;
 pub use template_cases::run_template_cases;
 
 use crate::{
-    Call, Channel, Config, ConfigProblem, Content, Context, Notification, Outcome, Pairs, Recipient,
+    Call, Channel, Config, ConfigProblem, Content, Context, Notification, Outcome, Pairs, Receipt, Recipient,
     http::{Error, Reply, Request},
     log::Level,
 };
@@ -138,14 +138,26 @@ impl MockHost {
     ///
     /// As [`run`](Self::run), and if the config cannot be read.
     pub fn send<C: Channel>(self, config: &Value, mut call: Call) -> (Outcome, Record) {
-        let channel = match C::from_json(&config.to_string()) {
-            Ok(channel) => channel,
-            Err(problem) => panic!("config of the test is refused: {problem}"),
-        };
+        let channel: C = configured(config);
         call.context.config = config.to_string();
         call.context.now_ms = self.now_ms;
         self.run(|| channel.send(&call))
     }
+
+    /// Asks channel `C` with this config and this host for the final word on what it accepted with this receipt.
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send).
+    pub fn poll<C: Channel>(self, config: &Value, receipt: &Receipt) -> (Outcome, Record) {
+        let channel: C = configured(config);
+        let context = Context { config: config.to_string(), now_ms: self.now_ms, ..call("").context };
+        self.run(|| channel.poll(&context, receipt))
+    }
+}
+
+fn configured<C: Config>(config: &Value) -> C {
+    C::from_json(&config.to_string()).unwrap_or_else(|problem| panic!("config of the test is refused: {problem}"))
 }
 
 /// A request that is expected, and what is answered.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    AttemptEnd, Blame, ChannelName, Content, DeliveryId, Interruption, Notification, NotificationId, Outcome,
+    AttemptEnd, Awaited, Blame, ChannelName, Content, DeliveryId, Interruption, Notification, NotificationId, Outcome,
     PluginName, Priority, Recipient, Timestamp,
 };
 
@@ -27,6 +27,19 @@ pub struct Call {
     pub notification: Arc<Notification>,
     /// What to tell: the notification's own content, or what its template made of it.
     pub content: Arc<Content>,
+    /// What the clock shows.
+    pub now: Timestamp,
+}
+
+/// A question for the final word on what a provider took.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Through which channel it was sent.
+    pub channel: ChannelName,
+    /// Which delivery it is about.
+    pub delivery: DeliveryId,
+    /// What the provider gave when it took it, and when that was.
+    pub awaited: Arc<Awaited>,
     /// What the clock shows.
     pub now: Timestamp,
 }
@@ -61,11 +74,28 @@ pub struct Report {
     pub memory_bytes: u64,
 }
 
+impl Report {
+    /// The answer to a question where nobody can be asked.
+    #[must_use]
+    pub fn of_no_poll(question: &Question, plugin: Option<Arc<PluginVersion>>) -> Self {
+        let receipt = question.awaited.receipt.clone();
+        let end = AttemptEnd::Outcome(Outcome::Accepted { receipt, check_after: None, polled: false });
+        Self { end, duration: Duration::ZERO, plugin, fuel: 0, memory_bytes: 0 }
+    }
+}
+
 /// Makes calls. Dispatch knows this and no sandbox.
 #[async_trait]
 pub trait Caller: Send + Sync + 'static {
     /// Makes one attempt. Never fails: whatever goes wrong is in the report.
     async fn call(&self, call: Call) -> Report;
+
+    /// Asks for a final word, and sends nothing. Never fails: whatever goes wrong is in the report. Where the plugin
+    /// cannot be asked (any more) the answer is the word that there is: accepted, by one that is not polled. That is what
+    /// a caller without questions says of every delivery.
+    async fn ask(&self, question: Question) -> Report {
+        Report::of_no_poll(&question, None)
+    }
 }
 
 /// Gives a delivery what it tells.

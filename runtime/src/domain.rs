@@ -25,7 +25,7 @@ mod worker;
 
 pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError};
 pub use channel::{ChannelBook, ChannelChange, ChannelDeed, ChannelEvent, Paused};
-pub use delivery::{Attempt, AttemptEnd, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Waiting};
+pub use delivery::{Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Waiting};
 pub use event::{Event, EventBody, EventKind};
 pub use gate::{
     AdaptiveLimit, AdaptiveMark, AdaptiveSignal, Admission, BreakerBook, BreakerChange, BreakerCounts, BreakerPolicy,
@@ -42,6 +42,6 @@ pub use notification::{
 pub use outcome::{Blame, Fault, Interruption, Outcome, RateScope, Receipt, Trouble};
 pub use plugin::{Bar, BarKind, Permission, PluginBook, PluginChange, PluginEvent, VersionMark};
 pub use retry::{Backoff, Jitter, RetryPolicy};
-pub use settle::{Lifetime, Moment, settle, settle_cancelled};
+pub use settle::{Lifetime, Moment, settle, settle_cancelled, settle_over};
 pub use timestamp::Timestamp;
 pub use worker::{PoolScaled, ScaleReason, WorkerChange, WorkerEvent, WorkerNumber};

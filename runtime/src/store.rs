@@ -178,7 +178,8 @@ pub struct Settlement {
     pub claim: u64,
     /// Which delivery.
     pub delivery: DeliveryId,
-    /// The attempt's row; none where the delivery ends without a call, as when it expired.
+    /// The attempt's row; none where the delivery ends without a call, as when it expired, and where a provider has no
+    /// final word yet on what it took.
     pub attempt: Option<Attempt>,
     /// The next state, by [`domain::settle`](crate::domain::settle).
     pub state: DeliveryState,
@@ -190,7 +191,7 @@ pub struct Settlement {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settled {
     /// Written. The state is the one asked for, or `Cancelled` where the delivery was cancelled in flight and this
-    /// attempt did not send it.
+    /// attempt did not send it. What its provider took is as good as sent.
     Applied(DeliveryState),
     /// The claim is not the newest of its delivery, or the delivery is final: counted, and nothing written.
     Late,
@@ -203,7 +204,10 @@ pub enum Cancelled {
     Unknown,
     /// All that was to be cancelled was final before.
     AlreadyFinal,
-    /// `now` deliveries are cancelled; `in_flight` will be, unless the attempt under way sends them.
+    /// What is not final was taken by its provider: it cannot be withdrawn, and goes on to its final word.
+    Taken,
+    /// `now` deliveries are cancelled; `in_flight` will be, unless the attempt under way sends them. What a provider
+    /// took is in neither.
     Cancelled {
         /// Cancelled in this transaction.
         now: u32,

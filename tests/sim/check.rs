@@ -181,7 +181,10 @@ impl Ledger {
         let DeliveryRecord { id, state, attempts, .. } = delivery;
         let seen: Seen = self.deliveries.get(id).cloned().unwrap_or_default();
         let stands = match (state, seen.standing) {
-            (DeliveryState::Waiting(waiting), Standing::Waiting { due }) => due.is_none_or(|due| due == waiting.due),
+            (DeliveryState::Waiting(waiting), Standing::Waiting { due }) => {
+                waiting.accepted.is_none() && due.is_none_or(|due| due == waiting.due)
+            }
+            (DeliveryState::Waiting(waiting), Standing::Accepted) => waiting.accepted.is_some(),
             (DeliveryState::Sent { .. }, Standing::Sent) | (DeliveryState::Cancelled { .. }, Standing::Cancelled) => {
                 true
             }

@@ -4,6 +4,7 @@
 //! *Not here:* a look into the store (`check`).
 
 mod learn;
+mod questions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,9 +32,17 @@ pub(crate) enum Standing {
     Waiting {
         due: Option<Timestamp>,
     },
+    /// Its provider took it, and is asked for its final word.
+    Accepted,
     Sent,
     Failed,
     Cancelled,
+}
+
+impl Standing {
+    pub(crate) const fn is_open(self) -> bool {
+        matches!(self, Self::Waiting { .. } | Self::Accepted)
+    }
 }
 
 /// Whether a dead letter was put away.
@@ -113,6 +122,7 @@ pub(crate) struct Ledger {
     unsettled: BTreeMap<DeliveryId, Unsettled>,
     /// As they stood at the last crash: what was settled in its last moment may be learned after it.
     at_crash: BTreeMap<DeliveryId, Unsettled>,
+    questions: questions::Questions,
 }
 
 impl Ledger {
@@ -290,8 +300,9 @@ impl Ledger {
     /// The provider has answered the call.
     pub(crate) fn call_ends(&mut self, delivery: DeliveryId, end: &AttemptEnd) {
         self.note(format!("  answer {delivery}: {}", end.as_str()));
-        if let Some(unsettled) = self.unsettled.get_mut(&delivery) {
-            unsettled.answer = Some(end.as_str());
+        match self.unsettled.get_mut(&delivery) {
+            Some(unsettled) => unsettled.answer = Some(end.as_str()),
+            None => self.questions.answered(delivery, end.as_str()),
         }
     }
 
@@ -299,6 +310,7 @@ impl Ledger {
     pub(crate) fn crashed(&mut self) {
         self.crashes += 1;
         self.at_crash = std::mem::take(&mut self.unsettled);
+        self.questions.cut_off();
         self.open_requests = 0;
         for told in self.notifications.values_mut() {
             // What was in flight is cancelled by the start that follows.
@@ -312,6 +324,7 @@ impl Ledger {
         // What cannot be written is taken for a crash by the next start.
         self.crashes += u32::from(self.may_refuse);
         self.at_crash = std::mem::take(&mut self.unsettled);
+        self.questions.cut_off();
         self.open_requests = 0;
         self.is_stopping = false;
     }
@@ -325,7 +338,7 @@ impl Ledger {
         let told = self.notifications.entry(id).or_default();
         match answer {
             Cancelled::Unknown if told.is_acknowledged => self.breaks("I1", format!("{id} is gone")),
-            Cancelled::Unknown | Cancelled::AlreadyFinal => {}
+            Cancelled::Unknown | Cancelled::AlreadyFinal | Cancelled::Taken => {}
             Cancelled::Cancelled { in_flight, .. } => {
                 // Asked again, it counts those that the first one left.
                 told.left_in_flight.get_or_insert(in_flight);

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use campanile::call::{AddressNeed, Call, Caller, ChannelDirectory, ChannelFacts, ChannelUnavailable, Report};
+use campanile::call::{
+    AddressNeed, Call, Caller, ChannelDirectory, ChannelFacts, ChannelUnavailable, Question, Report,
+};
 use campanile::domain::{
     AttemptEnd, Blame, ChannelName, DeliveryId, Fault, Interruption, Outcome, RateScope, Receipt, TemplateName,
     TemplateUse, Trouble,
@@ -66,6 +68,22 @@ impl Provider {
         }
     }
 
+    /// Waits for the simulation's answer.
+    async fn answered(&self, delivery: DeliveryId) -> Report {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut waiting = self.lock();
+            waiting.last += 1;
+            let number = waiting.last;
+            waiting.calls.insert(number, (delivery, reply));
+        }
+        let end = match answer.await {
+            Ok(end) => end,
+            Err(_) => std::future::pending().await,
+        };
+        Report { end, duration: Duration::from_millis(7), plugin: None, fuel: 7, memory_bytes: 8 }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,18 +93,12 @@ impl Provider {
 impl Caller for Provider {
     async fn call(&self, call: Call) -> Report {
         self.books.open().call_begins(&call);
-        let (reply, answer) = oneshot::channel();
-        {
-            let mut waiting = self.lock();
-            waiting.last += 1;
-            let number = waiting.last;
-            waiting.calls.insert(number, (call.delivery, reply));
-        }
-        let end = match answer.await {
-            Ok(end) => end,
-            Err(_) => std::future::pending().await,
-        };
-        Report { end, duration: Duration::from_millis(7), plugin: None, fuel: 7, memory_bytes: 8 }
+        self.answered(call.delivery).await
+    }
+
+    async fn ask(&self, question: Question) -> Report {
+        self.books.open().question_begins(&question);
+        self.answered(question.delivery).await
     }
 }
 
@@ -99,9 +111,10 @@ pub(crate) fn any_end(chance: &mut Chance) -> AttemptEnd {
     let after = chance.percent(40).then(|| Duration::from_millis(chance.between(1, 600_000)));
     let (code, reason) = (Some("503".to_owned()), "it says so".to_owned());
     match chance.below(100) {
-        0..45 => sent(),
-        45..50 => {
-            AttemptEnd::Outcome(Outcome::Accepted { receipt: Receipt::default(), check_after: Some(Duration::ZERO) })
+        0..36 => sent(),
+        36..50 => {
+            let receipt = Receipt { provider_id: chance.percent(50).then(|| "q".to_owned()), ..Receipt::default() };
+            AttemptEnd::Outcome(Outcome::Accepted { receipt, check_after: after, polled: chance.percent(80) })
         }
         50..68 => AttemptEnd::Outcome(Outcome::Retry { after, trouble: Trouble::Server, code, reason }),
         68..76 => AttemptEnd::Outcome(Outcome::RateLimited { after, scope: RateScope::Channel, code, reason }),

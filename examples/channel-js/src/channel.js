@@ -1,6 +1,6 @@
 // Posts to a Discord webhook by the contract's own `http`.
 
-import { send as exchange } from "campanile:plugin/http@0.1.0";
+import { send as exchange } from "campanile:plugin/http@0.1.1";
 
 import { describe } from "./descriptor.js";
 import { message, url } from "./request.js";

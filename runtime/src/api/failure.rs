@@ -58,6 +58,8 @@ pub(super) enum Failure {
     PluginRefused(String),
     #[error("{0}: there is nothing left to cancel")]
     AlreadyFinal(&'static str),
+    #[error("{0}: it cannot be withdrawn, and goes on to the provider's final word")]
+    Taken(&'static str),
     #[error("{0}: there is nothing to replay")]
     NotFailed(&'static str),
     #[error("the notification's `expires_at` has passed: it is sent to nobody any more")]
@@ -90,6 +92,7 @@ impl Failure {
             | Self::ChannelUnusable(_)
             | Self::PluginRefused(_)
             | Self::AlreadyFinal(_)
+            | Self::Taken(_)
             | Self::NotFailed(_)
             | Self::Expired => StatusCode::CONFLICT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -120,6 +123,7 @@ impl Failure {
             Self::NothingToDo(_) => "nothing-to-do",
             Self::PluginRefused(_) => "plugin-refused",
             Self::AlreadyFinal(_) => "already-final",
+            Self::Taken(_) => "already-accepted",
             Self::NotFailed(_) => "not-failed",
             Self::Expired => "expired",
             Self::Method => "method-not-allowed",

@@ -116,7 +116,8 @@ pub(super) async fn deliveries(
     Ok(json(StatusCode::OK, JSON, &DeliveryPage { deliveries, next }))
 }
 
-/// `POST /v1/notifications/{id}/cancel`: 202 where an attempt is under way that may still send.
+/// `POST /v1/notifications/{id}/cancel`: 202 where an attempt is under way that may still send, 409 where a
+/// provider has taken all that is left.
 pub(super) async fn cancel(
     Asked(runtime): Asked,
     Path(id): Path<String>,
@@ -125,10 +126,12 @@ pub(super) async fn cancel(
     query::none(query.as_deref())?;
     let id: NotificationId = id.parse().map_err(|_| NO_NOTIFICATION)?;
     let last = Failure::AlreadyFinal("every delivery of this notification is final");
-    cancel_answer(runtime.cancel(id).await?, NO_NOTIFICATION, last)
+    let taken = Failure::Taken("the provider has taken whatever of this notification is not final");
+    cancel_answer(runtime.cancel(id).await?, NO_NOTIFICATION, last, taken)
 }
 
-/// `POST /v1/deliveries/{id}/cancel`: 202 where an attempt is under way that may still send.
+/// `POST /v1/deliveries/{id}/cancel`: 202 where an attempt is under way that may still send, 409 where a
+/// provider has taken all that is left.
 pub(super) async fn cancel_delivery(
     Asked(runtime): Asked,
     Path(id): Path<String>,
@@ -137,13 +140,15 @@ pub(super) async fn cancel_delivery(
     query::none(query.as_deref())?;
     let id: DeliveryId = id.parse().map_err(|_| NO_DELIVERY)?;
     let last = Failure::AlreadyFinal("this delivery is final");
-    cancel_answer(runtime.cancel_delivery(id).await?, NO_DELIVERY, last)
+    let taken = Failure::Taken("the provider has taken this delivery");
+    cancel_answer(runtime.cancel_delivery(id).await?, NO_DELIVERY, last, taken)
 }
 
-fn cancel_answer(cancelled: Cancelled, unknown: Failure, last: Failure) -> Result<Response, Failure> {
+fn cancel_answer(cancelled: Cancelled, unknown: Failure, last: Failure, taken: Failure) -> Result<Response, Failure> {
     match cancelled {
         Cancelled::Unknown => Err(unknown),
         Cancelled::AlreadyFinal => Err(last),
+        Cancelled::Taken => Err(taken),
         Cancelled::Cancelled { now: cancelled, in_flight } => {
             let status = if in_flight == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
             Ok(json(status, JSON, &CancelAnswer { cancelled, in_flight }))

@@ -160,7 +160,8 @@ pub(super) struct DeliveryView {
     pub(super) recipient: Option<String>,
     /// `pending`, `retrying`, `sent`, `failed` or `cancelled`.
     pub(super) status: String,
-    /// Of `sent`: `accepted` where the provider took it and nobody will tell its final word. Of `failed`: a sentence.
+    /// `accepted` where the provider took it: of `pending`, it is asked for its final word, of `sent`, nobody will tell one.
+    /// Of `failed`: a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<String>,
     /// Of `failed`: `rejected`, `recipient-gone`, `exhausted`, `too-old`, `fault` or `expired`.
@@ -342,6 +343,7 @@ impl DeliveryView {
             DeliveryState::Waiting(waiting) => {
                 due = Some(waiting.due.to_string());
                 held = held_deliveries.get(&record.id).cloned();
+                detail = waiting.accepted.as_ref().map(|_| "accepted".to_owned());
             }
             DeliveryState::Sent { unconfirmed: true, .. } => detail = Some("accepted".to_owned()),
             DeliveryState::Sent { unconfirmed: false, .. } | DeliveryState::Cancelled { .. } => {}

@@ -12,10 +12,10 @@ use tracing::Instrument;
 
 use super::Shared;
 use super::destination::HostPass;
-use crate::call::{Call, RenderFailure, Report};
+use crate::call::{Call, Question, RenderFailure, Report};
 use crate::domain::{
-    self, Attempt, AttemptEnd, ChannelName, DeliveryId, DeliveryState, FailReason, Interruption, Lifetime, Moment,
-    Outcome, POISON_CRASHES, PluginName, Receipt, Timestamp,
+    self, Attempt, AttemptEnd, ChannelName, DeliveryId, FailReason, Interruption, Lifetime, Moment, Outcome,
+    POISON_CRASHES, PluginName, Receipt, Timestamp,
 };
 use crate::queue::Taken;
 use crate::store::{Claim, Settlement};
@@ -37,10 +37,11 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Why no attempt may start any more.
+    /// Why no attempt may start any more. What is only asked about does not expire.
     pub(super) fn is_over(&self) -> Option<FailReason> {
-        let Claim { notification, crashes, .. } = &self.claim;
-        if notification.expires_at.is_some_and(|expires_at| expires_at <= self.started_at) {
+        let Claim { notification, crashes, progress, .. } = &self.claim;
+        let is_expired = notification.expires_at.is_some_and(|expires_at| expires_at <= self.started_at);
+        if is_expired && progress.accepted.is_none() {
             Some(FailReason::Expired)
         } else if *crashes >= POISON_CRASHES {
             Some(FailReason::Poison { crashes: *crashes })
@@ -154,6 +155,11 @@ impl Future for Underway {
 async fn perform(shared: Arc<Shared>, held: Arc<Held>) -> Result<Report, PluginName> {
     let with = &shared.with;
     let Held { claim, started_at, .. } = &*held;
+    if let Some(awaited) = &claim.progress.accepted {
+        let (channel, awaited) = (claim.channel.clone(), Arc::clone(awaited));
+        let question = Question { channel, delivery: claim.delivery, awaited, now: with.clock.now() };
+        return Ok(with.caller.ask(question).await);
+    }
     let content = match with.content.content(&claim.notification, &claim.recipient).await {
         Ok(content) => content,
         Err(RenderFailure::Held { engine }) => return Err(engine),
@@ -204,7 +210,7 @@ impl Finished {
         let now = with.clock.now();
         let Some(report) = &self.report else {
             let reason = self.held.is_over().unwrap_or(FailReason::Expired);
-            let state = DeliveryState::Failed { at: now, attempts: progress.attempts, reason };
+            let state = domain::settle_over(progress, reason, now);
             return Settlement { claim: *number, delivery: *delivery, attempt: None, state, at: now };
         };
         let lifetime = Lifetime {
@@ -213,7 +219,8 @@ impl Finished {
         };
         let moment = Moment { now, roll: with.entropy.roll() };
         let state = domain::settle(progress, &report.end, &with.policies.of(channel), lifetime, moment);
-        let attempt = Attempt {
+        // Of questions that are answered `accepted` again the history would be full.
+        let attempt = (state.attempts() > progress.attempts).then(|| Attempt {
             number: state.attempts(),
             started_at: self.held.started_at,
             duration: report.duration,
@@ -224,8 +231,8 @@ impl Finished {
             plugin: report.plugin.as_ref().map(ToString::to_string).unwrap_or_default(),
             fuel: report.fuel,
             memory_bytes: report.memory_bytes,
-        };
-        Settlement { claim: *number, delivery: *delivery, attempt: Some(attempt), state, at: now }
+        });
+        Settlement { claim: *number, delivery: *delivery, attempt, state, at: now }
     }
 }
 

@@ -1,3 +1,4 @@
+mod asking;
 mod gates;
 mod pool;
 mod refusing;

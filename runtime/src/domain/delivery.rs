@@ -1,15 +1,16 @@
 //! The durable unit that has a state: one notification × one recipient × one channel.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Blame, Fault, Interruption, Outcome, Receipt, Timestamp};
 
 /// What has been used up so far on the way to a final state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// Not called before this.
+    /// Not called before this: to send it, or to ask for its final word.
     pub due: Timestamp,
-    /// Attempts made: calls of a plugin, whatever came of them.
+    /// Attempts made: calls of a plugin, whatever came of them. A question that is answered `accepted` again is none.
     pub attempts: u32,
     /// How many of them used up a retry.
     pub retries_used: u32,
@@ -19,6 +20,19 @@ pub struct Waiting {
     pub interrupted: u32,
     /// Of a delivery that was replayed: when that run began. Its age counts from here, its retries from none.
     pub run_began: Option<Timestamp>,
+    /// The provider took it: it is never sent again, and what is waited for is its final word.
+    pub accepted: Option<Arc<Awaited>>,
+}
+
+/// What a provider took without a final word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// What the provider gave: what it is asked with.
+    pub receipt: Receipt,
+    /// When it took it.
+    pub since: Timestamp,
+    /// How often it was asked and had no final word.
+    pub polls: u32,
 }
 
 impl Waiting {
@@ -100,7 +114,7 @@ impl FailReason {
 /// Where a delivery stands. The last three never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Not final: waiting for its time, for a slot, or in flight.
+    /// Not final: waiting for its time, for a slot, for its provider's final word, or in flight.
     Waiting(Waiting),
     /// Done.
     Sent {
@@ -134,7 +148,7 @@ pub enum DeliveryState {
 /// The one word for where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeliveryStatus {
-    /// Not final, and no retry or fault used.
+    /// Not final, and no retry or fault used; or its provider took it, and its final word is waited for.
     Pending,
     /// Not final, after a used retry or a fault.
     Retrying,
@@ -171,12 +185,21 @@ impl DeliveryState {
     #[must_use]
     pub const fn status(&self) -> DeliveryStatus {
         match self {
-            Self::Waiting(Waiting { retries_used: 0, faults: 0, .. }) => DeliveryStatus::Pending,
+            // Nothing of what the provider took is tried again.
+            Self::Waiting(Waiting { accepted: Some(_), .. } | Waiting { retries_used: 0, faults: 0, .. }) => {
+                DeliveryStatus::Pending
+            }
             Self::Waiting(_) => DeliveryStatus::Retrying,
             Self::Sent { .. } => DeliveryStatus::Sent,
             Self::Failed { .. } => DeliveryStatus::Failed,
             Self::Cancelled { .. } => DeliveryStatus::Cancelled,
         }
+    }
+
+    /// Whether its provider took it and its final word is waited for.
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        matches!(self, Self::Waiting(Waiting { accepted: Some(_), .. }))
     }
 
     /// Attempts made so far.

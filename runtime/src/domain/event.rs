@@ -2,7 +2,7 @@
 
 use super::{
     ChannelEvent, DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, PluginEvent, PoolScaled,
-    Priority, Timestamp, WorkerEvent,
+    Priority, Timestamp, Waiting, WorkerEvent,
 };
 
 /// What an event is about, with what is worth knowing. No address, no content, no secret.
@@ -61,6 +61,15 @@ pub enum EventBody {
         /// The provider took it and nobody will tell its final word.
         unconfirmed: bool,
     },
+    /// A provider took a delivery, and will be asked for its final word.
+    DeliveryAccepted {
+        /// Which.
+        delivery: DeliveryId,
+        /// Attempts made.
+        attempts: u32,
+        /// The provider's id of the message.
+        provider_id: Option<String>,
+    },
     /// A delivery waits for another attempt.
     DeliveryRetrying {
         /// Which.
@@ -115,6 +124,7 @@ impl EventBody {
             Self::DeliveryDeduplicated { .. } => "delivery.deduplicated",
             Self::DeliveryAttempted { .. } => "delivery.attempted",
             Self::DeliverySent { .. } => "delivery.sent",
+            Self::DeliveryAccepted { .. } => "delivery.accepted",
             Self::DeliveryRetrying { .. } => "delivery.retrying",
             Self::DeliveryFailed { .. } => "delivery.failed",
             Self::DeliveryCancelled { .. } => "delivery.cancelled",
@@ -126,10 +136,22 @@ impl EventBody {
         }
     }
 
+    /// The event that says a delivery has come from `before` to `state`. There is none while its provider's final word is
+    /// waited for: that it was accepted is told once.
+    #[must_use]
+    pub fn of_change(delivery: DeliveryId, before: &Waiting, state: &DeliveryState) -> Option<Self> {
+        (!(before.accepted.is_some() && state.is_accepted())).then(|| Self::of_state(delivery, state))
+    }
+
     /// The event that says a delivery has come to `state`.
     #[must_use]
     pub fn of_state(delivery: DeliveryId, state: &DeliveryState) -> Self {
         match state {
+            DeliveryState::Waiting(Waiting { attempts, accepted: Some(awaited), .. }) => Self::DeliveryAccepted {
+                delivery,
+                attempts: *attempts,
+                provider_id: awaited.receipt.provider_id.clone(),
+            },
             DeliveryState::Waiting(waiting) => {
                 Self::DeliveryRetrying { delivery, attempts: waiting.attempts, due: waiting.due }
             }
@@ -156,6 +178,7 @@ impl EventBody {
             | Self::DeliveryDeduplicated { notification, .. } => Some(*notification),
             Self::DeliveryAttempted { delivery, .. }
             | Self::DeliverySent { delivery, .. }
+            | Self::DeliveryAccepted { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }
             | Self::DeliveryFailed { delivery, .. }
             | Self::DeliveryCancelled { delivery, .. } => Some(delivery.notification()),
@@ -183,6 +206,7 @@ impl EventBody {
             | Self::PoolScaled(_) => None,
             Self::DeliveryAttempted { delivery, .. }
             | Self::DeliverySent { delivery, .. }
+            | Self::DeliveryAccepted { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }
             | Self::DeliveryFailed { delivery, .. }
             | Self::DeliveryCancelled { delivery, .. } => Some(*delivery),

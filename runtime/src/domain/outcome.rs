@@ -11,6 +11,17 @@ pub struct Receipt {
     pub facts: Vec<(String, String)>,
 }
 
+impl Receipt {
+    /// The same, and what it leaves out as `earlier` had it: the answer to a question need not repeat what is known.
+    #[must_use]
+    pub fn filled_from(self, earlier: &Self) -> Self {
+        Self {
+            provider_id: self.provider_id.or_else(|| earlier.provider_id.clone()),
+            facts: if self.facts.is_empty() { earlier.facts.clone() } else { self.facts },
+        }
+    }
+}
+
 /// Of what kind the trouble behind a retry was. Only the first three count against the provider's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trouble {
@@ -53,8 +64,10 @@ pub enum Outcome {
     Accepted {
         /// What the provider gave.
         receipt: Receipt,
-        /// When to ask, if the plugin can.
+        /// When it is worth asking for it.
         check_after: Option<Duration>,
+        /// The plugin that said so can be asked. Where it cannot, this is the last word there is.
+        polled: bool,
     },
     /// May work later; uses up a retry.
     Retry {

@@ -33,7 +33,8 @@ pub struct RetryPolicy {
     pub max_retries: u32,
     /// How far each wait is moved at random.
     pub jitter: Jitter,
-    /// A delivery that has waited this long since its notification was accepted (or was due) is not tried again.
+    /// A delivery that has waited this long since its notification was accepted (or was due) is not tried again. One that
+    /// its provider took is asked for so long from then on.
     pub max_age: Duration,
 }
 

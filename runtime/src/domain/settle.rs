@@ -2,11 +2,15 @@
 //!
 //! | end of a call | uses a retry | plugin fault | next |
 //! |---|---|---|---|
-//! | sent, accepted, rejected, recipient gone | – | no | settled |
+//! | sent, rejected, recipient gone | – | no | settled |
+//! | accepted, by a plugin that can be asked for the final word | – | no | asked, see `polling` |
+//! | accepted, by another | – | no | settled, unconfirmed |
 //! | retry; deadline inside a host call | yes | no | by policy |
 //! | rate limited | no | no | after the hint |
 //! | out of fuel, deadline in guest code, memory, trap, exit, bad output | no | yes | after 10 s, then 1 min; the third is a dead letter |
 //! | host bug, pool full, shutdown, no plugin, quarantined | no | no | after 1 s |
+
+mod polling;
 
 use std::time::Duration;
 
@@ -39,7 +43,8 @@ pub struct Lifetime {
     pub expires_at: Option<Timestamp>,
 }
 
-/// The next state of a delivery, given how one attempt ended.
+/// The next state of a delivery, given how one attempt ended: a call to send it, or, where its provider took it, a
+/// question for the final word.
 #[must_use]
 pub fn settle(
     before: &Waiting,
@@ -48,8 +53,11 @@ pub fn settle(
     lifetime: Lifetime,
     moment: Moment,
 ) -> DeliveryState {
+    if let Some(awaited) = &before.accepted {
+        return polling::answered(before, awaited, end, policy, moment);
+    }
     let attempts = before.attempts.saturating_add(1);
-    let after = Waiting { attempts, ..*before };
+    let after = Waiting { attempts, ..before.clone() };
     let failed = |reason| DeliveryState::Failed { at: moment.now, attempts, reason };
     let again = |waiting: Waiting, wait: Duration| wait_or_give_up(waiting, wait, end, policy, lifetime, moment.now);
 
@@ -57,7 +65,10 @@ pub fn settle(
         AttemptEnd::Outcome(Outcome::Sent(receipt)) => {
             DeliveryState::Sent { at: moment.now, attempts, receipt: receipt.clone(), unconfirmed: false }
         }
-        AttemptEnd::Outcome(Outcome::Accepted { receipt, .. }) => {
+        AttemptEnd::Outcome(Outcome::Accepted { receipt, check_after, polled: true }) => {
+            polling::taken(after, receipt.clone(), *check_after, policy, moment)
+        }
+        AttemptEnd::Outcome(Outcome::Accepted { receipt, polled: false, .. }) => {
             DeliveryState::Sent { at: moment.now, attempts, receipt: receipt.clone(), unconfirmed: true }
         }
         AttemptEnd::Outcome(Outcome::Rejected { blame, code, reason }) => {
@@ -93,11 +104,22 @@ pub fn settle(
     }
 }
 
-/// What a cancel that came during the attempt makes of the attempt's next state: sent stays sent, the rest is withdrawn.
+/// The state of a delivery that is over for `reason` without another call. What its provider took is not said to have
+/// failed.
+#[must_use]
+pub fn settle_over(before: &Waiting, reason: FailReason, at: Timestamp) -> DeliveryState {
+    match &before.accepted {
+        Some(awaited) => polling::unconfirmed(awaited.receipt.clone(), before.attempts, at),
+        None => DeliveryState::Failed { at, attempts: before.attempts, reason },
+    }
+}
+
+/// What a cancel that came during the attempt makes of the attempt's next state: what its provider took stays as it is,
+/// the rest is withdrawn.
 #[must_use]
 pub fn settle_cancelled(state: DeliveryState, at: Timestamp) -> DeliveryState {
     match state {
-        DeliveryState::Sent { .. } => state,
+        DeliveryState::Sent { .. } | DeliveryState::Waiting(Waiting { accepted: Some(_), .. }) => state,
         DeliveryState::Waiting(_) | DeliveryState::Failed { .. } | DeliveryState::Cancelled { .. } => {
             DeliveryState::Cancelled { at, attempts: state.attempts() }
         }

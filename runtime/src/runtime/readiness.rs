@@ -66,7 +66,8 @@ impl Runtime {
         let waiting = record.deliveries.iter().filter(|delivery| matches!(delivery.state, DeliveryState::Waiting(_)));
         for delivery in waiting {
             let mut why = channels.get(&delivery.channel);
-            if why.is_none() && !engines.is_empty() {
+            // What its provider took is rendered no more.
+            if why.is_none() && !engines.is_empty() && !delivery.state.is_accepted() {
                 let engine = self.parts.renderer.engine_needed(&record.notification, &delivery.recipient).await;
                 why = engine.and_then(|engine| engines.get(&engine));
             }

@@ -7,9 +7,9 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
 use crate::config::CallLimits;
-use crate::domain::{Blame, ChannelName, Outcome, Timestamp};
+use crate::domain::{Blame, ChannelName, Outcome, Receipt, Timestamp};
 
-use super::bindings::exports::campanile::plugin::{channel, configure, health, supports};
+use super::bindings::exports::campanile::plugin::{channel, configure, health, poll, supports};
 use super::convert::{self, Letter};
 use super::grants::Grants;
 use super::invoke::Export;
@@ -56,11 +56,14 @@ pub(super) struct ChannelExports {
     pub(super) configure: Option<configure::GuestIndices>,
     pub(super) supports: Option<supports::GuestIndices>,
     pub(super) health: Option<health::GuestIndices>,
+    pub(super) poll: Option<poll::GuestIndices>,
 }
 
-const CONFIGURE: &str = "campanile:plugin/configure@0.1.0";
-const SUPPORTS: &str = "campanile:plugin/supports@0.1.0";
-const HEALTH: &str = "campanile:plugin/health@0.1.0";
+// Of whatever patch: the engine finds `0.1.0` where `0.1.1` is asked for, and the other way round.
+const CONFIGURE: &str = "campanile:plugin/configure@0.1.1";
+const SUPPORTS: &str = "campanile:plugin/supports@0.1.1";
+const HEALTH: &str = "campanile:plugin/health@0.1.1";
+const POLL: &str = "campanile:plugin/poll@0.1.1";
 
 impl ChannelExports {
     pub(super) fn find(pre: &InstancePre<CallState>) -> Result<Self, Mismatch> {
@@ -69,6 +72,7 @@ impl ChannelExports {
             configure: optional(pre, CONFIGURE, configure::GuestIndices::new)?,
             supports: optional(pre, SUPPORTS, supports::GuestIndices::new)?,
             health: optional(pre, HEALTH, health::GuestIndices::new)?,
+            poll: optional(pre, POLL, poll::GuestIndices::new)?,
         })
     }
 }
@@ -110,6 +114,9 @@ impl Describe<'_> {
         }
         if let Some(health) = &exports.health {
             health.load(&mut *store, instance).map_err(|error| Mismatch::new(HEALTH, &error))?;
+        }
+        if let Some(poll) = &exports.poll {
+            poll.load(&mut *store, instance).map_err(|error| Mismatch::new(POLL, &error))?;
         }
         exports.channel.load(store, instance).map_err(|error| Mismatch::new(CHANNEL, &error))
     }
@@ -154,6 +161,8 @@ pub(super) struct Send<'a> {
     pub(super) indices: &'a channel::GuestIndices,
     /// Set where the descriptor says `checks-recipient`.
     pub(super) supports: Option<&'a supports::GuestIndices>,
+    /// Whether what it says was accepted can be asked about.
+    pub(super) polled: bool,
     pub(super) letter: Letter<'a>,
 }
 
@@ -176,7 +185,27 @@ impl Export for Send<'_> {
         let context = convert::context(self.channel, now, time_left(store));
         let guest = self.indices.load(&mut *store, instance)?;
         let outcome = guest.call_send(store, context, self.letter.delivery()).await?;
-        Ok(convert::outcome(outcome))
+        Ok(convert::outcome(outcome, self.polled))
+    }
+}
+
+/// `poll`.
+pub(super) struct Ask<'a> {
+    pub(super) indices: &'a poll::GuestIndices,
+    pub(super) channel: &'a PreparedChannel,
+    pub(super) receipt: &'a Receipt,
+    pub(super) now: Timestamp,
+}
+
+impl Export for Ask<'_> {
+    type Answer = Outcome;
+
+    async fn call(self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Self::Answer> {
+        let context = convert::context(self.channel, self.now, time_left(store));
+        let facts = convert::pairs(&self.receipt.facts);
+        let receipt = convert::receipt_of(self.receipt, &facts);
+        let outcome = self.indices.load(&mut *store, instance)?.call_poll(store, context, receipt).await?;
+        Ok(convert::outcome(outcome, true))
     }
 }
 

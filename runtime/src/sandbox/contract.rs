@@ -10,7 +10,7 @@ use semver::Version;
 use super::inspect::InspectError;
 
 /// The newest contract that this program speaks: the version of `wit/`.
-pub const CONTRACT_VERSION: Version = Version::new(0, 1, 0);
+pub const CONTRACT_VERSION: Version = Version::new(0, 1, 1);
 
 /// How every name of the contract starts.
 const PACKAGE: &str = "campanile:plugin/";

@@ -132,7 +132,7 @@ pub(super) fn context(channel: &PreparedChannel, now: Timestamp, timeout_ms: u32
     }
 }
 
-fn pairs(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
+pub(super) fn pairs(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
     pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
@@ -158,13 +158,19 @@ fn priority(priority: Priority) -> wit::Priority {
     }
 }
 
-pub(super) fn outcome(outcome: wit::Outcome) -> Outcome {
+/// A receipt for a plugin to ask with; `facts` are its facts, borrowed.
+pub(super) fn receipt_of<'a>(receipt: &'a Receipt, facts: &'a [(&'a str, &'a str)]) -> wit::ReceiptParam<'a> {
+    wit::ReceiptParam { provider_id: receipt.provider_id.as_deref(), facts }
+}
+
+/// `polled`: whether the plugin can be asked about what it says was accepted.
+pub(super) fn outcome(outcome: wit::Outcome, polled: bool) -> Outcome {
     let reason = |text: String| bounded(&text, REASON_MAX);
     let code = |code: Option<String>| code.map(|code| bounded(&code, CODE_MAX));
     match outcome {
         wit::Outcome::Sent(given) => Outcome::Sent(receipt(given)),
         wit::Outcome::Accepted(pending) => {
-            Outcome::Accepted { receipt: receipt(pending.receipt), check_after: after(pending.check_after_ms) }
+            Outcome::Accepted { receipt: receipt(pending.receipt), check_after: after(pending.check_after_ms), polled }
         }
         wit::Outcome::Retry(retry) => Outcome::Retry {
             after: after(retry.after_ms),
@@ -203,7 +209,7 @@ pub(super) fn outcome(outcome: wit::Outcome) -> Outcome {
     }
 }
 
-fn receipt(receipt: wit::Receipt) -> Receipt {
+fn receipt(receipt: wit::ReceiptResult) -> Receipt {
     let short = |fact: &(String, String)| fact.0.len() <= FACT_NAME_MAX && fact.1.len() <= FACT_VALUE_MAX;
     Receipt {
         provider_id: identifier(receipt.provider_id),
@@ -271,7 +277,7 @@ mod tests {
     fn a_receipt_keeps_a_few_short_facts() {
         let long = ("long".to_owned(), "x".repeat(FACT_VALUE_MAX + 1));
         let facts = [long].into_iter().chain((0..40).map(|n| (n.to_string(), String::new()))).collect();
-        let kept = receipt(wit::Receipt { provider_id: None, facts }).facts;
+        let kept = receipt(wit::ReceiptResult { provider_id: None, facts }).facts;
         assert_eq!(kept.len(), FACTS_MAX);
         assert_eq!(kept[0].0, "0");
     }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::call::{
-    Call, PluginVersion, RenderCall, RenderFailure, Report, TemplateCheckError, TemplateProblem, TemplateVariable,
+    Call, PluginVersion, Question, RenderCall, RenderFailure, Report, TemplateCheckError, TemplateProblem,
+    TemplateVariable,
 };
 use crate::config::CallLimits;
-use crate::domain::{AttemptEnd, ChannelName, Interruption, Outcome, Timestamp};
+use crate::domain::{AttemptEnd, ChannelName, DeliveryId, Interruption, Outcome, Timestamp};
 
 use super::Sandbox;
 use super::channel::{self, ChannelExports, ConfigProblem, Health, PreparedChannel};
@@ -26,8 +27,8 @@ use super::state::{CallState, Subject};
 use super::template::{self, EngineExports};
 
 /// The interface that makes a component a channel, and the one that makes it a template engine.
-pub(super) const CHANNEL: &str = "campanile:plugin/channel@0.1.0";
-pub(super) const TEMPLATE_ENGINE: &str = "campanile:plugin/template-engine@0.1.0";
+pub(super) const CHANNEL: &str = "campanile:plugin/channel@0.1.1";
+pub(super) const TEMPLATE_ENGINE: &str = "campanile:plugin/template-engine@0.1.1";
 
 /// Exports named when a component has neither.
 const FOUND_MAX: usize = 8;
@@ -303,6 +304,7 @@ impl Plugin {
             ("configure", exports.configure.is_some()),
             ("supports", exports.supports.is_some()),
             ("health", exports.health.is_some()),
+            ("poll", exports.poll.is_some()),
         ]
         .into_iter()
         .filter_map(|(name, is_there)| is_there.then_some(name))
@@ -356,9 +358,30 @@ impl Plugin {
             channel,
             indices: &exports.channel,
             supports: exports.supports.as_ref().filter(|_| checks),
+            polled: exports.poll.is_some(),
             letter: Letter::new(call),
         };
-        let subject = Subject { channel: Some(channel.name.clone()), delivery: Some(call.delivery), ..self.subject() };
+        self.judge(channel, call.delivery, export).await
+    }
+
+    /// Asks for the final word on what the provider took, with what a `send` has to work with. A plugin without `poll`
+    /// has no word but the one that it gave.
+    pub async fn ask(&self, channel: &PreparedChannel, question: &Question) -> Report {
+        let Exports::Channel(ChannelExports { poll: Some(indices), .. }) = &self.exports else {
+            return Report::of_no_poll(question, Some(Arc::clone(self.version())));
+        };
+        let export = channel::Ask { indices, channel, receipt: &question.awaited.receipt, now: question.now };
+        self.judge(channel, question.delivery, export).await
+    }
+
+    /// One call in which the plugin judges what became of a delivery.
+    async fn judge(
+        &self,
+        channel: &PreparedChannel,
+        delivery: DeliveryId,
+        export: impl Export<Answer = Outcome>,
+    ) -> Report {
+        let subject = Subject { channel: Some(channel.name.clone()), delivery: Some(delivery), ..self.subject() };
         let allowance =
             Allowance { limits: &channel.limits, grants: Some(&channel.grants), stopped: Some(&self.stopped) };
         let Invoked { answer, duration, fuel, memory_bytes, refused } =

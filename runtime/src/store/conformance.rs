@@ -10,11 +10,12 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::domain::{
-    Act, Attempt, AuditAction, AuditOutcome, AuditTarget, Bar, BarKind, BreakerBook, BreakerState, ChannelChange,
-    ChannelDeed, ChannelEvent, Content, EventBody, FailReason, NotificationStatus, Paused, Permission, PluginChange,
-    PluginEvent, PluginName, Priority, Receipt, VersionMark, settle_cancelled,
+    Act, Attempt, AuditAction, AuditOutcome, AuditTarget, Awaited, Bar, BarKind, BreakerBook, BreakerState,
+    ChannelChange, ChannelDeed, ChannelEvent, Content, EventBody, FailReason, NotificationStatus, Paused, Permission,
+    PluginChange, PluginEvent, PluginName, Priority, Receipt, VersionMark, settle_cancelled,
 };
 
+pub(crate) mod asking;
 pub(crate) mod auditing;
 pub(crate) mod cancelling;
 pub(crate) mod claiming;
@@ -110,6 +111,11 @@ macro_rules! conformance {
             cancelling: a_cancel_of_one_in_flight_holds_unless_the_attempt_sent_it,
             cancelling: a_cancel_of_one_in_flight_holds_when_it_is_given_up_or_forgotten,
             cancelling: a_delivery_and_its_notification_are_cancelled_once,
+            asking: what_a_provider_took_is_told_once_and_waits_for_its_next_question,
+            asking: what_a_provider_took_keeps_its_receipt_through_a_restart,
+            asking: what_a_provider_took_is_not_cancelled,
+            asking: what_a_provider_takes_while_it_is_cancelled_goes_on,
+            asking: a_cancel_leaves_what_a_provider_took_and_lets_it_go_on,
             auditing: who_did_what_is_kept_with_what_it_changed,
             auditing: what_did_not_happen_is_not_in_the_log,
             auditing: the_log_is_found_by_action_target_and_time,
@@ -314,7 +320,15 @@ pub(crate) fn waiting(due: Timestamp, attempts: u32) -> DeliveryState {
         faults: 0,
         interrupted: 0,
         run_began: None,
+        accepted: None,
     })
+}
+
+/// What its provider took, to be asked for at `due`.
+pub(crate) fn accepted(due: Timestamp, attempts: u32) -> DeliveryState {
+    let receipt = Receipt { provider_id: Some("p-1".to_owned()), facts: vec![("region".to_owned(), "eu".to_owned())] };
+    let awaited = Awaited { receipt, since: NOW, polls: attempts };
+    DeliveryState::Waiting(Waiting { attempts, accepted: Some(Arc::new(awaited)), ..Waiting::fresh(due) })
 }
 
 pub(crate) fn settlement(claim: &Claim, state: DeliveryState) -> Settlement {

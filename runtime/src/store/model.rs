@@ -70,7 +70,9 @@ impl Model {
     }
 
     pub(crate) fn claimable(&self, ids: &[DeliveryId], now: Timestamp) -> Vec<DeliveryId> {
-        let is_free = |id: &DeliveryId| !self.claims.contains_key(id) && self.cancelled_at(*id).is_none();
+        let is_free = |id: &DeliveryId| {
+            !self.claims.contains_key(id) && (self.cancelled_at(*id).is_none() || self.is_accepted(*id))
+        };
         let is_due =
             |id: &DeliveryId| matches!(self.deliveries.get(id), Some(kept) if kept.due().is_some_and(|due| due <= now));
         ids.iter().copied().filter(|id| is_free(id) && is_due(id)).collect()
@@ -84,6 +86,10 @@ impl Model {
         }
     }
 
+    fn is_accepted(&self, id: DeliveryId) -> bool {
+        self.deliveries.get(&id).is_some_and(|kept| kept.state.is_accepted())
+    }
+
     fn cancelled_at(&self, id: DeliveryId) -> Option<Timestamp> {
         self.cancelling.get(&id.notification()).or_else(|| self.cancelling_one.get(&id)).copied()
     }
@@ -94,6 +100,7 @@ impl Model {
             return Settled::Late;
         }
         self.claims.remove(delivery);
+        let was_accepted = self.is_accepted(*delivery);
         let kept = self.deliveries.get_mut(delivery).expect("what is claimed was accepted");
         if let Some(attempt) = attempt {
             kept.attempts.push(attempt.clone());
@@ -102,7 +109,7 @@ impl Model {
             let body = EventBody::DeliveryAttempted { delivery: *delivery, attempt, end, duration_us };
             self.events.push(Event { at: *at, body });
         }
-        let is_cancelled = self.cancelled_at(*delivery).is_some();
+        let is_cancelled = self.cancelled_at(*delivery).is_some() && !was_accepted;
         let state = if is_cancelled { settle_cancelled(state.clone(), *at) } else { state.clone() };
         self.change(*delivery, state.clone(), *at);
         Settled::Applied(state)
@@ -114,10 +121,10 @@ impl Model {
             return Cancelled::Unknown;
         }
         let (in_flight, idle): (Vec<_>, Vec<_>) =
-            self.open_of(id).into_iter().partition(|id| self.claims.contains_key(id));
+            self.withdrawable_of(id).into_iter().partition(|id| self.claims.contains_key(id));
         let (now, in_flight) = (idle.len() as u32, in_flight.len() as u32);
         if (now, in_flight) == (0, 0) {
-            return Cancelled::AlreadyFinal;
+            return if self.open_of(id).is_empty() { Cancelled::AlreadyFinal } else { Cancelled::Taken };
         }
         if !self.cancelling.contains_key(&id) {
             let body = EventBody::NotificationCancelled { notification: id, deliveries: now };
@@ -135,6 +142,9 @@ impl Model {
         if kept.due().is_none() {
             return Cancelled::AlreadyFinal;
         }
+        if self.is_accepted(id) {
+            return Cancelled::Taken;
+        }
         if !self.claims.contains_key(&id) {
             self.cancel_one(id, at);
             return Cancelled::Cancelled { now: 1, in_flight: 0 };
@@ -149,8 +159,9 @@ impl Model {
     pub(crate) fn reopen(&mut self) {
         self.claims.clear();
         for (id, at) in self.cancelling.clone() {
-            self.open_of(id).into_iter().for_each(|id| self.cancel_one(id, at));
+            self.withdrawable_of(id).into_iter().for_each(|id| self.cancel_one(id, at));
         }
+        self.cancelling.clear();
         for (id, at) in self.cancelling_one.clone() {
             self.cancel_one(id, at);
         }
@@ -232,17 +243,29 @@ impl Model {
         all.filter(|(_, kept)| kept.due().is_some()).map(|(id, _)| *id).collect()
     }
 
+    /// What is not final and no provider took.
+    fn withdrawable_of(&self, id: NotificationId) -> Vec<DeliveryId> {
+        self.open_of(id).into_iter().filter(|id| !self.is_accepted(*id)).collect()
+    }
+
     fn cancel_one(&mut self, id: DeliveryId, at: Timestamp) {
+        if self.is_accepted(id) {
+            return;
+        }
         let attempts = self.deliveries[&id].state.attempts();
         self.change(id, DeliveryState::Cancelled { at, attempts }, at);
     }
 
     fn change(&mut self, id: DeliveryId, state: DeliveryState, at: Timestamp) {
-        self.events.push(Event { at, body: EventBody::of_state(id, &state) });
+        let told = match &self.deliveries[&id].state {
+            DeliveryState::Waiting(before) => EventBody::of_change(id, before, &state),
+            DeliveryState::Sent { .. } | DeliveryState::Failed { .. } | DeliveryState::Cancelled { .. } => None,
+        };
+        self.events.extend(told.map(|body| Event { at, body }));
         if let DeliveryState::Failed { .. } = state {
             self.dead.insert(id);
         }
-        if state.status().is_final() {
+        if state.status().is_final() || state.is_accepted() {
             self.cancelling_one.remove(&id);
         }
         self.deliveries.get_mut(&id).expect("what changes was accepted").state = state;

@@ -264,7 +264,7 @@ impl Store for SqliteStore {
         let found = self.read(move |db| read::claimable(db, &wanted)).await?;
         let mut unclaimable = Vec::new();
         for (id, number) in taken.unread {
-            match found.get(&id).filter(|open| open.progress.due <= now) {
+            match found.get(&id).filter(|open| open.is_claimable(now, self.live.is_withdrawn(id))) {
                 Some(open) => claims.push(self.live.confirm(id, number, open)),
                 None => unclaimable.push(number),
             }
@@ -303,6 +303,8 @@ impl Store for SqliteStore {
             (all_now, all_in_flight) = (all_now + now, all_in_flight + in_flight);
             match next {
                 Some(next) => from = next,
+                // Of many slices, each of which was taken by a provider.
+                None if (all_now, all_in_flight) == (0, 0) => return Ok(Cancelled::Taken),
                 None => return Ok(Cancelled::Cancelled { now: all_now, in_flight: all_in_flight }),
             }
         }

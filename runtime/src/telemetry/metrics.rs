@@ -298,7 +298,7 @@ impl Metrics {
         }
     }
 
-    /// An attempt on a channel ended. What its plugin used is told by [`plugin_called`](Self::plugin_called).
+    /// An attempt on a channel ended, or a question for a final word. What its plugin used is told by [`plugin_called`](Self::plugin_called).
     pub fn attempt_ended(&self, channel: &ChannelName, end: &AttemptEnd) {
         if self.enabled {
             self.channel(channel).attempts.count_end(end);

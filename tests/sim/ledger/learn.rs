@@ -36,10 +36,23 @@ impl Ledger {
             }
             EventBody::NotificationCompleted { notification, .. } => self.learn_complete(*notification),
             EventBody::DeliveryAttempted { delivery, attempt, end, .. } => self.learn_attempt(*delivery, *attempt, end),
-            EventBody::DeliverySent { delivery, attempts, .. } => {
-                let last = self.moves(*delivery, *attempts, Standing::Sent).last_end;
-                if !matches!(last.as_deref(), Some("sent" | "accepted")) {
-                    self.breaks("I2", format!("{delivery} is sent, and the provider said {last:?}"));
+            EventBody::DeliverySent { delivery, attempts, unconfirmed, .. } => {
+                let (before, seen) = self.moves(*delivery, *attempts, Standing::Sent);
+                let (last, was_taken) = (seen.last_end.as_deref(), before == Standing::Accepted);
+                // What was taken may end without a final word, whatever the last answer was.
+                let fits = if *unconfirmed { was_taken || last == Some("accepted") } else { last == Some("sent") };
+                if !fits {
+                    self.breaks("I2", format!("{delivery} is sent from {before:?}, and the provider said {last:?}"));
+                }
+            }
+            EventBody::DeliveryAccepted { delivery, attempts, .. } => {
+                let (before, seen) = self.moves(*delivery, *attempts, Standing::Accepted);
+                if before == Standing::Accepted || seen.last_end.as_deref() != Some("accepted") {
+                    let last = seen.last_end;
+                    self.breaks(
+                        "I2",
+                        format!("{delivery} is accepted from {before:?}, and the provider said {last:?}"),
+                    );
                 }
             }
             EventBody::DeliveryRetrying { delivery, attempts, due } => {
@@ -47,9 +60,13 @@ impl Ledger {
             }
             EventBody::DeliveryFailed { delivery, attempts, reason } => self.learn_failed(*delivery, *attempts, reason),
             EventBody::DeliveryCancelled { delivery, attempts } => {
-                let last = self.moves(*delivery, *attempts, Standing::Cancelled).last_end;
-                if matches!(last.as_deref(), Some("sent" | "accepted")) {
-                    self.breaks("I2", format!("{delivery} is cancelled, and the provider said {last:?}"));
+                let (before, seen) = self.moves(*delivery, *attempts, Standing::Cancelled);
+                let last = seen.last_end;
+                if before == Standing::Accepted || matches!(last.as_deref(), Some("sent" | "accepted")) {
+                    self.breaks(
+                        "I2",
+                        format!("{delivery} is cancelled from {before:?}, and the provider said {last:?}"),
+                    );
                 }
                 if !self.notifications.get(&delivery.notification()).is_some_and(|told| told.cancel_asked) {
                     self.breaks("cancel", format!("{delivery} is cancelled, and nobody asked for it"));
@@ -75,7 +92,7 @@ impl Ledger {
     /// All that is final of a notification.
     fn learn_complete(&mut self, id: NotificationId) {
         let all = self.deliveries.range(id.delivery(0)..=id.delivery(u32::MAX));
-        let finals = all.filter(|(_, seen)| !matches!(seen.standing, Standing::Waiting { .. })).count();
+        let finals = all.filter(|(_, seen)| !seen.standing.is_open()).count();
         let told = self.notifications.entry(id).or_default();
         // A large one may be cancelled before all of its deliveries are made.
         let was_unmade = told.is_cancelled && told.deliveries as usize > DELIVERIES_SLICE;
@@ -90,11 +107,17 @@ impl Ledger {
         let (before, standing) = (seen.attempts, seen.standing);
         seen.attempts = attempt;
         seen.last_end = Some(end.to_owned());
-        if !matches!(standing, Standing::Waiting { .. }) {
+        if !standing.is_open() {
             self.breaks("I2", format!("{id} has another attempt and stands at {standing:?}"));
         }
         if attempt != before + 1 {
             self.breaks("I3", format!("attempt {attempt} of {id} is told after {before}"));
+        }
+        if standing == Standing::Accepted {
+            if !self.questions.ends(id, end, self.is_stopping) {
+                self.breaks("I2", format!("a question for {id} is told to have ended as `{end}`, and did not"));
+            }
+            return;
         }
         let call = self.unsettled.remove(&id).or_else(|| self.at_crash.remove(&id));
         let fits = call.as_ref().is_some_and(|call| {
@@ -119,7 +142,10 @@ impl Ledger {
             }
             (seen.standing, seen.purge) = (Standing::Waiting { due: None }, Purge::No);
         }
-        self.moves(id, attempts, Standing::Waiting { due: Some(due) });
+        let (before, _) = self.moves(id, attempts, Standing::Waiting { due: Some(due) });
+        if before == Standing::Accepted {
+            self.breaks("I2", format!("{id} is to be sent again, and its provider took it"));
+        }
         if !is_replay && last.as_deref().is_some_and(|end| LAST_WORDS.contains(&end)) {
             self.breaks("I2", format!("{id} waits again, and the provider said {last:?}"));
         }
@@ -129,10 +155,12 @@ impl Ledger {
     }
 
     fn learn_failed(&mut self, id: DeliveryId, attempts: u32, reason: &str) {
-        let last = self.moves(id, attempts, Standing::Failed).last_end;
-        let last = last.as_deref();
+        let (before, seen) = self.moves(id, attempts, Standing::Failed);
+        let last = seen.last_end.as_deref();
         let fits = match reason {
             "rejected" | "recipient-gone" => last == Some(reason),
+            // What was taken fails by a final word alone.
+            _ if before == Standing::Accepted => false,
             "poison" => self.crashes >= POISON_CRASHES,
             // With a call before it or none; that it has an end is seen in the store.
             "expired" => true,
@@ -144,17 +172,17 @@ impl Ledger {
         }
     }
 
-    /// Moves a delivery that waits, and answers what was known of it.
-    fn moves(&mut self, id: DeliveryId, attempts: u32, to: Standing) -> Seen {
+    /// Moves a delivery that is not final, and answers where it stood and what was known of it.
+    fn moves(&mut self, id: DeliveryId, attempts: u32, to: Standing) -> (Standing, Seen) {
         let seen = self.deliveries.entry(id).or_default();
         let before = std::mem::replace(&mut seen.standing, to);
         let now = seen.clone();
-        if !matches!(before, Standing::Waiting { .. }) {
+        if !before.is_open() {
             self.breaks("I2", format!("{id} stood at {before:?} and moves to {to:?}"));
         }
         if attempts != now.attempts {
             self.breaks("I3", format!("{id} has {attempts} attempts, and {} were told", now.attempts));
         }
-        now
+        (before, now)
     }
 }

@@ -1,6 +1,6 @@
 //! A dispatcher on the real store, with a caller that follows a script and a clock that is moved by hand.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use super::super::{Dispatcher, Neighbours, Paces, RetryPolicies, TimeLimits};
-use crate::call::{Call, Caller, ContentSource, RenderFailure, Report};
+use crate::call::{Call, Caller, ContentSource, Question, RenderFailure, Report};
 use crate::clock::{Clock, Entropy, ManualClock};
 use crate::config::WorkersConfig;
 use crate::domain::{
@@ -57,6 +57,9 @@ type Script = dyn Fn(&Call) -> Reply + Send + Sync;
 struct ScriptedCaller {
     script: Box<Script>,
     calls: Mutex<Vec<Call>>,
+    /// To questions, in order.
+    answers: Mutex<VecDeque<AttemptEnd>>,
+    questions: Mutex<Vec<Question>>,
     begun: mpsc::Sender<DeliveryId>,
 }
 
@@ -80,6 +83,17 @@ impl Caller for ScriptedCaller {
             }
         };
         Report { end, duration: call.now.since(START), plugin: None, fuel: 7, memory_bytes: 8 }
+    }
+
+    async fn ask(&self, question: Question) -> Report {
+        let duration = question.now.since(question.awaited.since);
+        self.questions.lock().unwrap().push(question);
+        let answer = self.answers.lock().unwrap().pop_front();
+        let end = match answer {
+            Some(end) => end,
+            None => std::future::pending().await,
+        };
+        Report { end, duration, plugin: None, fuel: 7, memory_bytes: 8 }
     }
 }
 
@@ -175,7 +189,13 @@ impl Rig {
             listener: Arc::new(Tee { queue: queue.clone(), events: tell }),
         })
         .unwrap();
-        let caller = Arc::new(ScriptedCaller { script: Box::new(script), calls: Mutex::new(Vec::new()), begun: begin });
+        let caller = Arc::new(ScriptedCaller {
+            script: Box::new(script),
+            calls: Mutex::default(),
+            answers: Mutex::default(),
+            questions: Mutex::default(),
+            begun: begin,
+        });
         let (entropy, content) = (Arc::new(Entropy::fixed(clock.now().as_millis())), Arc::new(HeldContent::default()));
         let with = Neighbours {
             store: (setup.between)(Arc::clone(&store) as Arc<dyn Store>),
@@ -260,7 +280,17 @@ impl Rig {
         }
     }
 
-    /// The calls made so far.
+    /// Answers the next questions in this order. Those beyond hang.
+    pub(super) fn answer_questions(&self, answers: impl IntoIterator<Item = AttemptEnd>) {
+        self.caller.answers.lock().unwrap().extend(answers);
+    }
+
+    /// The questions asked so far.
+    pub(super) fn questions(&self) -> Vec<Question> {
+        self.caller.questions.lock().unwrap().clone()
+    }
+
+    /// The calls made so far, questions aside.
     pub(super) fn calls(&self) -> Vec<Call> {
         self.caller.calls.lock().unwrap().clone()
     }

@@ -50,7 +50,8 @@ fn a_judgement_that_is_final_settles_at_once() {
     let sent = after(&fresh, &AttemptEnd::Outcome(Outcome::Sent(receipt.clone())));
     assert_eq!(sent, DeliveryState::Sent { at: NOW, attempts: 1, receipt: receipt.clone(), unconfirmed: false });
 
-    let accepted = AttemptEnd::Outcome(Outcome::Accepted { receipt: receipt.clone(), check_after: None });
+    let last_word = Outcome::Accepted { receipt: receipt.clone(), check_after: None, polled: false };
+    let accepted = AttemptEnd::Outcome(last_word);
     assert_eq!(after(&fresh, &accepted), DeliveryState::Sent { at: NOW, attempts: 1, receipt, unconfirmed: true });
 
     let rejected = Outcome::Rejected { blame: Blame::Channel, code: Some("401".into()), reason: "no".into() };

@@ -81,15 +81,15 @@ fn every_other_file_is_refused_with_its_reason() {
     the file is cut off: what starts at byte 18 needs 36 bytes, 33 are there; copy it once more
     it is a core module, not a component: build it for target `wasm32-wasip2`
     it is not a valid component: unexpected end-of-file (at offset 0xb); build it once more, for target `wasm32-wasip2`
-    it is a component of another world: it exports nothing; a plugin exports `campanile:plugin/channel@0.1.0` or `campanile:plugin/template-engine@0.1.0`: build it against a world of `campanile:plugin`
-    it is a component of another world: it exports `wasi:cli/run@0.2.6`, `acme:notify/send`; a plugin exports `campanile:plugin/channel@0.1.0` or `campanile:plugin/template-engine@0.1.0`: build it against a world of `campanile:plugin`
+    it is a component of another world: it exports nothing; a plugin exports `campanile:plugin/channel@0.1.1` or `campanile:plugin/template-engine@0.1.1`: build it against a world of `campanile:plugin`
+    it is a component of another world: it exports `wasi:cli/run@0.2.6`, `acme:notify/send`; a plugin exports `campanile:plugin/channel@0.1.1` or `campanile:plugin/template-engine@0.1.1`: build it against a world of `campanile:plugin`
     it exports a channel and a template engine: make two plugins of it
-    it needs contract 0.2.0, this program offers 0.1.0: update campanile, or build the plugin with an SDK for 0.1
-    it needs contract 1.0.0, this program offers 0.1.0: update campanile, or build the plugin with an SDK for 0.1
-    it was made for contract 0.0.9, this program offers 0.1.0: build the plugin with an SDK for 0.1
+    it needs contract 0.2.0, this program offers 0.1.1: update campanile, or build the plugin with an SDK for 0.1
+    it needs contract 1.0.0, this program offers 0.1.1: update campanile, or build the plugin with an SDK for 0.1
+    it was made for contract 0.0.9, this program offers 0.1.1: build the plugin with an SDK for 0.1
     it is built against several contracts (`campanile:plugin/kv@0.1.3`, `campanile:plugin/http@0.2.0`): build all of it against one
-    it imports `wasi:nn/graph@0.2.0`, `wasi:cli/stdin@0.3.0`, `campanile:plugin/foo@0.1.0`, which this program does not offer; a plugin may import of `campanile:plugin@0.1.0` types, http, sign, cache, kv, log; of WASI 0.2 cli, clocks, filesystem, http, io, random, sockets
-    it imports `campanile:plugin/fax@0.1.3`, which this program does not offer: update campanile, or build the plugin for its contract; a plugin may import of `campanile:plugin@0.1.0` types, http, sign, cache, kv, log; of WASI 0.2 cli, clocks, filesystem, http, io, random, sockets
+    it imports `wasi:nn/graph@0.2.0`, `wasi:cli/stdin@0.3.0`, `campanile:plugin/foo@0.1.0`, which this program does not offer; a plugin may import of `campanile:plugin@0.1.1` types, http, sign, cache, kv, log; of WASI 0.2 cli, clocks, filesystem, http, io, random, sockets
+    it imports `campanile:plugin/fax@0.1.3`, which this program does not offer: update campanile, or build the plugin for its contract; a plugin may import of `campanile:plugin@0.1.1` types, http, sign, cache, kv, log; of WASI 0.2 cli, clocks, filesystem, http, io, random, sockets
     ");
 }
 

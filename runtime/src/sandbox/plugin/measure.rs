@@ -40,7 +40,7 @@ impl Export for Again<'_> {
 
     async fn call(self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<AttemptEnd> {
         let Self { indices, channel, call, times } = self;
-        let send = || channel::Send { channel, indices, supports: None, letter: Letter::new(call) };
+        let send = || channel::Send { channel, indices, supports: None, polled: false, letter: Letter::new(call) };
         for _ in 1..times.get() {
             send().call(store, instance).await?;
         }
@@ -84,7 +84,7 @@ impl Plugin {
         match &self.exports {
             Exports::Channel(exports) => {
                 let indices = &exports.channel;
-                let send = channel::Send { channel, indices, supports: None, letter: Letter::new(call) };
+                let send = channel::Send { channel, indices, supports: None, polled: false, letter: Letter::new(call) };
                 self.measure(channel, Among(send)).await
             }
             Exports::TemplateEngine(_) => self.report(Invoked::never(self.not_a("channel"))),

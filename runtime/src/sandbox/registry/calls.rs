@@ -10,7 +10,7 @@ use super::quarantine::{Rule, Verdict};
 use super::snapshot::Served;
 use super::version::Version;
 use crate::call::{
-    Call, Caller, ChannelDirectory, ChannelFacts, ChannelUnavailable, RenderCall, RenderFailure, Report,
+    Call, Caller, ChannelDirectory, ChannelFacts, ChannelUnavailable, Question, RenderCall, RenderFailure, Report,
     TemplateCaller, TemplateCheckError, TemplateVariable,
 };
 use crate::domain::{AttemptEnd, ChannelName, Interruption, NotificationId, PluginName};
@@ -18,11 +18,28 @@ use crate::domain::{AttemptEnd, ChannelName, Interruption, NotificationId, Plugi
 #[async_trait]
 impl Caller for Registry {
     async fn call(&self, call: Call) -> Report {
+        self.by_its_plugin(&call.channel, call.notification.id, Asked::ToSend(&call)).await
+    }
+
+    async fn ask(&self, question: Question) -> Report {
+        self.by_its_plugin(&question.channel, question.delivery.notification(), Asked::ToPoll(&question)).await
+    }
+}
+
+/// What a channel's plugin is called for.
+enum Asked<'a> {
+    ToSend(&'a Call),
+    ToPoll(&'a Question),
+}
+
+impl Registry {
+    /// Has the call made by the version that serves `channel` for this notification, and learns from how it ends.
+    async fn by_its_plugin(&self, channel: &ChannelName, notification: NotificationId, asked: Asked<'_>) -> Report {
         // The one look-up: whatever is swapped from here on, this call ends on the version it began with.
-        let Some(served) = self.served(&call.channel).await else {
-            return no_plugin(self.channel(&call.channel).err());
+        let Some(served) = self.served(channel).await else {
+            return no_plugin(self.channel(channel).err());
         };
-        let way = served.way(call.notification.id);
+        let way = served.way(notification);
         let version = &way.ready.version;
         if version.is_stopped() {
             // It was taken before its channel was held.
@@ -34,14 +51,16 @@ impl Caller for Registry {
                 ),
             );
         }
-        let report = version.plugin.send(&way.ready.prepared, &call).await;
+        let (plugin, channel) = (&version.plugin, &way.ready.prepared);
+        let report = match asked {
+            Asked::ToSend(call) => plugin.send(channel, call).await,
+            Asked::ToPoll(question) => plugin.ask(channel, question).await,
+        };
         let rule = if way.on_trial { Rule::TRIAL } else { Rule::SERVING };
-        self.ended(version, rule, call.notification.id, Verdict::of(&report.end)).await;
+        self.ended(version, rule, notification, Verdict::of(&report.end)).await;
         report
     }
-}
 
-impl Registry {
     pub(super) async fn served(&self, name: &ChannelName) -> Option<Served> {
         let served = self.current.load().served(name).cloned();
         if served.is_some() {

@@ -110,7 +110,7 @@ async fn every_bad_file_is_refused_with_its_reason_and_the_rest_serve() {
     sparse own/sparse.wasm refused: the file has 1073741824 bytes, the limit is 67108864 bytes (64MiB); no setting changes that: build it smaller, for instance without debug information
     text own/text.wasm refused: it is text, not WebAssembly: put the compiled component here
     truncated own/truncated.wasm refused: the file is cut off: what starts at byte 18 needs 36 bytes, 26 are there; copy it once more
-    world own/world.wasm refused: it is a component of another world: it exports `acme:notify/send@1.0.0`; a plugin exports `campanile:plugin/channel@0.1.0` or `campanile:plugin/template-engine@0.1.0`: build it against a world of `campanile:plugin`
+    world own/world.wasm refused: it is a component of another world: it exports `acme:notify/send@1.0.0`; a plugin exports `campanile:plugin/channel@0.1.1` or `campanile:plugin/template-engine@0.1.1`: build it against a world of `campanile:plugin`
     ");
     assert!(is_sent(&send(&registry, "console").await));
 }

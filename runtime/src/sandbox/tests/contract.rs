@@ -10,8 +10,8 @@ use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
 use super::rig::{self, Rig, call};
-use crate::call::Call;
-use crate::domain::{AttemptEnd, Content, Outcome, Timestamp};
+use crate::call::{Call, Question};
+use crate::domain::{AttemptEnd, Awaited, Content, Outcome, Receipt, Timestamp};
 use crate::sandbox::inspect::tests as inspected;
 use crate::sandbox::{Health, PrepareError, Role, inspect};
 
@@ -23,6 +23,7 @@ world everything {
   export configure;
   export supports;
   export health;
+  export poll;
 }
 ";
 
@@ -87,7 +88,7 @@ async fn what_only_adds_leaves_older_plugins_loading() {
     let told = verdicts(&[
         ("nothing", &[]),
         ("a host interface", &[("  import kv;\n", "")]),
-        ("an optional export", &[("  export health;\n}\n", "}\n")]),
+        ("an optional export", &[("  export poll;\n}\n", "}\n")]),
         ("a function of a host interface", &[("  remove: func(key: string) -> result<_, error>;\n", "")]),
         (
             "the name of a parameter of a host's function",
@@ -96,7 +97,7 @@ async fn what_only_adds_leaves_older_plugins_loading() {
         ("the name of a parameter of an export", &[("health: func(context: context)", "health: func(ctx: context)")]),
         ("another name for a type", &[("type secret = string;", "type handle = string; type secret = handle;")]),
         ("a type nobody uses", &[("type secret = string;", "type secret = string; record spare { spare: u8 }")]),
-        ("the number of a patch", &[("package campanile:plugin@0.1.0;", "package campanile:plugin@0.1.7;")]),
+        ("the number of a patch", &[("package campanile:plugin@0.1.1;", "package campanile:plugin@0.1.7;")]),
     ])
     .await;
     insta::assert_snapshot!(told);
@@ -133,13 +134,13 @@ async fn what_changes_a_type_breaks_older_plugins_and_is_told() {
 #[tokio::test]
 async fn a_plugin_of_a_later_contract_is_refused_for_what_is_missing_here_and_for_nothing_else() {
     let fax = ("  import log;\n}", "  import log;\n  import fax;\n}\ninterface fax { ring: func(); }");
-    let batch = ("  export health;\n}\n", "  export health;\n  export batch;\n}\ninterface batch { ring: func(); }");
+    let batch = ("  export poll;\n}\n", "  export poll;\n  export batch;\n}\ninterface batch { ring: func(); }");
     let told = verdicts(&[
         ("an optional export", &[batch]),
         ("a function of an export", &[("interface channel {\n", "interface channel {\n  ring: func();\n")]),
         ("a function of a host interface", &[("interface log {\n", "interface log {\n  flush: func();\n")]),
         ("a host interface", &[fax]),
-        ("the contract itself", &[("package campanile:plugin@0.1.0;", "package campanile:plugin@0.2.0;")]),
+        ("the contract itself", &[("package campanile:plugin@0.1.1;", "package campanile:plugin@0.2.0;")]),
     ])
     .await;
     insta::assert_snapshot!(told);
@@ -173,7 +174,9 @@ async fn the_plugin_of_every_frozen_contract_loads_and_answers() {
         assert_eq!(inspected.contract.to_string(), version);
         let plugin = rig.sandbox.compile(wasm, [0; 32]).await.expect("it loads");
         assert_eq!(plugin.version().to_string(), "sample@0.1.0");
-        assert_eq!(plugin.optional_exports(), ["configure", "supports", "health"]);
+        let polls = version != "0.1.0";
+        let abilities = ["configure", "supports", "health", "poll"];
+        assert_eq!(plugin.optional_exports(), abilities[..3 + usize::from(polls)]);
         let descriptor = plugin.descriptor();
         let needs: Vec<&str> = descriptor.needs.iter().map(|need| need.capability.as_str()).collect();
         assert_eq!(needs, ["http", "sign", "cache", "kv"]);
@@ -190,6 +193,11 @@ async fn the_plugin_of_every_frozen_contract_loads_and_answers() {
         for end in ends {
             let report = plugin.send(&rig.channel, &titled(end)).await;
             assert_eq!(report.end.as_str(), end, "{:?}", report.end);
+            if let AttemptEnd::Outcome(Outcome::Accepted { receipt, polled, .. }) = &report.end {
+                assert_eq!(*polled, polls, "{version}");
+                let answer = plugin.ask(&rig.channel, &question(receipt)).await.end;
+                assert_eq!(answer.as_str(), if polls { "retry" } else { "accepted" }, "{version}: {answer:?}");
+            }
             if let AttemptEnd::Outcome(Outcome::Sent(receipt)) = report.end {
                 let refused = |(_, came): &(String, String)| came == "denied" || came == "invalid";
                 // It tells 18; the host keeps 16 facts of a receipt.
@@ -206,6 +214,13 @@ fn titled(title: &str) -> Call {
     let content = Content { title: Some(title.to_owned()), ..(*call.content).clone() };
     call.content = Arc::new(content);
     call
+}
+
+/// A question that brings this receipt along.
+fn question(receipt: &Receipt) -> Question {
+    let Call { channel, delivery, now, .. } = call("hello", "ding");
+    let awaited = Arc::new(Awaited { receipt: receipt.clone(), since: now, polls: 0 });
+    Question { channel, delivery, awaited, now }
 }
 
 /// What a plugin may import, as `inspect` judges it, is what the contract says that there is.

@@ -81,7 +81,7 @@ async fn a_component_of_another_world_is_refused_with_what_it_exports() {
     let error = rig::prepare("stranger").await.expect_err("it is no plugin");
     assert!(matches!(error, PrepareError::WrongWorld { .. }));
     insta::assert_snapshot!(error, @r"
-    it exports neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`, it exports `greet`; build it against a world of `campanile:plugin`
+    it exports neither `campanile:plugin/channel@0.1.1` nor `campanile:plugin/template-engine@0.1.1`, it exports `greet`; build it against a world of `campanile:plugin`
     ");
 }
 

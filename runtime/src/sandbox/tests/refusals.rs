@@ -219,10 +219,10 @@ fn every_reason_why_a_component_is_no_plugin_names_what_changes_it() {
     insta::assert_snapshot!(told.join("\n"), @r"
     it cannot be compiled: the compiler's words
     compiling it takes longer than 120 s, the limit; no setting changes that: build it smaller
-    it exports neither `campanile:plugin/channel@0.1.0` nor `campanile:plugin/template-engine@0.1.0`, it exports `greet`; build it against a world of `campanile:plugin`
-    it exports both `campanile:plugin/channel@0.1.0` and `campanile:plugin/template-engine@0.1.0`: make two plugins of it
-    it imports what this version does not have: `fax`; build it against contract 0.1.0
-    its `channel` is not that of contract 0.1.0: `send` is missing; build it against the files of that contract
+    it exports neither `campanile:plugin/channel@0.1.1` nor `campanile:plugin/template-engine@0.1.1`, it exports `greet`; build it against a world of `campanile:plugin`
+    it exports both `campanile:plugin/channel@0.1.1` and `campanile:plugin/template-engine@0.1.1`: make two plugins of it
+    it imports what this version does not have: `fax`; build it against contract 0.1.1
+    its `channel` is not that of contract 0.1.1: `send` is missing; build it against the files of that contract
     it does not describe itself: no answer from the provider before the call's deadline of 10s; the limit for every plugin that describes itself, which no setting changes
     it describes itself differently each time: `describe` has to answer with constants
     its descriptor has 1 problem(s): its rate is 0; no setting changes that: its author mends what `describe` answers

@@ -25,7 +25,7 @@ pub(crate) async fn a_cancel_in_flight_holds_unless_the_attempt_sent_it(place: &
         store.accept(vec![planned(n, &["mail", "chat"])]).await.unwrap();
         let claim = claim_one(&*store, id(n).delivery(0)).await;
         assert_eq!(store.cancel(id(n), LATER, BY).await.unwrap(), Cancelled::Cancelled { now: 1, in_flight: 1 });
-        assert_eq!(state_of(&*store, claim.delivery).await, DeliveryState::Waiting(claim.progress));
+        assert_eq!(state_of(&*store, claim.delivery).await, DeliveryState::Waiting(claim.progress.clone()));
 
         let expected = settle_cancelled(end.clone(), NOW);
         assert_eq!(settle_one(&*store, &claim, end).await, Settled::Applied(expected.clone()));
@@ -123,7 +123,7 @@ pub(crate) async fn a_cancel_of_one_in_flight_holds_unless_the_attempt_sent_it(p
         let in_flight = Cancelled::Cancelled { now: 0, in_flight: 1 };
         assert_eq!(store.cancel_delivery(claim.delivery, LATER, BY).await.unwrap(), in_flight);
         assert_eq!(store.cancel_delivery(claim.delivery, LATER, BY).await.unwrap(), in_flight, "said twice");
-        assert_eq!(state_of(&*store, claim.delivery).await, DeliveryState::Waiting(claim.progress));
+        assert_eq!(state_of(&*store, claim.delivery).await, DeliveryState::Waiting(claim.progress.clone()));
 
         let expected = settle_cancelled(end.clone(), NOW);
         assert_eq!(settle_one(&*store, &claim, end).await, Settled::Applied(expected.clone()));

@@ -144,7 +144,7 @@ pub(crate) async fn a_replay_starts_a_new_run_and_keeps_the_attempts(place: &dyn
     let replayed = store.replay(vec![Replay { delivery, due }], NOW, BY).await.unwrap();
     assert_eq!(replayed, [Replayed::Waits]);
     let waits = Waiting { attempts: 1, run_began: Some(due), ..Waiting::fresh(due) };
-    assert_eq!(state_of(&*store, delivery).await, DeliveryState::Waiting(waits));
+    assert_eq!(state_of(&*store, delivery).await, DeliveryState::Waiting(waits.clone()));
     assert_eq!(dead(&*store, DeadLetterFilter::default()).await, [id(1).delivery(1)]);
     let record = store.notification(id(1)).await.unwrap().unwrap();
     assert_eq!((record.counts.open, record.counts.failed), (1, 1));

@@ -66,7 +66,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => pick.clone().prop_map(Step::AcceptAgain),
         6 => (picks.clone(), 0_u64..4).prop_map(|(picks, now)| Step::Claim { picks, now }),
         1 => pick.clone().prop_map(Step::Release),
-        6 => (picks, 0_usize..5).prop_map(|(picks, end)| Step::Settle { picks, end }),
+        6 => (picks, 0_usize..6).prop_map(|(picks, end)| Step::Settle { picks, end }),
         2 => pick.clone().prop_map(Step::Cancel),
         2 => pick.clone().prop_map(Step::CancelDelivery),
         2 => (pick.clone(), 0_u64..3).prop_map(|(pick, due)| Step::Replay { pick, due }),
@@ -213,7 +213,7 @@ impl Pair {
         assert_eq!(claimed, self.model.claimable(&ids, now));
         for claim in claims {
             let state = &self.model.deliveries[&claim.delivery].state;
-            assert_eq!(&DeliveryState::Waiting(claim.progress), state);
+            assert_eq!(&DeliveryState::Waiting(claim.progress.clone()), state);
             self.model.claims.insert(claim.delivery, claim.number);
             self.claims.push(claim);
         }
@@ -224,9 +224,17 @@ impl Pair {
         let settlements: Vec<_> = picked
             .map(|claim| {
                 let attempts = claim.progress.attempts + 1;
-                let ends = [sent(attempts), failed(attempts), waiting(at(0), attempts), waiting(at(3), attempts)];
+                let was_accepted = claim.progress.accepted.is_some();
+                // What a provider took is never sent again.
+                let again = if was_accepted { accepted } else { waiting };
+                let ends = [sent(attempts), failed(attempts), again(at(0), attempts), again(at(3), attempts)];
                 match ends.get(end) {
                     Some(state) => settlement(claim, state.clone()),
+                    None if end == 4 && was_accepted => {
+                        // The provider had nothing new to say.
+                        Settlement { attempt: None, ..settlement(claim, accepted(at(2), attempts - 1)) }
+                    }
+                    None if end == 4 => settlement(claim, accepted(at(2), attempts)),
                     // Without a call, as when it expired.
                     None => Settlement { attempt: None, ..settlement(claim, failed(attempts - 1)) },
                 }

@@ -75,6 +75,10 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             put_option(out, provider_id.as_deref(), put_text);
             out.push(u8::from(*unconfirmed));
         }
+        EventBody::DeliveryAccepted { delivery, attempts, provider_id } => {
+            put_delivery(out, 10, *delivery, *attempts);
+            put_option(out, provider_id.as_deref(), put_text);
+        }
         EventBody::DeliveryRetrying { delivery, attempts, due } => {
             put_delivery(out, 5, *delivery, *attempts);
             put_u64(out, due.as_millis());
@@ -229,6 +233,7 @@ fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
         5 => EventBody::DeliveryRetrying { delivery, attempts, due: Timestamp::from_millis(reader.u64()?) },
         6 => EventBody::DeliveryFailed { delivery, attempts, reason: reader.text()? },
         7 => EventBody::DeliveryCancelled { delivery, attempts },
+        10 => EventBody::DeliveryAccepted { delivery, attempts, provider_id: reader.option(Reader::text)? },
         _ => return Err(reader.damaged()),
     })
 }
@@ -255,6 +260,7 @@ mod tests {
             EventBody::DeliveryAttempted { delivery, attempt: 2, end: "rate-limited".into(), duration_us: u64::MAX },
             EventBody::DeliverySent { delivery, attempts: 1, provider_id: None, unconfirmed: true },
             EventBody::DeliverySent { delivery, attempts: 1, provider_id: Some("é".into()), unconfirmed: false },
+            EventBody::DeliveryAccepted { delivery, attempts: 2, provider_id: Some("m-1".into()) },
             EventBody::DeliveryRetrying { delivery, attempts: 3, due: Timestamp::MAX },
             EventBody::DeliveryFailed { delivery, attempts: u32::MAX, reason: "too-old".into() },
             EventBody::DeliveryCancelled { delivery, attempts: 0 },

@@ -43,7 +43,7 @@ pub(super) struct OpenDelivery {
 }
 
 /// What the writer needs to know of a claim to settle it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Claimed {
     pub(super) lane: i64,
     pub(super) siblings: u32,
@@ -127,8 +127,9 @@ impl Live {
                 continue;
             }
             let number = state.last_claim + 1;
+            let is_withdrawn = state.is_cancelling(*id);
             let claimed = match state.hot.get(id) {
-                Some(Hot { open, .. }) if open.progress.due > now => continue,
+                Some(Hot { open, .. }) if !open.is_claimable(now, is_withdrawn) => continue,
                 Some(Hot { open, .. }) => {
                     taken.claims.push(open.claim(*id, number, state.suspects.crashes(*id)));
                     Some(open.claimed())
@@ -144,6 +145,11 @@ impl Live {
             state.suspects.claimed(*id, number, at);
         }
         taken
+    }
+
+    /// Whether a cancel is under way that withdraws `id` unless its provider took it.
+    pub(super) fn is_withdrawn(&self, id: DeliveryId) -> bool {
+        self.lock().is_cancelling(id)
     }
 
     /// Makes a claim of a reservation.
@@ -206,7 +212,7 @@ impl Live {
 
     /// The claim `number`, if it is the newest of this delivery.
     pub(super) fn claimed(&self, id: DeliveryId, number: u64) -> Option<Claimed> {
-        self.lock().in_flight.get(&id).filter(|ticket| ticket.number == number).and_then(|ticket| ticket.claimed)
+        self.lock().in_flight.get(&id).filter(|ticket| ticket.number == number)?.claimed.clone()
     }
 
     /// The delivery of a claim that has not ended.
@@ -265,9 +271,7 @@ impl Live {
 
 impl State {
     fn is_taken(&self, id: DeliveryId) -> bool {
-        self.in_flight.contains_key(&id)
-            || (!self.closing.is_empty() && self.closing.contains(&id))
-            || self.is_cancelling(id)
+        self.in_flight.contains_key(&id) || (!self.closing.is_empty() && self.closing.contains(&id))
     }
 
     fn is_cancelling(&self, id: DeliveryId) -> bool {
@@ -320,11 +324,16 @@ impl State {
 }
 
 impl OpenDelivery {
+    /// Whether it is due, and not about to be withdrawn: of that, only what a provider took goes on.
+    pub(super) fn is_claimable(&self, now: Timestamp, is_withdrawn: bool) -> bool {
+        self.progress.due <= now && (!is_withdrawn || self.progress.accepted.is_some())
+    }
+
     fn claim(&self, delivery: DeliveryId, number: u64, crashes: u32) -> Claim {
         Claim {
             number,
             delivery,
-            progress: self.progress,
+            progress: self.progress.clone(),
             channel: self.channel.clone(),
             flow: self.flow,
             recipient: Arc::clone(&self.recipient),
@@ -333,8 +342,8 @@ impl OpenDelivery {
         }
     }
 
-    const fn claimed(&self) -> Claimed {
-        Claimed { lane: self.lane, siblings: self.siblings, progress: self.progress }
+    fn claimed(&self) -> Claimed {
+        Claimed { lane: self.lane, siblings: self.siblings, progress: self.progress.clone() }
     }
 
     /// Its own, and its share of the notification.

@@ -18,8 +18,8 @@ pub(super) use target::{Target, put_targets, targets};
 
 use super::wire::{Damaged, Reader, put_option, put_pairs, put_text, put_u64};
 use crate::domain::{
-    Action, ActionStyle, Attempt, Blame, Content, DeliveryState, DeliveryStatus, FailReason, Fault, Notification,
-    NotificationId, Part, Priority, Receipt, Recipient, TemplateName, TemplateUse, Timestamp, Waiting,
+    Action, ActionStyle, Attempt, Awaited, Blame, Content, DeliveryState, DeliveryStatus, FailReason, Fault,
+    Notification, NotificationId, Part, Priority, Receipt, Recipient, TemplateName, TemplateUse, Timestamp, Waiting,
 };
 use crate::store::TemplateSource;
 
@@ -220,25 +220,12 @@ pub(super) fn recipient(bytes: &[u8]) -> Result<Recipient, Damaged> {
 pub(super) fn put_state(out: &mut Vec<u8>, state: &DeliveryState) {
     out.push(FORMAT);
     match state {
-        DeliveryState::Waiting(Waiting { due, attempts, retries_used, faults, interrupted, run_began }) => {
-            match run_began {
-                None => out.push(0),
-                Some(began) => {
-                    out.push(4);
-                    put_timestamp(out, *began);
-                }
-            }
-            put_timestamp(out, *due);
-            for count in [attempts, retries_used, faults, interrupted] {
-                put_u64(out, u64::from(*count));
-            }
-        }
-        DeliveryState::Sent { at, attempts, receipt: Receipt { provider_id, facts }, unconfirmed } => {
+        DeliveryState::Waiting(waiting) => put_waiting(out, waiting),
+        DeliveryState::Sent { at, attempts, receipt, unconfirmed } => {
             out.push(1);
             put_timestamp(out, *at);
             put_u64(out, u64::from(*attempts));
-            put_option(out, provider_id.as_deref(), put_text);
-            put_pairs(out, facts);
+            put_receipt(out, receipt);
             out.push(u8::from(*unconfirmed));
         }
         DeliveryState::Failed { at, attempts, reason } => {
@@ -255,6 +242,40 @@ pub(super) fn put_state(out: &mut Vec<u8>, state: &DeliveryState) {
     }
 }
 
+fn put_waiting(out: &mut Vec<u8>, waiting: &Waiting) {
+    let Waiting { due, attempts, retries_used, faults, interrupted, run_began, accepted } = waiting;
+    match (accepted, run_began) {
+        (Some(_), began) => {
+            out.push(5);
+            put_option(out, *began, put_timestamp);
+        }
+        (None, None) => out.push(0),
+        (None, Some(began)) => {
+            out.push(4);
+            put_timestamp(out, *began);
+        }
+    }
+    put_timestamp(out, *due);
+    for count in [attempts, retries_used, faults, interrupted] {
+        put_u64(out, u64::from(*count));
+    }
+    if let Some(awaited) = accepted {
+        let Awaited { receipt, since, polls } = &**awaited;
+        put_timestamp(out, *since);
+        put_u64(out, u64::from(*polls));
+        put_receipt(out, receipt);
+    }
+}
+
+fn put_receipt(out: &mut Vec<u8>, Receipt { provider_id, facts }: &Receipt) {
+    put_option(out, provider_id.as_deref(), put_text);
+    put_pairs(out, facts);
+}
+
+fn receipt(row: &mut Reader<'_>) -> Result<Receipt, Damaged> {
+    Ok(Receipt { provider_id: row.option(Reader::text)?, facts: row.pairs()? })
+}
+
 pub(super) fn state(bytes: &[u8]) -> Result<DeliveryState, Damaged> {
     let mut reader = open("delivery", bytes)?;
     let row = &mut reader;
@@ -264,10 +285,17 @@ pub(super) fn state(bytes: &[u8]) -> Result<DeliveryState, Damaged> {
             let began = timestamp(row)?;
             DeliveryState::Waiting(waiting(row, Some(began))?)
         }
+        5 => {
+            let began = row.option(timestamp)?;
+            let waiting = waiting(row, began)?;
+            let (since, polls) = (timestamp(row)?, row.u32()?);
+            let awaited = Awaited { receipt: receipt(row)?, since, polls };
+            DeliveryState::Waiting(Waiting { accepted: Some(Arc::new(awaited)), ..waiting })
+        }
         1 => DeliveryState::Sent {
             at: timestamp(row)?,
             attempts: row.u32()?,
-            receipt: Receipt { provider_id: row.option(Reader::text)?, facts: row.pairs()? },
+            receipt: receipt(row)?,
             unconfirmed: row.bool()?,
         },
         2 => DeliveryState::Failed { at: timestamp(row)?, attempts: row.u32()?, reason: fail_reason(row)? },
@@ -285,6 +313,7 @@ fn waiting(row: &mut Reader<'_>, run_began: Option<Timestamp>) -> Result<Waiting
         faults: row.u32()?,
         interrupted: row.u32()?,
         run_began,
+        accepted: None,
     })
 }
 

@@ -13,7 +13,7 @@ use super::{copying, lookup, totals};
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_plugins.sql"),
     include_str!("schema/0003_kv.sql"),
@@ -23,6 +23,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("schema/0007_in_flight.sql"),
     include_str!("schema/0008_flows.sql"),
     AUDIT,
+    include_str!("schema/0010_accepted.sql"),
     include_str!("schema/0011_channels.sql"),
 ];
 

@@ -257,8 +257,9 @@ impl<'w> Transaction<'w> {
             );
         }
         let state = match self.cancelled_at(*delivery) {
-            Some(_) => settle_cancelled(state.clone(), *at),
-            None => state.clone(),
+            Some(_) if claimed.progress.accepted.is_none() => settle_cancelled(state.clone(), *at),
+            // What its provider took is not withdrawn: the answer to a question counts, whatever it is.
+            _ => state.clone(),
         };
         self.change_state(*delivery, claimed, &state, *at)?;
         if self.live.has_row(*delivery, *claim) {
@@ -279,7 +280,8 @@ impl<'w> Transaction<'w> {
         }
         let Some(at) = self.cancelled_at(id) else { return Ok(()) };
         let open = read::open_deliveries(self.db, id.notification(), id.index(), 1)?;
-        if let Some((_, claimed)) = open.into_iter().find(|(open, _)| *open == id) {
+        let withdrawn = |(open, claimed): &(DeliveryId, Claimed)| *open == id && claimed.progress.accepted.is_none();
+        if let Some((_, claimed)) = open.into_iter().find(withdrawn) {
             self.cancel_one(id, claimed, at)?;
         }
         Ok(())
@@ -301,13 +303,18 @@ impl<'w> Transaction<'w> {
         if (updated, deleted) != (1, 1) {
             return Err(Failure::Internal(format!("`{id}` is claimed but does not wait")));
         }
+        if let Some(body) = EventBody::of_change(id, &before.progress, state) {
+            self.event(at, body);
+        }
         self.effects.totals.retrying +=
             totals::retrying(state) - totals::retrying(&DeliveryState::Waiting(before.progress));
-        self.event(at, EventBody::of_state(id, state));
         match state {
             DeliveryState::Waiting(progress) => {
                 self.statements.insert_live(before.lane, progress.due, id)?;
-                self.effects.changes.push(Change::Waiting { delivery: id, progress: *progress, at });
+                if progress.accepted.is_some() {
+                    self.withdrawn(id)?;
+                }
+                self.effects.changes.push(Change::Waiting { delivery: id, progress: progress.clone(), at });
             }
             DeliveryState::Sent { .. } | DeliveryState::Failed { .. } | DeliveryState::Cancelled { .. } => {
                 if status == DeliveryStatus::Failed {
@@ -344,11 +351,7 @@ impl<'w> Transaction<'w> {
 
     fn complete(&mut self, id: NotificationId, counts: StatusCounts, at: Timestamp) -> Result<(), Failure> {
         self.event(at, EventBody::NotificationCompleted { notification: id, status: counts.status() });
-        if self.withdrawn_at(Withdrawal::All(id)).is_some() {
-            self.db.prepare_cached("DELETE FROM cancelling WHERE notification = ?1")?.execute([id.as_bytes()])?;
-            self.effects.cancelling.insert(Withdrawal::All(id), None);
-        }
-        Ok(())
+        self.all_withdrawn(id)
     }
 
     /// Once for each operation, however many deliveries of a notification it settled.

@@ -14,8 +14,8 @@ wit_bindgen::generate!({
     inline: "
         package campanile:guest;
         world liar {
-            include campanile:plugin/plugin-imports@0.1.0;
-            include campanile:plugin/channel-plugin@0.1.0;
+            include campanile:plugin/plugin-imports@0.1.1;
+            include campanile:plugin/channel-plugin@0.1.1;
         }
     ",
     world: "campanile:guest/liar",

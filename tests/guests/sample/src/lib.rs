@@ -12,18 +12,19 @@ use campanile::plugin::{cache, kv, log, sign};
 use exports::campanile::plugin::channel::{self, Address, Descriptor, Length, LengthUnit, Limits, Rate};
 use exports::campanile::plugin::configure::{self, ConfigProblem};
 use exports::campanile::plugin::health::{self, State};
-use exports::campanile::plugin::supports;
+use exports::campanile::plugin::{poll, supports};
 
 wit_bindgen::generate!({
     path: "../../../wit",
     inline: "
         package campanile:guest;
         world sample {
-            include campanile:plugin/plugin-imports@0.1.0;
-            include campanile:plugin/channel-plugin@0.1.0;
-            include campanile:plugin/with-configure@0.1.0;
-            include campanile:plugin/with-supports@0.1.0;
-            include campanile:plugin/with-health@0.1.0;
+            include campanile:plugin/plugin-imports@0.1.1;
+            include campanile:plugin/channel-plugin@0.1.1;
+            include campanile:plugin/with-configure@0.1.1;
+            include campanile:plugin/with-supports@0.1.1;
+            include campanile:plugin/with-health@0.1.1;
+            include campanile:plugin/with-poll@0.1.1;
         }
     ",
     world: "campanile:guest/sample",
@@ -53,7 +54,7 @@ impl channel::Guest for Sample {
         let about = About {
             name: "sample".to_owned(),
             version: "0.1.0".to_owned(),
-            summary: "Uses everything of contract 0.1.0".to_owned(),
+            summary: "Uses everything of contract 0.1.1".to_owned(),
             homepage: Some("https://example.com/".to_owned()),
             license: Some("MIT OR Apache-2.0".to_owned()),
             config_schema: SCHEMA.to_owned(),
@@ -64,7 +65,7 @@ impl channel::Guest for Sample {
                 need("cache", &[]),
                 need("kv", &[]),
             ],
-            extra: vec![("made-for".to_owned(), "0.1.0".to_owned())],
+            extra: vec![("made-for".to_owned(), "0.1.1".to_owned())],
         };
         Descriptor {
             about,
@@ -125,6 +126,35 @@ impl supports::Guest for Sample {
 impl health::Guest for Sample {
     fn health(context: Context) -> State {
         State::Degraded(context.channel)
+    }
+}
+
+impl poll::Guest for Sample {
+    /// What the provider says of the message: a status, in place of a word.
+    fn poll(context: Context, receipt: Receipt) -> Outcome {
+        let id = receipt.provider_id.clone().unwrap_or_default();
+        let request = Request {
+            method: "GET".to_owned(),
+            url: format!("{}/{id}", text(&context.config, "url")),
+            headers: Vec::new(),
+            body: Vec::new(),
+            auth: Auth::None,
+            redirects: 0,
+            timeout_ms: None,
+        };
+        let (code, reason) = (Some("told".to_owned()), "as it was told".to_owned());
+        match http::send(&request) {
+            Ok(response) if response.status == 200 => Outcome::Sent(receipt),
+            Ok(response) if response.status == 202 => Outcome::Accepted(Pending { receipt, check_after_ms: None }),
+            Ok(response) if response.status == 410 => {
+                Outcome::Rejected(Rejection { blame: Blame::Message, code, reason })
+            }
+            Ok(_) => Outcome::Retry(Retry { after_ms: None, trouble: Trouble::Server, code, reason }),
+            Err(error) => {
+                let reason = http_error(&error);
+                Outcome::Retry(Retry { after_ms: None, trouble: Trouble::Unreachable, code, reason })
+            }
+        }
     }
 }
 

@@ -24,11 +24,11 @@ wit_bindgen::generate!({
     inline: "
         package campanile:guest;
         world unruly {
-            include campanile:plugin/plugin-imports@0.1.0;
-            include campanile:plugin/channel-plugin@0.1.0;
-            include campanile:plugin/with-configure@0.1.0;
-            include campanile:plugin/with-supports@0.1.0;
-            include campanile:plugin/with-health@0.1.0;
+            include campanile:plugin/plugin-imports@0.1.1;
+            include campanile:plugin/channel-plugin@0.1.1;
+            include campanile:plugin/with-configure@0.1.1;
+            include campanile:plugin/with-supports@0.1.1;
+            include campanile:plugin/with-health@0.1.1;
         }
     ",
     world: "campanile:guest/unruly",

@@ -34,7 +34,7 @@ fn of_outcome(outcome: &Outcome) -> Value {
             put_receipt(&mut put, receipt);
             "sent"
         }
-        Outcome::Accepted { receipt, check_after } => {
+        Outcome::Accepted { receipt, check_after, polled: _ } => {
             put_receipt(&mut put, receipt);
             put("check_after_ms", ms(check_after));
             "accepted"

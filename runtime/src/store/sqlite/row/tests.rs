@@ -43,7 +43,11 @@ fn states() -> Vec<DeliveryState> {
         states.push(DeliveryState::Sent { at, attempts: 1, receipt: Receipt::default(), unconfirmed });
     }
     states.push(DeliveryState::Cancelled { at, attempts: u32::MAX });
-    for run_began in [None, Some(at)] {
+    let awaited = |receipt| Some(Arc::new(Awaited { receipt, since: at, polls: 77 }));
+    let receipt = Receipt { provider_id: text(), facts: vec![("cost".into(), "3".into())] };
+    for (run_began, accepted) in
+        [(None, None), (Some(at), None), (None, awaited(Receipt::default())), (Some(at), awaited(receipt))]
+    {
         let (attempts, retries_used, faults, interrupted) = (5, 4, 3, u32::MAX);
         states.push(DeliveryState::Waiting(Waiting {
             due: at,
@@ -52,6 +56,7 @@ fn states() -> Vec<DeliveryState> {
             faults,
             interrupted,
             run_began,
+            accepted,
         }));
     }
     states

@@ -135,7 +135,7 @@ impl Transaction<'_> {
         let number = self.lane_number(&lane)?;
         let progress = Waiting::fresh(*due);
         self.scratch.clear();
-        row::put_state(&mut self.scratch, &DeliveryState::Waiting(progress));
+        row::put_state(&mut self.scratch, &DeliveryState::Waiting(progress.clone()));
         self.statements.insert_delivery(id, number, row::STATUS_OPEN, &self.scratch, recipient_row)?;
         self.statements.insert_live(number, *due, id)?;
         if !recipient.address.is_empty() {

@@ -36,10 +36,18 @@ impl Transaction<'_> {
             return Ok((Cancelled::AlreadyFinal, None));
         }
         let next = if open.len() < DELIVERIES_SLICE { None } else { open.last().map(|(last, _)| last.index() + 1) };
+        // What its provider took goes on to its final word.
+        let (taken, open): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|(_, claimed)| claimed.progress.accepted.is_some());
+        if open.is_empty() && (from, unmade, next) == (0, 0, None) {
+            let act = Act::Cancel { notification: id, deliveries: 0, in_flight: 0 };
+            self.note_cancel(asked, act, Cancelled::Taken);
+            return Ok((Cancelled::Taken, None));
+        }
         let (live, ended) = (self.live, &self.effects.ended);
         let (in_flight, idle): (Vec<_>, Vec<_>) =
             open.into_iter().partition(|(id, _)| live.close(*id, |number| ended.contains(&number)).is_some());
-        let (now, in_flight) = (idle.len() as u32 + unmade, in_flight.len() as u32);
+        let (now, in_flight, taken) = (idle.len() as u32 + unmade, in_flight.len() as u32, taken.len() as u32);
         let again = self.withdrawn_at(Withdrawal::All(id)).is_some();
         if (in_flight > 0 || next.is_some()) && !again {
             self.db
@@ -48,7 +56,7 @@ impl Transaction<'_> {
             self.effects.cancelling.insert(Withdrawal::All(id), Some(at));
         }
         // Of a large one, all that is open and not in flight as far as this slice knows.
-        let deliveries = if next.is_some() { self.tally(id)?.open.saturating_sub(in_flight) } else { now };
+        let deliveries = if next.is_some() { self.tally(id)?.open.saturating_sub(in_flight + taken) } else { now };
         if !again {
             self.event(at, EventBody::NotificationCancelled { notification: id, deliveries });
         }
@@ -70,6 +78,10 @@ impl Transaction<'_> {
     pub(super) fn cancel_delivery(&mut self, id: DeliveryId, at: Timestamp) -> Result<Cancelled, Failure> {
         let Some((_, lane, state)) = read::delivery_state(self.db, id)? else { return Ok(Cancelled::Unknown) };
         let DeliveryState::Waiting(progress) = state else { return Ok(Cancelled::AlreadyFinal) };
+        if progress.accepted.is_some() {
+            self.withdrawn(id)?;
+            return Ok(Cancelled::Taken);
+        }
         let ended = &self.effects.ended;
         if self.live.close(id, |number| ended.contains(&number)).is_some() {
             if self.cancelled_at(id).is_none() {
@@ -89,20 +101,29 @@ impl Transaction<'_> {
     pub(super) fn note_cancel(&mut self, asked: Asked, act: Act, cancelled: Cancelled) {
         let outcome = match cancelled {
             Cancelled::Unknown => return,
-            Cancelled::AlreadyFinal => AuditOutcome::Refused,
+            Cancelled::AlreadyFinal | Cancelled::Taken => AuditOutcome::Refused,
             Cancelled::Cancelled { in_flight: 0, .. } => AuditOutcome::Done,
             Cancelled::Cancelled { .. } => AuditOutcome::InFlight,
         };
         self.note(asked, act, outcome);
     }
 
-    /// `id` is final: its own cancel waits for nothing any more.
+    /// `id` is final, or its provider took it: its own cancel waits for nothing any more.
     pub(super) fn withdrawn(&mut self, id: DeliveryId) -> Result<(), Failure> {
         if self.withdrawn_at(Withdrawal::One(id)).is_some() {
             self.db
                 .prepare_cached("DELETE FROM cancelling_one WHERE notification = ?1 AND idx = ?2")?
                 .execute(params![id.notification().as_bytes(), id.index()])?;
             self.effects.cancelling.insert(Withdrawal::One(id), None);
+        }
+        Ok(())
+    }
+
+    /// Nothing of `id` is left to withdraw.
+    pub(super) fn all_withdrawn(&mut self, id: NotificationId) -> Result<(), Failure> {
+        if self.withdrawn_at(Withdrawal::All(id)).is_some() {
+            self.db.prepare_cached("DELETE FROM cancelling WHERE notification = ?1")?.execute([id.as_bytes()])?;
+            self.effects.cancelling.insert(Withdrawal::All(id), None);
         }
         Ok(())
     }
@@ -115,14 +136,14 @@ impl Transaction<'_> {
         }
     }
 
-    /// Cancels whatever of `id` is open, without announcing it again.
+    /// Cancels whatever of `id` is open and can be withdrawn, without announcing it again.
     fn withdraw(&mut self, id: NotificationId, at: Timestamp) -> Result<(), Failure> {
         let mut from = 0;
         loop {
             let open = read::open_deliveries(self.db, id, from, DELIVERIES_SLICE)?;
-            let Some((last, _)) = open.last() else { return Ok(()) };
+            let Some((last, _)) = open.last() else { return self.all_withdrawn(id) };
             from = last.index() + 1;
-            for (delivery, claimed) in open {
+            for (delivery, claimed) in open.into_iter().filter(|(_, claimed)| claimed.progress.accepted.is_none()) {
                 self.cancel_one(delivery, claimed, at)?;
             }
         }

@@ -1,0 +1,2 @@
+-- Version 10. What a provider took waits for its final word, in rows and events of a form that programs before this one would take
+-- for damaged. Nothing of what is there changes; a file of this version is left alone by them.
