@@ -1,6 +1,7 @@
 //! The behaviour of the whole, seen from outside.
 
 mod api;
+mod asking;
 mod audit;
 mod broadcast;
 mod canary;
