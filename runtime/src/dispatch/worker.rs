@@ -179,11 +179,14 @@ impl Worker {
         let mut papers = desk.lock();
         for (claim, taken) in claimed {
             let mut held = Held { claim, taken, started_at, host: None };
-            if held.is_over().is_some() || taken.is_detour {
+            let is_question = held.claim.progress.accepted.is_some();
+            if held.is_over().is_some() || (taken.is_detour && !is_question) {
                 over.push(Finished { held: Arc::new(held), report: None });
                 continue;
             }
-            match self.shared.destinations.admit(&held.claim, started_at) {
+            // What the provider took is only asked about: its recipient gets nothing more by that.
+            let admitted = if is_question { Ok(None) } else { self.shared.destinations.admit(&held.claim, started_at) };
+            match admitted {
                 Ok(host) => {
                     held.host = host;
                     let held = Arc::new(held);
