@@ -297,10 +297,11 @@ impl Crew {
         for (member, share) in staying.iter().zip(shares) {
             let before = std::mem::replace(&mut member.desk.lock().slots, share);
             if before != share {
-                // There may be a slot now for what it left in the queue.
+                // It may have had none, and does not wait for work then.
                 member.order.send_modify(|_| {});
             }
         }
+        pool.shared.with.queue.wake();
         pool.shared.freed.notify_one();
     }
 

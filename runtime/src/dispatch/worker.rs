@@ -259,6 +259,10 @@ impl Worker {
         }
         self.desk.lock().release(freed, self.shared.with.clock.now());
         self.shared.released(freed);
+        if self.order.borrow().mode == Mode::Draining {
+            // What a channel may hold depends on all slots, and this worker takes nothing any more.
+            self.shared.with.queue.wake();
+        }
     }
 
     /// Gives up calls that nothing else has ended.

@@ -146,6 +146,11 @@ impl QueueHandle {
         }
     }
 
+    /// Has everybody look again who waits for work: slots are free that whoever released them does not use.
+    pub fn wake(&self) {
+        self.shared.work.notify_waiters();
+    }
+
     /// Takes up to `most` deliveries for slots of this kind and adds them to `into`. All are due at the answer, which
     /// is the instant to claim them at.
     pub fn take(&self, slot: Slot, most: usize, into: &mut Vec<Taken>) -> Timestamp {

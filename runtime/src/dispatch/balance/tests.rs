@@ -85,8 +85,8 @@ fn whoever_has_not_been_measured_weighs_as_much_as_the_fastest_and_whoever_is_fu
     three[0].throughput = Some(300.0);
     three[1].throughput = Some(100.0);
     assert_eq!(
-        counts(&chosen(Balance::WeightedRoundRobin, &mut three, 700)),
-        BTreeMap::from([(1, 300), (2, 99), (3, 301)])
+        counts(&chosen(Balance::WeightedRoundRobin, &mut three, 466)),
+        BTreeMap::from([(1, 200), (2, 66), (3, 200)])
     );
     three[2].has_room = false;
     assert!(!chosen(Balance::WeightedRoundRobin, &mut three, 50).contains(&3));
