@@ -246,7 +246,7 @@ impl PlannedReload<'_> {
         let touched: BTreeSet<PluginName> = changes.all().flat_map(plugins).flatten().collect();
         let serves = |entry: &ChannelEntry| shelf.serving.contains_key(&entry.plugin);
         shelf.channels = entries.into_iter().filter(|(_, entry)| serves(entry)).collect();
-        registry.publish(&mut shelf);
+        // Nobody is let go before there is a plugin to call: until all is there, readers see what was.
         registry.take_used(&mut shelf).await;
         // What is tried was judged by the settings before.
         let tried: Vec<_> = shelf.trials.keys().filter(|name| touched.contains(*name)).cloned().collect();
