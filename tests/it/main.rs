@@ -22,6 +22,7 @@ mod neighbour;
 mod once;
 mod outstanding;
 mod plugins;
+mod providers;
 mod registry;
 mod reload;
 mod starting;

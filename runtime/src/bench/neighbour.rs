@@ -1,4 +1,5 @@
-//! A hostile channel beside a good one: what calls that never end do to deliveries that have nothing to do with them.
+//! A hostile channel beside a good one: what calls that never end do to deliveries that have nothing to do with them. Or
+//! a slow one, whose provider takes its time with every answer.
 //!
 //! *Flow:* a runtime of its own with two channels → a steady load through the good one, to a receiver on loopback with a
 //! thread of its own → for a while alone, then beside the same load of calls that burn all the CPU time they are given,
@@ -13,7 +14,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use self::arrivals::Arrivals;
+use self::arrivals::{Arrivals, SLOW_PATH};
 use super::pipeline::percentile_ms;
 use crate::clock::{Clock as _, Entropy, SystemClock};
 use crate::config::{ChannelConfig, Config};
@@ -22,9 +23,23 @@ use crate::runtime::{BuildError, Notification, PluginState, Runtime};
 
 mod arrivals;
 
+/// Who stands beside the good channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbour {
+    /// Its calls burn all the CPU time they are given.
+    Hostile,
+    /// Its provider answers each call after [`SLOW_ANSWER`].
+    Slow,
+}
+
+/// How long a slow provider takes: too short for a time-out, so that nothing but shares of slots protects the others.
+pub const SLOW_ANSWER: Duration = Duration::from_secs(5);
+
 /// What is measured.
 #[derive(Clone, Debug)]
 pub struct NeighbourParams {
+    /// Who stands beside the good channel.
+    pub neighbour: Neighbour,
     /// The folder with the plugins `webhook`, which is good, and `null`, which is made to spin.
     pub plugins: PathBuf,
     /// Rounds; the figures are their medians.
@@ -42,7 +57,7 @@ impl NeighbourParams {
     #[must_use]
     pub fn with_plugins(plugins: PathBuf, folder: PathBuf) -> Self {
         let time_per_phase = Duration::from_secs(2);
-        Self { plugins, rounds: 5, per_second: 1_000, time_per_phase, folder }
+        Self { neighbour: Neighbour::Hostile, plugins, rounds: 5, per_second: 1_000, time_per_phase, folder }
     }
 }
 
@@ -53,20 +68,28 @@ pub struct NeighbourBench {
     pub rounds: u32,
     /// From submit to arrival, 99 of 100, with the good channel alone, in milliseconds.
     pub p99_before_ms: f64,
-    /// The same while the hostile calls run.
+    /// The same while the calls of the neighbour run.
     pub p99_during_ms: f64,
-    /// The same once the hostile plugin is quarantined.
-    pub p99_after_quarantine_ms: f64,
     /// During ÷ before.
     pub p99_ratio_during: f64,
-    /// After the quarantine ÷ before.
-    pub p99_ratio_after_quarantine: f64,
-    /// From the first hostile notification to the quarantine, in milliseconds.
-    pub quarantined_after_ms: f64,
+    /// What came of the quarantine; none beside a slow neighbour, which nobody quarantines.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantine>,
     /// Good notifications of all rounds together.
     pub good: u64,
     /// Of them, those that never arrived.
     pub lost: u64,
+}
+
+/// What came of the quarantine of a hostile plugin.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Quarantine {
+    /// From submit to arrival once it is quarantined, 99 of 100, in milliseconds.
+    pub p99_after_quarantine_ms: f64,
+    /// After the quarantine ÷ before.
+    pub p99_ratio_after_quarantine: f64,
+    /// From the first hostile notification to the quarantine, in milliseconds.
+    pub quarantined_after_ms: f64,
 }
 
 /// Why nothing was measured.
@@ -101,7 +124,7 @@ const ARRIVAL_LIMIT: Duration = Duration::from_secs(10);
 const WARM_UP: Duration = Duration::from_millis(500);
 
 const GOOD: &str = "good";
-const HOSTILE: &str = "hostile";
+const BESIDE: &str = "beside";
 
 /// Measures.
 ///
@@ -123,14 +146,17 @@ async fn measure(params: &NeighbourParams, folder: &Path) -> Result<NeighbourBen
         rounds.push(round(params, folder, number).await?);
     }
     let median = |of: fn(&Round) -> f64| median(rounds.iter().map(of).collect());
+    let quarantine = (params.neighbour == Neighbour::Hostile).then(|| Quarantine {
+        p99_after_quarantine_ms: median(|round| round.after_ms),
+        p99_ratio_after_quarantine: median(|round| ratio(round.after_ms, round.before_ms)),
+        quarantined_after_ms: median(|round| round.quarantined_after_ms),
+    });
     Ok(NeighbourBench {
         rounds: params.rounds.max(1),
         p99_before_ms: median(|round| round.before_ms),
         p99_during_ms: median(|round| round.during_ms),
-        p99_after_quarantine_ms: median(|round| round.after_ms),
         p99_ratio_during: median(|round| ratio(round.during_ms, round.before_ms)),
-        p99_ratio_after_quarantine: median(|round| ratio(round.after_ms, round.before_ms)),
-        quarantined_after_ms: median(|round| round.quarantined_after_ms),
+        quarantine,
         good: rounds.iter().map(|round| round.good).sum(),
         lost: rounds.iter().map(|round| round.lost).sum(),
     })
@@ -162,13 +188,21 @@ async fn phases(params: &NeighbourParams, runtime: &Runtime, receiver: &Arrivals
     };
     good(for_a_while(WARM_UP)).await?;
     let before = good(for_a_while(params.time_per_phase)).await?;
-    let hostile_since = Instant::now();
+    let beside_since = Instant::now();
     // Within a fifth of a second more of it waits than there are slots.
-    let quarantined = || until_quarantined(runtime);
-    let hostile = steady(runtime, HOSTILE, params.per_second, quarantined());
-    let (during, _) = tokio::try_join!(steady(runtime, GOOD, params.per_second, quarantined()), hostile)?;
-    let quarantined_after = hostile_since.elapsed();
-    let after = good(for_a_while(params.time_per_phase)).await?;
+    let over = || async {
+        match params.neighbour {
+            Neighbour::Hostile => until_quarantined(runtime).await,
+            Neighbour::Slow => for_a_while(params.time_per_phase).await,
+        }
+    };
+    let beside = steady(runtime, BESIDE, params.per_second, over());
+    let (during, _) = tokio::try_join!(steady(runtime, GOOD, params.per_second, over()), beside)?;
+    let quarantined_after = beside_since.elapsed();
+    let after = match params.neighbour {
+        Neighbour::Hostile => good(for_a_while(params.time_per_phase)).await?,
+        Neighbour::Slow => HashMap::new(),
+    };
     let all: Vec<&String> = [&before, &during, &after].into_iter().flat_map(HashMap::keys).collect();
     receiver.wait_for(&all, ARRIVAL_LIMIT).await;
     let arrived = receiver.arrived();
@@ -202,10 +236,20 @@ fn config(params: &NeighbourParams, folder: &Path, round: u32, url: &str) -> Res
     let mut good = ChannelConfig::new(PluginName::new("webhook")?, config.plugins.defaults);
     good.config.insert("url".to_owned(), json!(url));
     good.allow_networks.push("127.0.0.1/32".to_owned());
+    let beside = match params.neighbour {
+        Neighbour::Hostile => {
+            let mut hostile = ChannelConfig::new(PluginName::new("null")?, config.plugins.defaults);
+            hostile.config.insert("spin".to_owned(), json!(true));
+            hostile
+        }
+        Neighbour::Slow => {
+            let mut slow = good.clone();
+            slow.config.insert("url".to_owned(), json!(format!("{url}{SLOW_PATH}")));
+            slow
+        }
+    };
     config.channels.insert(ChannelName::new(GOOD)?, good);
-    let mut hostile = ChannelConfig::new(PluginName::new("null")?, config.plugins.defaults);
-    hostile.config.insert("spin".to_owned(), json!(true));
-    config.channels.insert(ChannelName::new(HOSTILE)?, hostile);
+    config.channels.insert(ChannelName::new(BESIDE)?, beside);
     Ok(config)
 }
 

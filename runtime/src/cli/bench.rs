@@ -10,6 +10,7 @@ use super::failure::{Exit, Failure};
 use super::plugins::program;
 use super::terminal::{Paint, escaped};
 use super::{Answer, Globals};
+use crate::bench::neighbour::Neighbour;
 use crate::bench::pipeline::PipelineParams;
 use crate::bench::through::{self, Through};
 use crate::bench::{intake, neighbour, queue, sandbox, start, store, swap};
@@ -27,6 +28,9 @@ pub(super) enum Command {
     },
     /// A hostile channel beside a good one: how much later the good one's deliveries arrive, as medians
     Neighbour {
+        /// Beside a channel whose provider takes 5 s for each answer, in place of a hostile one
+        #[arg(long)]
+        slow: bool,
         /// How often all of it is measured
         #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         rounds: u32,
@@ -132,7 +136,7 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             let figures = sandbox::run(&params).await.map_err(|error| Failure::new(Exit::No, error))?;
             Ok((parameters, json(&figures)?))
         }
-        Command::Neighbour { rounds, plugins, dir } => neighbour(rounds, plugins, dir).await,
+        Command::Neighbour { slow, rounds, plugins, dir } => neighbour(slow, rounds, plugins, dir).await,
         Command::Queue => {
             let params = queue::QueueParams::default();
             let parameters = format!("{} channels, 4 priorities; nothing is stored", params.channels);
@@ -153,12 +157,25 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
     }
 }
 
-async fn neighbour(rounds: u32, plugins: Option<PathBuf>, dir: PathBuf) -> Result<(String, Value), Failure> {
+async fn neighbour(
+    slow: bool,
+    rounds: u32,
+    plugins: Option<PathBuf>,
+    dir: PathBuf,
+) -> Result<(String, Value), Failure> {
     let plugins = plugins.map_or_else(beside_webhook, Ok)?;
-    let params =
-        neighbour::NeighbourParams { rounds, ..neighbour::NeighbourParams::with_plugins(plugins, folder(dir)?) };
+    let neighbour = if slow { Neighbour::Slow } else { Neighbour::Hostile };
+    let params = neighbour::NeighbourParams {
+        neighbour,
+        rounds,
+        ..neighbour::NeighbourParams::with_plugins(plugins, folder(dir)?)
+    };
+    let beside = match neighbour {
+        Neighbour::Hostile => "never end".to_owned(),
+        Neighbour::Slow => format!("take {} s", neighbour::SLOW_ANSWER.as_secs()),
+    };
     let parameters = format!(
-        "{} rounds, {} good notifications a second beside as many that never end, durability full, in `{}`",
+        "{} rounds, {} good notifications a second beside as many that {beside}, durability full, in `{}`",
         params.rounds,
         params.per_second,
         params.folder.display()

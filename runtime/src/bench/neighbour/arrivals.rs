@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
+
+use super::SLOW_ANSWER;
+
+/// Behind the URL, what stands for a slow provider.
+pub(super) const SLOW_PATH: &str = "/slow";
 
 /// Listens until it is dropped.
 pub(super) struct Arrivals {
@@ -75,8 +80,12 @@ impl Seen {
     }
 }
 
-async fn receive(State(seen): State<Arc<Seen>>, headers: HeaderMap) -> StatusCode {
+async fn receive(State(seen): State<Arc<Seen>>, uri: Uri, headers: HeaderMap) -> StatusCode {
     let now = Instant::now();
+    if uri.path().ends_with(SLOW_PATH) {
+        tokio::time::sleep(SLOW_ANSWER).await;
+        return StatusCode::NO_CONTENT;
+    }
     // The delivery's id: the same over all attempts.
     let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     seen.at().entry(id.to_owned()).or_insert(now);
