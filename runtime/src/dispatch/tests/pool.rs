@@ -7,7 +7,9 @@ use crate::domain::{PoolScaled, ScaleReason, WorkerChange};
 const SAMPLE: Duration = WorkersConfig::SAMPLE;
 
 fn follows_load() -> Setup {
-    let workers = WorkersConfig { min: 1, max: 4, ..WorkersConfig::fixed(4, 8, 8) };
+    // Only the load of all is what decides here, not what one of them has had.
+    let idle_after = Duration::from_hours(1);
+    let workers = WorkersConfig { min: 1, max: 4, idle_after, ..WorkersConfig::fixed(4, 8, 8) };
     Setup { workers, ..Setup::default() }
 }
 
