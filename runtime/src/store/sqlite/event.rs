@@ -15,6 +15,8 @@ const FORMAT: u8 = 1;
 
 /// What happened to a worker.
 const WORKER: u8 = 20;
+/// A provider took a delivery.
+const ACCEPTED: u8 = 22;
 /// What happened to the size of the pool.
 const POOL_SCALED: u8 = 21;
 
@@ -76,7 +78,7 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             out.push(u8::from(*unconfirmed));
         }
         EventBody::DeliveryAccepted { delivery, attempts, provider_id } => {
-            put_delivery(out, 10, *delivery, *attempts);
+            put_delivery(out, ACCEPTED, *delivery, *attempts);
             put_option(out, provider_id.as_deref(), put_text);
         }
         EventBody::DeliveryRetrying { delivery, attempts, due } => {
@@ -233,7 +235,7 @@ fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
         5 => EventBody::DeliveryRetrying { delivery, attempts, due: Timestamp::from_millis(reader.u64()?) },
         6 => EventBody::DeliveryFailed { delivery, attempts, reason: reader.text()? },
         7 => EventBody::DeliveryCancelled { delivery, attempts },
-        10 => EventBody::DeliveryAccepted { delivery, attempts, provider_id: reader.option(Reader::text)? },
+        ACCEPTED => EventBody::DeliveryAccepted { delivery, attempts, provider_id: reader.option(Reader::text)? },
         _ => return Err(reader.damaged()),
     })
 }
