@@ -271,7 +271,7 @@ async fn what_waits_for_a_channel_that_is_gone_or_off_goes_on_when_it_is_back() 
         tokio::task::yield_now().await;
         assert_eq!(attempts(&runtime).await, [""; 0], "nobody is called in turn {turn}");
     }
-    runtime.shutdown(Duration::ZERO).await.expect("nothing is in flight");
+    runtime.shutdown(LIMIT).await.expect("what was in flight has ended");
     let runtime = start(less, &clock).await;
     clock.advance(Duration::from_hours(1));
     assert_eq!(runtime.held_channels().len(), 2);
@@ -280,7 +280,7 @@ async fn what_waits_for_a_channel_that_is_gone_or_off_goes_on_when_it_is_back() 
     runtime.reload(whole).await.expect("it is good");
     assert_eq!(runtime.held_channels().len(), 0);
     until("both are sent", async || attempts(&runtime).await == ["sent"; 2]).await;
-    runtime.shutdown(Duration::ZERO).await.expect("nothing is in flight");
+    runtime.shutdown(LIMIT).await.expect("what was in flight has ended");
 }
 
 /// A program that embeds Campanile reloads what it made in code. It is told what took effect, what did not, and by whom
@@ -330,5 +330,5 @@ async fn an_embedder_is_told_what_took_effect_and_what_takes_a_restart() {
     for (kind, count) in [("channel.added", 1), ("channel.changed", 1), ("config.reloaded", 1)] {
         assert!(metrics.contains(&format!("campanile_events_total{{type=\"{kind}\"}} {count}")), "{metrics}");
     }
-    runtime.shutdown(Duration::ZERO).await.expect("nothing is in flight");
+    runtime.shutdown(LIMIT).await.expect("what was in flight has ended");
 }

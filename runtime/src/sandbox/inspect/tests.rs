@@ -25,8 +25,8 @@ fn section(bytes: &mut Vec<u8>, id: u8, body: &[u8]) {
     bytes.extend(body);
 }
 
-const CHANNEL: &str = "campanile:plugin/channel@0.1.0";
-const HTTP: &str = "campanile:plugin/http@0.1.0";
+const CHANNEL: &str = "campanile:plugin/channel@0.1.1";
+const HTTP: &str = "campanile:plugin/http@0.1.1";
 
 fn refusal(bytes: &[u8]) -> String {
     inspect(bytes.to_vec()).expect_err("refused").to_string()
