@@ -102,7 +102,7 @@ impl Underway {
     }
 
     /// Ends it here and now, because nothing else does. The call is dropped.
-    pub(super) fn give_up(self, overdue: Overdue, now: Timestamp) -> Option<Finished> {
+    pub(super) fn give_up(self, overdue: &Overdue, now: Timestamp) -> Option<Finished> {
         Some(Finished::cut_short(self.held?, Interruption::HostBug, overdue.to_string(), now))
     }
 

@@ -281,7 +281,7 @@ impl Worker {
             let (worker, reason) = (self.number, Some(overdue.to_string()));
             let event = WorkerEvent { change: WorkerChange::TimedOut, worker, reason };
             self.shared.news.tell(now, EventBody::Worker(event));
-            finished.extend(underway.give_up(overdue, now));
+            finished.extend(underway.give_up(&overdue, now));
         }
         let mut papers = self.desk.lock();
         finished.iter().for_each(|finished| papers.end(&finished.held, finished.report.as_ref()));

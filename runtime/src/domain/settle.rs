@@ -66,7 +66,7 @@ pub fn settle(
             DeliveryState::Sent { at: moment.now, attempts, receipt: receipt.clone(), unconfirmed: false }
         }
         AttemptEnd::Outcome(Outcome::Accepted { receipt, check_after, polled: true }) => {
-            polling::taken(after, receipt.clone(), *check_after, policy, moment)
+            polling::taken(&after, receipt.clone(), *check_after, policy, moment)
         }
         AttemptEnd::Outcome(Outcome::Accepted { receipt, polled: false, .. }) => {
             DeliveryState::Sent { at: moment.now, attempts, receipt: receipt.clone(), unconfirmed: true }

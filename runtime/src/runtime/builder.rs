@@ -170,16 +170,6 @@ impl RuntimeBuilder {
 
         let engines: Arc<dyn TemplateCaller> = Arc::clone(&registry) as _;
         let templates = templates(&config.templates, &engines, &store, &clock);
-        let intake = Intake {
-            store: Arc::clone(&store),
-            channels: Arc::clone(&registry) as _,
-            templates,
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            metrics: Arc::clone(&metrics),
-            queue: queue.clone(),
-            dedupe_window: config.store.dedupe_window,
-        };
         let strict = config.templates.strict;
         let renderer = Arc::new(Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), strict));
         let (default, by_channel) = policies(&config);
@@ -196,6 +186,7 @@ impl RuntimeBuilder {
             time_limits: time_limits(&config),
             metrics: Arc::clone(&metrics),
         };
+        let intake = way_in(&neighbours, &registry, templates, &config);
         let desk = open_desk(&neighbours, &config, &registry).await?;
         let dispatcher = start(paused, &config.workers, neighbours).await?;
         desk.start(&registry, &clock).await;
@@ -224,6 +215,19 @@ impl RuntimeBuilder {
             sweeper: SyncMutex::new(sweeper),
         };
         Ok(Runtime::of(parts).await?)
+    }
+}
+
+fn way_in(with: &Neighbours, registry: &Arc<Registry>, templates: Arc<dyn TemplatePins>, config: &Config) -> Intake {
+    Intake {
+        store: Arc::clone(&with.store),
+        channels: Arc::clone(registry) as _,
+        templates,
+        clock: Arc::clone(&with.clock),
+        entropy: Arc::clone(&with.entropy),
+        metrics: Arc::clone(&with.metrics),
+        queue: with.queue.clone(),
+        dedupe_window: config.store.dedupe_window,
     }
 }
 

@@ -46,8 +46,8 @@ fn destinations(pace: Pace) -> Destinations {
     Destinations::new(Paces { default: pace, by_channel: BTreeMap::new() })
 }
 
-fn rate(text: &str) -> Option<Rate> {
-    Some(text.parse().expect("a rate"))
+fn rate(text: &str) -> Rate {
+    text.parse().expect("a rate")
 }
 
 fn seconds(seconds: u64) -> Timestamp {
@@ -69,7 +69,7 @@ fn down() -> AttemptEnd {
 
 #[test]
 fn each_recipient_has_turns_of_their_own_in_the_order_of_asking() {
-    let destinations = destinations(Pace { per_recipient: rate("1/m"), ..Pace::default() });
+    let destinations = destinations(Pace { per_recipient: Some(rate("1/m")), ..Pace::default() });
     assert_eq!(destinations.admit(&claim(1, "ada"), START), Ok(None));
     assert_eq!(destinations.admit(&claim(2, "ada"), START), Err(seconds(60)));
     assert_eq!(destinations.admit(&claim(3, "ada"), START), Err(seconds(120)));
@@ -116,7 +116,7 @@ fn a_host_that_is_down_holds_nobody_but_itself() {
 
 #[test]
 fn a_host_of_addresses_has_a_rate() {
-    let destinations = destinations(Pace { per_host: rate("1/s"), ..Pace::default() });
+    let destinations = destinations(Pace { per_host: Some(rate("1/s")), ..Pace::default() });
     assert_eq!(destinations.admit(&claim(1, "https://a.example/1"), START), Ok(None));
     assert_eq!(destinations.admit(&claim(2, "https://a.example/2"), START), Err(seconds(1)));
     assert_eq!(destinations.admit(&claim(3, "https://b.example/1"), START), Ok(None));
@@ -136,7 +136,7 @@ fn retries_are_a_part_of_what_a_destination_gets_and_come_later_instead_of_never
 
 #[test]
 fn who_is_idle_is_forgotten() {
-    let destinations = destinations(Pace { per_recipient: rate("100/s"), ..Pace::default() });
+    let destinations = destinations(Pace { per_recipient: Some(rate("100/s")), ..Pace::default() });
     for number in 0..100_000_u64 {
         let now = START.after(Duration::from_millis(number));
         assert_eq!(destinations.admit(&claim(number, &number.to_string()), now), Ok(None));

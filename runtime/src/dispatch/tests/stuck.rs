@@ -16,7 +16,7 @@ fn worker_event(event: &EventBody) -> Option<WorkerEvent> {
 /// comes of the call in the end is counted and changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_worker_that_is_stuck_is_replaced_and_what_it_had_is_tried_again() {
-    let (let_go, until) = std::sync::mpsc::channel();
+    let (let_go, until) = std::sync::mpsc::sync_channel(1);
     let until = Arc::new(std::sync::Mutex::new(until));
     let script = move |call: &crate::call::Call| {
         let is_stuck = call.notification.kind == "stuck" && call.attempt == 1;

@@ -29,7 +29,7 @@ const JITTER: Jitter = Jitter::Plus(0.1);
 
 /// The provider took it just now.
 pub(super) fn taken(
-    after: Waiting,
+    after: &Waiting,
     receipt: Receipt,
     hint: Option<Duration>,
     policy: &RetryPolicy,
@@ -59,7 +59,7 @@ pub(super) fn answered(
         }
         AttemptEnd::Outcome(Outcome::Accepted { receipt, check_after, polled: true }) => {
             let receipt = receipt.clone().filled_from(&awaited.receipt);
-            return ask(before.clone(), asked(receipt), *check_after, policy, moment);
+            return ask(before, asked(receipt), *check_after, policy, moment);
         }
         AttemptEnd::Outcome(Outcome::Rejected { blame, code, reason }) => {
             return failed(FailReason::Rejected { blame: *blame, code: code.clone(), reason: reason.clone() });
@@ -82,7 +82,7 @@ pub(super) fn answered(
         AttemptEnd::HostDeadline { .. } | AttemptEnd::Fault { .. } | AttemptEnd::Interrupted { .. } => None,
     };
     let after = Waiting { attempts, ..before.clone() };
-    ask(after, asked(awaited.receipt.clone()), hint, policy, moment)
+    ask(&after, asked(awaited.receipt.clone()), hint, policy, moment)
 }
 
 /// Taken by the provider, and nobody will tell its final word.
@@ -92,7 +92,7 @@ pub(super) const fn unconfirmed(receipt: Receipt, attempts: u32, at: Timestamp) 
 
 /// Asks once more, unless that was the last time.
 fn ask(
-    after: Waiting,
+    after: &Waiting,
     awaited: Awaited,
     hint: Option<Duration>,
     policy: &RetryPolicy,
@@ -105,7 +105,7 @@ fn ask(
     let planned = JITTER.applied(BACKOFF.wait(awaited.polls.saturating_add(1)), moment.roll);
     let wait = planned.max(hint.unwrap_or_default().min(RetryPolicy::HINT_MAX));
     let due = moment.now.after(wait).min(last).max(moment.now);
-    DeliveryState::Waiting(Waiting { due, accepted: Some(Arc::new(awaited)), ..after })
+    DeliveryState::Waiting(Waiting { due, accepted: Some(Arc::new(awaited)), ..after.clone() })
 }
 
 #[cfg(test)]

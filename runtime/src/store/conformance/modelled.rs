@@ -170,20 +170,8 @@ impl Pair {
                 let id = self.pick(pick);
                 assert_eq!(self.store.purge(vec![id], NOW, BY).await.unwrap(), self.model.purge(id));
             }
-            Step::KeepPlugin { pick, number } => {
-                let name = CHANNELS[pick % CHANNELS.len()];
-                let change = PluginChange::ALL[pick % PluginChange::ALL.len()];
-                let (books, events) = (vec![book(name, number)], vec![plugin_event(name, change)]);
-                self.model.keep_plugins(&books, &events);
-                self.store.keep_plugins(books, events, Vec::new()).await.unwrap();
-            }
-            Step::KeepChannel { pick, number } => {
-                let name = CHANNELS[pick % CHANNELS.len()];
-                let change = ChannelChange::ALL[pick % ChannelChange::ALL.len()];
-                let (books, events) = (vec![channel_book(name, number)], vec![channel_event(name, change)]);
-                self.model.keep_channels(&books, &events);
-                self.store.keep_channels(books, events, Vec::new()).await.unwrap();
-            }
+            Step::KeepPlugin { pick, number } => self.keep_plugin(pick, number).await,
+            Step::KeepChannel { pick, number } => self.keep_channel(pick, number).await,
             Step::Keep { channel: name, key, value, expected } => {
                 let change = value.map_or(KvChange::Remove, |bytes| KvChange::Set(vec![7; bytes]));
                 let quota = KvQuota { bytes: 90, keys: 4 };
@@ -193,6 +181,22 @@ impl Pair {
             }
             Step::Reopen => {}
         }
+    }
+
+    async fn keep_plugin(&mut self, pick: usize, number: u8) {
+        let name = CHANNELS[pick % CHANNELS.len()];
+        let change = PluginChange::ALL[pick % PluginChange::ALL.len()];
+        let (books, events) = (vec![book(name, number)], vec![plugin_event(name, change)]);
+        self.model.keep_plugins(&books, &events);
+        self.store.keep_plugins(books, events, Vec::new()).await.unwrap();
+    }
+
+    async fn keep_channel(&mut self, pick: usize, number: u8) {
+        let name = CHANNELS[pick % CHANNELS.len()];
+        let change = ChannelChange::ALL[pick % ChannelChange::ALL.len()];
+        let (books, events) = (vec![channel_book(name, number)], vec![channel_event(name, change)]);
+        self.model.keep_channels(&books, &events);
+        self.store.keep_channels(books, events, Vec::new()).await.unwrap();
     }
 
     /// One of the deliveries there are, or one that is not there.
