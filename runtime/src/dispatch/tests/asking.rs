@@ -37,10 +37,16 @@ async fn waits(rig: &Rig, delivery: DeliveryId) -> Waiting {
 
 /// Moves the clock to the next question, once all before it are settled; answers when that was.
 async fn until_due(rig: &Rig, delivery: DeliveryId) -> Timestamp {
-    while rig.dispatcher.in_flight() > 0 {
+    let due = loop {
+        if rig.dispatcher.in_flight() == 0 {
+            let due = waits(rig, delivery).await.due;
+            // What is due by now has not been taken yet.
+            if due > rig.clock.now() {
+                break due;
+            }
+        }
         tokio::task::yield_now().await;
-    }
-    let due = waits(rig, delivery).await.due;
+    };
     rig.waits_for(due).await;
     rig.clock.advance(due.since(rig.clock.now()));
     due
