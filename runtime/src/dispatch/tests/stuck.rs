@@ -18,16 +18,20 @@ fn worker_event(event: &EventBody) -> Option<WorkerEvent> {
 async fn a_worker_that_is_stuck_is_replaced_and_what_it_had_is_tried_again() {
     let (let_go, until) = std::sync::mpsc::sync_channel(1);
     let until = Arc::new(std::sync::Mutex::new(until));
-    let script = move |call: &crate::call::Call| {
-        let is_stuck = call.notification.kind == "stuck" && call.attempt == 1;
-        if is_stuck { Reply::Blocks(Arc::clone(&until)) } else { sent() }
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let gate = Arc::new(gate);
+    let script = move |call: &crate::call::Call| match call.notification.kind.as_str() {
+        "stuck" if call.attempt == 1 => Reply::Blocks(Arc::clone(&until)),
+        "first" => Reply::After(Arc::clone(&gate)),
+        _ => sent(),
     };
     let setup = Setup { workers: WorkersConfig::fixed(1, 4, 4), ..Setup::default() };
     let mut rig = Rig::start_with(setup, ManualClock::at(START), script).await;
-    // Wakes the one who watches.
-    let first = rig.accept(|_| {}).await;
-    rig.all_sent(&[first]).await;
+    // Until somebody watches.
+    let first = rig.accept(|notification| notification.kind = "first".to_owned()).await;
     rig.waits_for(START.after(HEALTH_CHECK)).await;
+    open.send_replace(true);
+    rig.all_sent(&[first]).await;
     let stuck = rig.accept(|notification| notification.kind = "stuck".to_owned()).await;
     while rig.begun().await != stuck {}
     let waits = rig.accept(|_| {}).await;
