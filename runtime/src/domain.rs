@@ -25,7 +25,9 @@ mod worker;
 
 pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError};
 pub use channel::{ChannelBook, ChannelChange, ChannelDeed, ChannelEvent, Paused};
-pub use delivery::{Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Waiting};
+pub use delivery::{
+    Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Rerouted, Waiting,
+};
 pub use event::{Event, EventBody, EventKind};
 pub use gate::{
     AdaptiveLimit, AdaptiveMark, AdaptiveSignal, Admission, BreakerBook, BreakerChange, BreakerCounts, BreakerPolicy,

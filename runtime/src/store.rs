@@ -11,6 +11,7 @@
 
 mod audit;
 mod find;
+mod reroute;
 pub mod sqlite;
 mod sweep;
 mod totals;
@@ -27,7 +28,8 @@ use async_trait::async_trait;
 
 use crate::domain::{
     Actor, Attempt, AuditEntry, AuditId, ChannelBook, ChannelName, DeliveryId, DeliveryState, Event, Flow, KvEntry,
-    KvWrite, KvWritten, Lane, Notification, NotificationId, PluginBook, Position, Queued, Recipient, StatusCounts,
+    KvWrite, KvWritten, Lane, Notification, NotificationId, PluginBook, Position, Queued, Recipient, Rerouted,
+    StatusCounts,
     Timestamp, Waiting,
 };
 
@@ -36,6 +38,7 @@ pub use audit::{AuditFilter, AuditPage};
 pub use find::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
 };
+pub use reroute::Reroute;
 
 pub use sweep::{Shrink, Sweep, Swept};
 pub use totals::{StatusCounts64, StoreStats, StoreTotals};
@@ -183,6 +186,8 @@ pub struct Settlement {
     pub attempt: Option<Attempt>,
     /// The next state, by [`domain::settle`](crate::domain::settle).
     pub state: DeliveryState,
+    /// Where it goes on through another channel; only with a state that waits.
+    pub reroute: Option<Reroute>,
     /// When.
     pub at: Timestamp,
 }
@@ -229,6 +234,8 @@ pub struct DeliveryRecord {
     pub state: DeliveryState,
     /// Every call made, the first one first.
     pub attempts: Vec<Attempt>,
+    /// Every time another channel stood in, the first one first.
+    pub reroutes: Vec<Rerouted>,
 }
 
 /// One notification as a reader sees it.

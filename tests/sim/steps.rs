@@ -263,7 +263,7 @@ impl Story {
         self.note(format!("  settle {delivery} by claim {claim}"));
         let at: Timestamp = self.clock.now();
         let state = DeliveryState::Sent { at, attempts: 99, receipt: Receipt::default(), unconfirmed: false };
-        let settlement = Settlement { claim, delivery, attempt: None, state, at };
+        let settlement = Settlement { claim, delivery, attempt: None, state, reroute: None, at };
         let store = Arc::clone(&self.life().store);
         self.life().spawn(async move {
             let answer = store.settle(vec![settlement]).await;

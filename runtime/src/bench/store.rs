@@ -191,7 +191,7 @@ fn sent(claim: &Claim) -> Settlement {
         memory_bytes: 1 << 20,
     };
     let state = DeliveryState::Sent { at, attempts: attempt.number, receipt: Receipt::default(), unconfirmed: false };
-    Settlement { claim: claim.number, delivery: claim.delivery, attempt: Some(attempt), state, at }
+    Settlement { claim: claim.number, delivery: claim.delivery, attempt: Some(attempt), state, reroute: None, at }
 }
 
 #[cfg(test)]

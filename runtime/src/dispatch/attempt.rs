@@ -211,7 +211,7 @@ impl Finished {
         let Some(report) = &self.report else {
             let reason = self.held.is_over().unwrap_or(FailReason::Expired);
             let state = domain::settle_over(progress, reason, now);
-            return Settlement { claim: *number, delivery: *delivery, attempt: None, state, at: now };
+            return Settlement { claim: *number, delivery: *delivery, attempt: None, state, reroute: None, at: now };
         };
         let lifetime = Lifetime {
             began: progress.run_began.unwrap_or_else(|| notification.due_from()),
@@ -232,7 +232,7 @@ impl Finished {
             fuel: report.fuel,
             memory_bytes: report.memory_bytes,
         });
-        Settlement { claim: *number, delivery: *delivery, attempt, state, at: now }
+        Settlement { claim: *number, delivery: *delivery, attempt, state, reroute: None, at: now }
     }
 }
 

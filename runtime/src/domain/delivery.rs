@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Blame, Fault, Interruption, Outcome, Receipt, Timestamp};
+use super::{Blame, ChannelName, Fault, Interruption, Outcome, Receipt, Timestamp};
 
 /// What has been used up so far on the way to a final state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,12 +89,44 @@ pub enum FailReason {
     },
 }
 
+/// Another channel stood in for the one that a delivery waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rerouted {
+    /// The channel before.
+    pub from: ChannelName,
+    /// The channel from then on.
+    pub to: ChannelName,
+    /// When.
+    pub at: Timestamp,
+    /// Why: as in [`FailReason::as_str`], or [`BREAKER_OPEN`](Self::BREAKER_OPEN).
+    pub reason: String,
+}
+
+impl Rerouted {
+    /// The breaker of the channel was open for too long.
+    pub const BREAKER_OPEN: &str = "breaker-open";
+}
+
 /// A delivery that was in flight at so many crashes is not called again. One crash is anybody's, two may be chance.
 pub const POISON_CRASHES: u32 = 3;
 
 impl FailReason {
     /// Every word of [`as_str`](Self::as_str).
     pub const WORDS: [&str; 7] = ["rejected", "recipient-gone", "exhausted", "too-old", "fault", "expired", "poison"];
+
+    /// Whether the channel is the reason, so that another one may fare better: its provider or its plugin did not work, or
+    /// its configuration is wrong. What a recipient or their provider refuses is refused.
+    #[must_use]
+    pub const fn is_of_channel(&self) -> bool {
+        match self {
+            Self::Rejected { blame: Blame::Channel, .. } | Self::Exhausted { .. } | Self::Fault { .. } => true,
+            Self::Rejected { blame: Blame::Message, .. }
+            | Self::RecipientGone { .. }
+            | Self::TooOld { .. }
+            | Self::Expired
+            | Self::Poison { .. } => false,
+        }
+    }
 
     /// Its word in every interface.
     #[must_use]

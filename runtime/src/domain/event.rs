@@ -1,8 +1,8 @@
 //! Facts about notifications, deliveries, plugins, channels and workers. Each is written in the transaction of its cause.
 
 use super::{
-    ChannelEvent, DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, PluginEvent, PoolScaled,
-    Priority, Timestamp, Waiting, WorkerEvent,
+    ChannelEvent, ChannelName, DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, PluginEvent,
+    PoolScaled, Priority, Timestamp, Waiting, WorkerEvent,
 };
 
 /// What an event is about, with what is worth knowing. No address, no content, no secret.
@@ -79,6 +79,17 @@ pub enum EventBody {
         /// Not before this.
         due: Timestamp,
     },
+    /// A delivery goes on through another channel.
+    DeliveryRerouted {
+        /// Which.
+        delivery: DeliveryId,
+        /// The channel before.
+        from: ChannelName,
+        /// The channel from here on.
+        to: ChannelName,
+        /// As in [`Rerouted::reason`](super::Rerouted::reason).
+        reason: String,
+    },
     /// A delivery was given up.
     DeliveryFailed {
         /// Which.
@@ -126,6 +137,7 @@ impl EventBody {
             Self::DeliverySent { .. } => "delivery.sent",
             Self::DeliveryAccepted { .. } => "delivery.accepted",
             Self::DeliveryRetrying { .. } => "delivery.retrying",
+            Self::DeliveryRerouted { .. } => "delivery.rerouted",
             Self::DeliveryFailed { .. } => "delivery.failed",
             Self::DeliveryCancelled { .. } => "delivery.cancelled",
             Self::Plugin(event) => event.change.kind(),
@@ -180,6 +192,7 @@ impl EventBody {
             | Self::DeliverySent { delivery, .. }
             | Self::DeliveryAccepted { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }
+            | Self::DeliveryRerouted { delivery, .. }
             | Self::DeliveryFailed { delivery, .. }
             | Self::DeliveryCancelled { delivery, .. } => Some(delivery.notification()),
             Self::Plugin(_)
@@ -208,6 +221,7 @@ impl EventBody {
             | Self::DeliverySent { delivery, .. }
             | Self::DeliveryAccepted { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }
+            | Self::DeliveryRerouted { delivery, .. }
             | Self::DeliveryFailed { delivery, .. }
             | Self::DeliveryCancelled { delivery, .. } => Some(*delivery),
         }

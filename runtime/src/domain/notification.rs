@@ -121,6 +121,9 @@ pub struct TemplateUse {
 pub struct Recipient {
     /// Of the kind the channel's plugin asks for; empty where it asks for none. Personal: never in a log.
     pub address: String,
+    /// Kind and address of where else this recipient can be reached, for a channel that stands in. A kind that nobody named
+    /// is empty. Personal as well: no plugin is told of them.
+    pub others: Vec<(String, String)>,
     /// Set for a stored recipient.
     pub id: Option<String>,
     /// Display name.

@@ -71,7 +71,8 @@ impl<'a> Letter<'a> {
     }
 
     pub(super) fn recipient(&self) -> wit::Recipient<'_> {
-        let Recipient { address, id, name, locale, time_zone, attributes: _ } = &*self.call.recipient;
+        // A plugin is told the one address that its channel takes.
+        let Recipient { address, others: _, id, name, locale, time_zone, attributes: _ } = &*self.call.recipient;
         wit::Recipient {
             address,
             id: id.as_deref(),

@@ -25,6 +25,7 @@ pub(crate) mod keeping;
 pub(crate) mod kv;
 pub(crate) mod modelled;
 pub(crate) mod once;
+pub(crate) mod rerouting;
 pub(crate) mod sweeping;
 pub(crate) mod telling;
 
@@ -116,6 +117,10 @@ macro_rules! conformance {
             asking: what_a_provider_took_is_not_cancelled,
             asking: what_a_provider_takes_while_it_is_cancelled_goes_on,
             asking: a_cancel_leaves_what_a_provider_took_and_lets_it_go_on,
+            rerouting: a_delivery_goes_on_through_another_channel_and_a_restart,
+            rerouting: the_way_that_a_delivery_took_is_told_where_it_failed,
+            rerouting: what_was_cancelled_in_flight_goes_no_other_way,
+            rerouting: the_way_goes_with_its_notification,
             auditing: who_did_what_is_kept_with_what_it_changed,
             auditing: what_did_not_happen_is_not_in_the_log,
             auditing: the_log_is_found_by_action_target_and_time,
@@ -333,7 +338,7 @@ pub(crate) fn accepted(due: Timestamp, attempts: u32) -> DeliveryState {
 
 pub(crate) fn settlement(claim: &Claim, state: DeliveryState) -> Settlement {
     let attempt = attempt(claim.progress.attempts + 1);
-    Settlement { claim: claim.number, delivery: claim.delivery, attempt: Some(attempt), state, at: NOW }
+    Settlement { claim: claim.number, delivery: claim.delivery, attempt: Some(attempt), state, reroute: None, at: NOW }
 }
 
 pub(crate) async fn claim_one(store: &dyn Store, delivery: DeliveryId) -> Claim {

@@ -28,6 +28,7 @@ pub(crate) struct Kept {
     pub(crate) lane: Lane,
     pub(crate) state: DeliveryState,
     pub(crate) attempts: Vec<Attempt>,
+    pub(crate) reroutes: Vec<Rerouted>,
 }
 
 impl Model {
@@ -50,7 +51,8 @@ impl Model {
             }
             let lane = Lane { priority, channel: delivery.channel.clone(), flow: delivery.flow };
             let state = DeliveryState::Waiting(Waiting::fresh(delivery.due));
-            self.deliveries.insert(id.delivery(index), Kept { lane, state, attempts: Vec::new() });
+            self.deliveries
+                .insert(id.delivery(index), Kept { lane, state, attempts: Vec::new(), reroutes: Vec::new() });
         }
         if let Some(IdempotencyKey { key, digest }) = idempotency {
             let first = FirstUse { digest: *digest, notification: id, deduplicated: deduplicated.clone() };
@@ -95,7 +97,7 @@ impl Model {
     }
 
     pub(crate) fn settle(&mut self, settlement: &Settlement) -> Settled {
-        let Settlement { claim, delivery, attempt, state, at } = settlement;
+        let Settlement { claim, delivery, attempt, state, reroute, at } = settlement;
         if self.claims.get(delivery) != Some(claim) {
             return Settled::Late;
         }
@@ -111,7 +113,18 @@ impl Model {
         }
         let is_cancelled = self.cancelled_at(*delivery).is_some() && !was_accepted;
         let state = if is_cancelled { settle_cancelled(state.clone(), *at) } else { state.clone() };
-        self.change(*delivery, state.clone(), *at);
+        match (reroute, &state) {
+            (Some(Reroute { to, recipient: _, reason }), DeliveryState::Waiting(_)) => {
+                let kept = self.deliveries.get_mut(delivery).expect("what is claimed was accepted");
+                let from = std::mem::replace(&mut kept.lane.channel, to.clone());
+                let (to, reason) = (to.clone(), reason.clone());
+                kept.reroutes.push(Rerouted { from: from.clone(), to: to.clone(), at: *at, reason: reason.clone() });
+                kept.state = state.clone();
+                let body = EventBody::DeliveryRerouted { delivery: *delivery, from, to, reason };
+                self.events.push(Event { at: *at, body });
+            }
+            _ => self.change(*delivery, state.clone(), *at),
+        }
         Settled::Applied(state)
     }
 

@@ -26,6 +26,7 @@ mod once;
 mod query;
 mod read;
 mod readers;
+mod reroutes;
 mod row;
 mod schema;
 mod statements;

@@ -44,7 +44,14 @@ async fn ended(store: &dyn Store, entropy: &Entropy, now: Timestamp, end: &Deliv
     store.accept(vec![Planned::new(Arc::new(notification), vec![delivery])]).await.expect("it is kept");
     let claim = store.claim(&[id.delivery(0)], now).await.expect("it waits").remove(0);
     let attempt: Option<Attempt> = None;
-    let settlement = Settlement { claim: claim.number, delivery: id.delivery(0), attempt, state: end.clone(), at: now };
+    let settlement = Settlement {
+        claim: claim.number,
+        delivery: id.delivery(0),
+        attempt,
+        state: end.clone(),
+        reroute: None,
+        at: now,
+    };
     store.settle(vec![settlement]).await.expect("it ends");
     id
 }

@@ -66,7 +66,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => pick.clone().prop_map(Step::AcceptAgain),
         6 => (picks.clone(), 0_u64..4).prop_map(|(picks, now)| Step::Claim { picks, now }),
         1 => pick.clone().prop_map(Step::Release),
-        6 => (picks, 0_usize..6).prop_map(|(picks, end)| Step::Settle { picks, end }),
+        6 => (picks, 0_usize..7).prop_map(|(picks, end)| Step::Settle { picks, end }),
         2 => pick.clone().prop_map(Step::Cancel),
         2 => pick.clone().prop_map(Step::CancelDelivery),
         2 => (pick.clone(), 0_u64..3).prop_map(|(pick, due)| Step::Replay { pick, due }),
@@ -216,8 +216,9 @@ impl Pair {
         let claimed: Vec<_> = claims.iter().map(|claim| claim.delivery).collect();
         assert_eq!(claimed, self.model.claimable(&ids, now));
         for claim in claims {
-            let state = &self.model.deliveries[&claim.delivery].state;
-            assert_eq!(&DeliveryState::Waiting(claim.progress.clone()), state);
+            let kept = &self.model.deliveries[&claim.delivery];
+            let state = DeliveryState::Waiting(claim.progress.clone());
+            assert_eq!((&state, &claim.lane()), (&kept.state, &kept.lane));
             self.model.claims.insert(claim.delivery, claim.number);
             self.claims.push(claim);
         }
@@ -239,6 +240,13 @@ impl Pair {
                         Settlement { attempt: None, ..settlement(claim, accepted(at(2), attempts - 1)) }
                     }
                     None if end == 4 => settlement(claim, accepted(at(2), attempts)),
+                    // What a provider took goes no other way.
+                    None if end == 5 && !was_accepted => {
+                        let to = channel(CHANNELS[attempts as usize % CHANNELS.len()]);
+                        let recipient = Recipient { address: "b@another".to_owned(), ..Recipient::default() };
+                        let reroute = Some(Reroute { to, recipient, reason: "exhausted".to_owned() });
+                        Settlement { reroute, ..settlement(claim, waiting(at(1), attempts)) }
+                    }
                     // Without a call, as when it expired.
                     None => Settlement { attempt: None, ..settlement(claim, failed(attempts - 1)) },
                 }
@@ -292,6 +300,7 @@ impl Pair {
             for delivery in record.deliveries {
                 let kept = &model.deliveries[&delivery.id];
                 assert_eq!((&delivery.state, &delivery.attempts), (&kept.state, &kept.attempts));
+                assert_eq!((&delivery.channel, &delivery.reroutes), (&kept.lane.channel, &kept.reroutes));
             }
         }
     }

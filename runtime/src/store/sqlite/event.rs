@@ -15,6 +15,8 @@ const FORMAT: u8 = 1;
 
 /// What happened to a worker.
 const WORKER: u8 = 20;
+/// A delivery goes another way.
+const REROUTED: u8 = 23;
 /// A provider took a delivery.
 const ACCEPTED: u8 = 22;
 /// What happened to the size of the pool.
@@ -116,6 +118,14 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             out.push(POOL_SCALED);
             put_scaled(out, *scaled);
         }
+        EventBody::DeliveryRerouted { delivery, from, to, reason } => {
+            out.push(REROUTED);
+            out.extend_from_slice(delivery.notification().as_bytes());
+            put_u64(out, u64::from(delivery.index()));
+            put_text(out, from.as_str());
+            put_text(out, to.as_str());
+            put_text(out, reason);
+        }
     }
 }
 
@@ -178,14 +188,14 @@ pub(super) fn put_channel(out: &mut Vec<u8>, event: &ChannelEvent) {
 pub(super) fn channel(reader: &mut Reader<'_>) -> Result<ChannelEvent, Damaged> {
     let word = reader.text()?;
     let change = ChannelChange::ALL.into_iter().find(|change| change.kind() == word).ok_or_else(|| reader.damaged())?;
-    Ok(ChannelEvent {
-        change,
-        channel: ChannelName::new(&reader.text()?).map_err(|_| reader.damaged())?,
-        reason: reader.option(Reader::text)?,
-    })
+    Ok(ChannelEvent { change, channel: channel_name(reader)?, reason: reader.option(Reader::text)? })
 }
 
-/// What every event of a delivery starts with.
+fn channel_name(reader: &mut Reader<'_>) -> Result<ChannelName, Damaged> {
+    ChannelName::new(&reader.text()?).map_err(|_| reader.damaged())
+}
+
+/// What an event of a delivery and its attempts starts with.
 fn put_delivery(out: &mut Vec<u8>, kind: u8, delivery: DeliveryId, attempts: u32) {
     out.push(kind);
     out.extend_from_slice(delivery.notification().as_bytes());
@@ -218,6 +228,10 @@ fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
         return Ok(EventBody::DeliveryDeduplicated { notification, first });
     }
     let delivery = notification.delivery(reader.u32()?);
+    if kind == REROUTED {
+        let (from, to, reason) = (channel_name(reader)?, channel_name(reader)?, reader.text()?);
+        return Ok(EventBody::DeliveryRerouted { delivery, from, to, reason });
+    }
     let attempts = reader.u32()?;
     Ok(match kind {
         3 => EventBody::DeliveryAttempted {
@@ -266,6 +280,12 @@ mod tests {
             EventBody::DeliveryRetrying { delivery, attempts: 3, due: Timestamp::MAX },
             EventBody::DeliveryFailed { delivery, attempts: u32::MAX, reason: "too-old".into() },
             EventBody::DeliveryCancelled { delivery, attempts: 0 },
+            EventBody::DeliveryRerouted {
+                delivery,
+                from: ChannelName::new("ops-slack").unwrap(),
+                to: ChannelName::new("mail").unwrap(),
+                reason: "exhausted".into(),
+            },
         ];
         bodies.extend(Priority::DESCENDING.map(|priority| EventBody::NotificationAccepted {
             notification,

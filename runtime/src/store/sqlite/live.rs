@@ -102,7 +102,13 @@ pub(super) struct Taken {
 #[derive(Debug)]
 pub(super) enum Change {
     Accepted(DeliveryId, OpenDelivery),
-    Waiting { delivery: DeliveryId, progress: Waiting, at: Timestamp },
+    Waiting {
+        delivery: DeliveryId,
+        progress: Waiting,
+        at: Timestamp,
+    },
+    /// Another channel stands in: what is cached of it holds no longer.
+    Rerouted(DeliveryId),
     Final(DeliveryId),
 }
 
@@ -309,7 +315,7 @@ impl State {
                     hot.open.progress = progress;
                 }
             }
-            Change::Final(delivery) => {
+            Change::Rerouted(delivery) | Change::Final(delivery) => {
                 self.suspects.survived(delivery);
                 self.cool(delivery);
             }
@@ -348,8 +354,8 @@ impl OpenDelivery {
 
     /// Its own, and its share of the notification.
     fn bytes(&self) -> usize {
-        let recipient: usize =
-            self.recipient.address.len() + self.recipient.attributes.iter().map(pair_bytes).sum::<usize>();
+        let pairs = self.recipient.attributes.iter().chain(&self.recipient.others);
+        let recipient: usize = self.recipient.address.len() + pairs.map(pair_bytes).sum::<usize>();
         HOT_OVERHEAD_BYTES + recipient + notification_bytes(&self.notification) / self.siblings.max(1) as usize
     }
 }

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::lookup::{self, Key};
 use super::read::{attempts_of, blob, channel, notification_id};
 use super::wire::Damaged;
-use super::{read, row};
+use super::{read, reroutes, row};
 use crate::domain::{ChannelName, DeliveryId, DeliveryState, NotificationId, Priority};
 use crate::store::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage,
@@ -217,9 +217,17 @@ pub(super) fn dead_letters(
             && filter.recipient.as_ref().is_none_or(|wanted| *wanted == recipient.address);
         if matches {
             let attempts = attempts_of(db, id)?;
+            let reroutes = reroutes::of(db, id.notification(), id.index(), id.index())?.remove(&id.index());
             let (notification, _) = read::notification_row(db, id.notification())?.ok_or(Damaged("notification"))?;
             page.dead_letters.push(DeadLetter {
-                delivery: DeliveryRecord { id, channel, recipient, state, attempts },
+                delivery: DeliveryRecord {
+                    id,
+                    channel,
+                    recipient,
+                    state,
+                    attempts,
+                    reroutes: reroutes.unwrap_or_default(),
+                },
                 priority,
                 created_at: notification.created_at,
                 expires_at: notification.expires_at,

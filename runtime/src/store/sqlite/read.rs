@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::failure::Failure;
 use super::live::{Claimed, OpenDelivery, Withdrawal};
 use super::wire::Damaged;
-use super::{event, row};
+use super::{event, reroutes, row};
 use crate::domain::{
     Attempt, ChannelBook, ChannelName, DeliveryId, DeliveryState, Flow, Lane, Notification, NotificationId, PluginBook,
     PluginName, Position, Queued, StatusCounts, Timestamp,
@@ -209,12 +209,15 @@ pub(super) fn deliveries(
             recipient: row::recipient(blob(row, 3)?)?,
             state,
             attempts: Vec::new(),
+            reroutes: Vec::new(),
         });
     }
     if let (Some(first), Some(last)) = (deliveries.first(), deliveries.last()) {
-        let mut attempts = attempts(db, id, first.id.index(), last.id.index())?;
+        let (first, last) = (first.id.index(), last.id.index());
+        let (mut attempts, mut reroutes) = (attempts(db, id, first, last)?, reroutes::of(db, id, first, last)?);
         for delivery in &mut deliveries {
             delivery.attempts = attempts.remove(&delivery.id.index()).unwrap_or_default();
+            delivery.reroutes = reroutes.remove(&delivery.id.index()).unwrap_or_default();
         }
     }
     Ok(deliveries)

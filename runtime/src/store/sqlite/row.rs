@@ -23,8 +23,11 @@ use crate::domain::{
 };
 use crate::store::TemplateSource;
 
-/// The only format so far.
+/// The first format, and the only one of most rows.
 const FORMAT: u8 = 1;
+
+/// Of a recipient: with other addresses at its end. Without them its row is as it always was.
+const FORMAT_OTHERS: u8 = 2;
 
 fn open<'a>(what: &'static str, bytes: &'a [u8]) -> Result<Reader<'a>, Damaged> {
     let mut reader = Reader::new(what, bytes);
@@ -194,26 +197,37 @@ fn template_use(row: &mut Reader<'_>) -> Result<TemplateUse, Damaged> {
 }
 
 pub(super) fn put_recipient(out: &mut Vec<u8>, recipient: &Recipient) {
-    let Recipient { address, id, name, locale, time_zone, attributes } = recipient;
-    out.push(FORMAT);
+    let Recipient { address, others, id, name, locale, time_zone, attributes } = recipient;
+    out.push(if others.is_empty() { FORMAT } else { FORMAT_OTHERS });
     put_text(out, address);
     put_option(out, id.as_deref(), put_text);
     put_option(out, name.as_deref(), put_text);
     put_option(out, locale.as_deref(), put_text);
     put_option(out, time_zone.as_deref(), put_text);
     put_pairs(out, attributes);
+    if !others.is_empty() {
+        put_pairs(out, others);
+    }
 }
 
 pub(super) fn recipient(bytes: &[u8]) -> Result<Recipient, Damaged> {
-    let mut row = open("recipient", bytes)?;
-    let recipient = Recipient {
+    let mut row = Reader::new("recipient", bytes);
+    let format = row.u8()?;
+    if !(FORMAT..=FORMAT_OTHERS).contains(&format) {
+        return Err(row.damaged());
+    }
+    let mut recipient = Recipient {
         address: row.text()?,
+        others: Vec::new(),
         id: row.option(Reader::text)?,
         name: row.option(Reader::text)?,
         locale: row.option(Reader::text)?,
         time_zone: row.option(Reader::text)?,
         attributes: row.pairs()?,
     };
+    if format == FORMAT_OTHERS {
+        recipient.others = row.pairs()?;
+    }
     row.end(recipient)
 }
 

@@ -12,6 +12,7 @@ mod accept;
 mod cancel;
 mod expand;
 mod replay;
+mod reroute;
 mod sweep;
 
 use std::collections::{HashMap, HashSet};
@@ -236,7 +237,7 @@ impl<'w> Transaction<'w> {
     }
 
     fn settle(&mut self, settlement: &Settlement) -> Result<Settled, Failure> {
-        let Settlement { claim, delivery, attempt, state, at } = settlement;
+        let Settlement { claim, delivery, attempt, state, reroute, at } = settlement;
         let newest = self.live.claimed(*delivery, *claim).filter(|_| !self.effects.ended.contains(claim));
         let Some(claimed) = newest else {
             self.effects.late += 1;
@@ -261,7 +262,12 @@ impl<'w> Transaction<'w> {
             // What its provider took is not withdrawn: the answer to a question counts, whatever it is.
             _ => state.clone(),
         };
-        self.change_state(*delivery, claimed, &state, *at)?;
+        match (reroute, &state) {
+            (Some(reroute), DeliveryState::Waiting(progress)) => {
+                self.reroute(*delivery, claimed, reroute, progress, *at)?;
+            }
+            _ => self.change_state(*delivery, claimed, &state, *at)?,
+        }
         if self.live.has_row(*delivery, *claim) {
             suspects::forget(self.db, *delivery)?;
         }

@@ -108,6 +108,7 @@ fn odd_everywhere() -> Letter {
         locale: Some(odd()),
         time_zone: Some(odd()),
         attributes: vec![(odd(), odd())],
+        ..Recipient::default()
     };
     letter
 }

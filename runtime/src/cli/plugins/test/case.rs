@@ -303,7 +303,8 @@ fn action(written: WrittenAction) -> Result<Action, String> {
 
 fn recipient(written: WrittenRecipient) -> Recipient {
     let WrittenRecipient { address, id, name, locale, time_zone, attributes } = written;
-    Recipient { address, id, name, locale, time_zone, attributes: attributes.into_iter().collect() }
+    let attributes = attributes.into_iter().collect();
+    Recipient { address, id, name, locale, time_zone, attributes, ..Recipient::default() }
 }
 
 /// Ids as cases write them.

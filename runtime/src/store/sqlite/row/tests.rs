@@ -86,7 +86,7 @@ fn every_priority_and_action_style_survives_its_row() {
 fn a_later_format_is_not_guessed_at() {
     let mut bytes = Vec::new();
     put_recipient(&mut bytes, &Recipient::default());
-    bytes[0] = FORMAT + 1;
+    bytes[0] = FORMAT_OTHERS + 1;
     assert_eq!(recipient(&bytes), Err(Damaged("recipient")));
 }
 
@@ -147,9 +147,10 @@ proptest! {
 
     #[test]
     fn any_recipient_survives_its_row(
-        address in ".{0,8}", id in text(), name in text(), locale in text(), time_zone in text(), attributes in pairs()
+        address in ".{0,8}", others in pairs(), id in text(), name in text(), locale in text(), time_zone in text(),
+        attributes in pairs()
     ) {
-        survives(&Recipient { address, id, name, locale, time_zone, attributes }, put_recipient, recipient);
+        survives(&Recipient { address, others, id, name, locale, time_zone, attributes }, put_recipient, recipient);
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn lane_number(&mut self, lane: &Lane) -> Result<i64, Failure> {
+    pub(super) fn lane_number(&mut self, lane: &Lane) -> Result<i64, Failure> {
         if let Some(number) = self.lanes.get(lane) {
             return Ok(*number);
         }

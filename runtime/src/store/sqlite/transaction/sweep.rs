@@ -77,8 +77,10 @@ impl Transaction<'_> {
         let mut rows = recipients.query([id.as_bytes()])?;
         while let Some(row) = rows.next()? {
             let recipient = row::recipient(read::blob(row, 0)?)?;
-            if !recipient.address.is_empty() {
-                lookup::remove(self.db, Key::Address(&recipient.address), id)?;
+            // An address that it was sent to before another channel stood in is among the others.
+            let others = recipient.others.iter().map(|(_, address)| address);
+            for address in others.chain([&recipient.address]).filter(|address| !address.is_empty()) {
+                lookup::remove(self.db, Key::Address(address), id)?;
             }
         }
         if let Some((notification, _)) = read::notification_row(self.db, id)?
@@ -91,6 +93,7 @@ impl Transaction<'_> {
             self.db.prepare_cached(&sql)?.execute([id.as_bytes()])
         };
         delete("attempts")?;
+        delete("reroutes")?;
         delete("tallies")?;
         let deliveries = delete("deliveries")?;
         self.db.prepare_cached("DELETE FROM notifications WHERE id = ?1")?.execute([id.as_bytes()])?;
