@@ -123,6 +123,18 @@ pub struct AddressNeed {
     pub pattern: Option<regex::Regex>,
 }
 
+impl AddressNeed {
+    /// Whether an address of this kind will do. An empty one is none.
+    #[must_use]
+    pub fn takes(&self, address: &str) -> bool {
+        !address.is_empty()
+            && self
+                .pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.find(address).is_some_and(|found| found.range() == (0..address.len())))
+    }
+}
+
 /// What routing must know of a channel.
 #[derive(Clone, Debug)]
 pub struct ChannelFacts {
@@ -132,6 +144,8 @@ pub struct ChannelFacts {
     pub address: Option<AddressNeed>,
     /// The operator's priority for notifications that name none.
     pub priority: Option<Priority>,
+    /// Other channels stand in for it: what else is known of a recipient's addresses is kept for them.
+    pub has_fallback: bool,
 }
 
 /// Why a channel cannot be used.
@@ -190,6 +204,17 @@ pub trait ChannelDirectory: Send + Sync + 'static {
     ///
     /// [`ChannelUnavailable`] where there is no such channel or it cannot be used.
     fn channel(&self, name: &ChannelName) -> Result<Arc<ChannelFacts>, ChannelUnavailable>;
+}
+
+/// No channel at all: where none is looked up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoChannels;
+
+impl ChannelDirectory for NoChannels {
+    fn channel(&self, name: &ChannelName) -> Result<Arc<ChannelFacts>, ChannelUnavailable> {
+        let name = name.to_string();
+        Err(ChannelUnavailable::Unknown { name, nearest: None, section: None, known: Vec::new() })
+    }
 }
 
 /// The content that a notification came with: all there is where nothing is rendered.

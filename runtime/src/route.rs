@@ -113,7 +113,8 @@ pub type NamedChannel = (ChannelName, Arc<ChannelFacts>);
 /// use campanile::domain::{ChannelName, PluginName, Timestamp};
 /// use campanile::route::{To, route};
 ///
-/// let console = ChannelFacts { plugin: PluginName::new("console")?, address: None, priority: None };
+/// let plugin = PluginName::new("console")?;
+/// let console = ChannelFacts { plugin, address: None, priority: None, has_fallback: false };
 /// let channels = [(ChannelName::new("console")?, console.into())];
 /// let recipients = [To::from("ada"), To::from("bob")];
 /// let routed = route(&recipients, &channels, Timestamp::from_millis(0)).expect("the console reaches everybody");
@@ -128,11 +129,11 @@ pub fn route(recipients: &[To], channels: &[NamedChannel], due: Timestamp) -> Re
     let mut reached = vec![false; recipients.len()];
     for (name, facts) in channels {
         match &facts.address {
-            None => planning.add(name, "", || only_one(recipients)),
+            None => planning.add(name, "", || only_one(recipients, facts)),
             Some(need) if recipients.is_empty() => {
                 planning.problems.push(RouteProblem::NoRecipients { channel: name.clone(), kind: need.kind.clone() });
             }
-            Some(need) => planning.add_each(recipients, name, need, &mut reached),
+            Some(need) => planning.add_each(recipients, (name, facts), need, &mut reached),
         }
     }
     planning.find_unreached(channels, &reached);
@@ -153,12 +154,18 @@ impl<'a> Planning<'a> {
         }
     }
 
-    fn add_each(&mut self, recipients: &'a [To], channel: &'a ChannelName, need: &AddressNeed, reached: &mut [bool]) {
+    fn add_each(
+        &mut self,
+        recipients: &'a [To],
+        (channel, facts): (&'a ChannelName, &ChannelFacts),
+        need: &AddressNeed,
+        reached: &mut [bool],
+    ) {
         for (place, to) in recipients.iter().enumerate() {
             match address_of(to, need) {
                 Found::Address(address) => {
                     reached[place] = true;
-                    self.add(channel, address, || recipient_of(to, address));
+                    self.add(channel, address, || recipient_of(to, address, facts));
                 }
                 Found::Bad => {
                     reached[place] = true;
@@ -217,31 +224,24 @@ enum Found<'a> {
 
 fn address_of<'a>(to: &'a To, need: &AddressNeed) -> Found<'a> {
     match to {
-        To::Address(address) if takes(need, address) => Found::Address(address),
+        To::Address(address) if need.takes(address) => Found::Address(address),
         To::Address(_) => Found::Nothing,
         To::Contact(contact) => match contact.addresses.iter().find(|(kind, _)| *kind == need.kind) {
-            Some((_, address)) if takes(need, address) => Found::Address(address),
+            Some((_, address)) if need.takes(address) => Found::Address(address),
             Some(_) => Found::Bad,
             None => Found::Nothing,
         },
     }
 }
 
-/// The whole address must match, and an empty one is none.
-fn takes(need: &AddressNeed, address: &str) -> bool {
-    !address.is_empty()
-        && need
-            .pattern
-            .as_ref()
-            .is_none_or(|pattern| pattern.find(address).is_some_and(|found| found.range() == (0..address.len())))
-}
-
-fn recipient_of(to: &To, address: &str) -> Recipient {
+fn recipient_of(to: &To, address: &str, facts: &ChannelFacts) -> Recipient {
+    let others = if facts.has_fallback { others_of(to, facts.address.as_ref()) } else { Vec::new() };
     let address = address.to_owned();
     match to {
-        To::Address(_) => Recipient { address, ..Recipient::default() },
+        To::Address(_) => Recipient { address, others, ..Recipient::default() },
         To::Contact(Contact { addresses: _, name, locale, time_zone }) => Recipient {
             address,
+            others,
             name: name.clone(),
             locale: locale.clone(),
             time_zone: time_zone.clone(),
@@ -250,10 +250,23 @@ fn recipient_of(to: &To, address: &str) -> Recipient {
     }
 }
 
+/// What a channel that stands in may need, besides the address that `used` stands for.
+fn others_of(to: &To, used: Option<&AddressNeed>) -> Vec<(String, String)> {
+    match (to, used) {
+        (To::Address(_), Some(_)) => Vec::new(),
+        // Whoever names no kind leaves it to the patterns of channels.
+        (To::Address(address), None) => vec![(String::new(), address.clone())],
+        (To::Contact(contact), _) => {
+            let is_other = |(kind, _): &&(String, String)| used.is_none_or(|need| need.kind != *kind);
+            contact.addresses.iter().filter(is_other).cloned().collect()
+        }
+    }
+}
+
 /// A channel that needs no address still speaks to the one person that is named, in their language.
-fn only_one(recipients: &[To]) -> Recipient {
+fn only_one(recipients: &[To], facts: &ChannelFacts) -> Recipient {
     match recipients {
-        [one] => recipient_of(one, ""),
+        [one] => recipient_of(one, "", facts),
         _ => Recipient::default(),
     }
 }

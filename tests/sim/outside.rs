@@ -134,7 +134,7 @@ impl Directory {
     pub(crate) fn new() -> Self {
         let address = Some(AddressNeed { kind: "email".to_owned(), pattern: None });
         let plugin = "played".parse().expect("it is a name");
-        Self(Arc::new(ChannelFacts { plugin, address, priority: None }))
+        Self(Arc::new(ChannelFacts { plugin, address, priority: None, has_fallback: false }))
     }
 }
 

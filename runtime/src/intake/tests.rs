@@ -25,7 +25,12 @@ impl Channels {
         let facts = |address: Option<&str>, priority| {
             let pattern = Regex::new("[^@ ]+@[^@ ]+").expect("a pattern");
             let address = address.map(|kind| AddressNeed { kind: kind.to_owned(), pattern: Some(pattern) });
-            Arc::new(ChannelFacts { plugin: PluginName::new("plugin").expect("a name"), address, priority })
+            Arc::new(ChannelFacts {
+                plugin: PluginName::new("plugin").expect("a name"),
+                address,
+                priority,
+                has_fallback: false,
+            })
         };
         Self(BTreeMap::from([
             ("console", facts(None, None)),

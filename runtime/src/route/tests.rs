@@ -14,7 +14,10 @@ fn channel(name: &str, need: Option<(&str, Option<&str>)>) -> NamedChannel {
         pattern: pattern.map(|pattern| Regex::new(pattern).expect("a pattern")),
     });
     let plugin = PluginName::new("plugin").expect("a name");
-    (ChannelName::new(name).expect("a name"), Arc::new(ChannelFacts { plugin, address, priority: None }))
+    (
+        ChannelName::new(name).expect("a name"),
+        Arc::new(ChannelFacts { plugin, address, priority: None, has_fallback: false }),
+    )
 }
 
 fn mail() -> NamedChannel {
@@ -127,6 +130,25 @@ fn the_one_person_named_keeps_their_language_on_a_channel_without_an_address() {
     assert_eq!(deliveries[0].recipient.locale.as_deref(), Some("de"));
     let two = route(&[ada, "bob".into()], &[console()], DUE).expect("reached").deliveries;
     assert_eq!(two[0].recipient, Recipient::default());
+}
+
+fn with_fallback((name, facts): NamedChannel) -> NamedChannel {
+    (name, Arc::new(ChannelFacts { has_fallback: true, ..(*facts).clone() }))
+}
+
+#[test]
+fn other_addresses_are_kept_where_another_channel_may_stand_in() {
+    let others = |to: To, channel: NamedChannel| {
+        let routed = route(&[to], &[channel], DUE).expect("it is reached");
+        routed.deliveries.into_iter().map(|delivery| delivery.recipient.others).next().expect("one delivery")
+    };
+    let ada = || contact(&[("email", "ada@example.com"), ("phone", "+4912345")]);
+    assert_eq!(others(ada(), mail()), [], "nobody needs them");
+    assert_eq!(others(ada(), with_fallback(mail())), pairs(&[("phone", "+4912345")]));
+    let both = pairs(&[("email", "ada@example.com"), ("phone", "+4912345")]);
+    assert_eq!(others(ada(), with_fallback(console())), both);
+    assert_eq!(others("ada@example.com".into(), with_fallback(mail())), []);
+    assert_eq!(others("ada@example.com".into(), with_fallback(console())), pairs(&[("", "ada@example.com")]));
 }
 
 proptest! {

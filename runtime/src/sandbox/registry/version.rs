@@ -210,8 +210,12 @@ async fn prepare(
     };
     let secrets = placed.mark();
     let grants = Grants { http: Arc::new(http), secrets: Arc::new(placed.secrets), sign, cache, kv };
-    let facts =
-        ChannelFacts { plugin: version.name().clone(), address: role.address.clone(), priority: config.priority };
+    let facts = ChannelFacts {
+        plugin: version.name().clone(),
+        address: role.address.clone(),
+        priority: config.priority,
+        has_fallback: !config.gates.fallback.is_empty(),
+    };
     let prepared = PreparedChannel { name: name.clone(), config_json, grants: Arc::new(grants), limits: config.limits };
     Ok(Arc::new(ReadyChannel { version: Arc::clone(version), prepared, facts: Arc::new(facts), secrets }))
 }
