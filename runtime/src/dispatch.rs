@@ -15,6 +15,7 @@ mod balance;
 mod desk;
 mod destination;
 mod ended;
+mod fallback;
 mod handing;
 mod monitor;
 mod news;
@@ -34,7 +35,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::call::{Caller, ContentSource};
+use crate::call::{Caller, ChannelDirectory, ContentSource};
 use crate::clock::{Clock, Entropy};
 use crate::config::{Balance, WorkersConfig};
 use crate::domain::{ChannelName, RetryPolicy, Timestamp};
@@ -48,7 +49,10 @@ use settling::Freed;
 pub use statistics::{Affinity, CurrentTask, Latency, PoolStatus, WorkerState, WorkerStatus};
 
 use destination::Destinations;
+use fallback::Chains;
+
 pub use destination::{Pace, Paces};
+pub use fallback::Fallbacks;
 
 /// Which channel tries again by which policy. Clones share it: what one is told holds for all.
 #[derive(Clone, Debug, Default)]
@@ -123,6 +127,10 @@ pub struct Neighbours {
     pub paces: Paces,
     /// Say what takes too long.
     pub time_limits: TimeLimits,
+    /// Says which channel can be used, where one is to stand in for another.
+    pub channels: Arc<dyn ChannelDirectory>,
+    /// Which channels stand in for which.
+    pub fallbacks: Fallbacks,
     /// Counts.
     pub metrics: Arc<Metrics>,
 }
@@ -131,6 +139,7 @@ pub struct Neighbours {
 struct Shared {
     with: Neighbours,
     destinations: Destinations,
+    chains: Chains,
     /// Deliveries that one worker takes at once.
     batch: usize,
     strategy: Balance,
@@ -229,9 +238,11 @@ impl Dispatcher {
     async fn start_in(mode: Mode, workers: &WorkersConfig, with: Neighbours) -> Result<Self, StoreError> {
         with.queue.restore(with.store.as_ref()).await?;
         let destinations = Destinations::new(with.paces.clone());
+        let chains = Chains::new(with.fallbacks.clone());
         let shared = Arc::new(Shared {
             with,
             destinations,
+            chains,
             batch: workers.batch.max(1) as usize,
             strategy: workers.strategy,
             in_flight: AtomicUsize::new(0),
@@ -274,6 +285,11 @@ impl Dispatcher {
     /// Ends a pause.
     pub fn resume(&self) {
         self.change_mode(Mode::Paused, Mode::Running);
+    }
+
+    /// Which channels stand in for which from here on. What has failed by now stays failed.
+    pub fn set_fallbacks(&self, fallbacks: Fallbacks) {
+        self.shared.chains.set(fallbacks);
     }
 
     /// Deliveries that hold a slot: claimed, and not settled durably.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use campanile::call::OwnContent;
 use campanile::clock::{Clock, Entropy, ManualClock};
 use campanile::config::WorkersConfig;
-use campanile::dispatch::{Dispatcher, Neighbours, Paces, RetryPolicies, TimeLimits};
+use campanile::dispatch::{Dispatcher, Fallbacks, Neighbours, Paces, RetryPolicies, TimeLimits};
 use campanile::domain::{NotificationId, Timestamp};
 use campanile::intake::Intake;
 use campanile::queue::{QueueHandle, WindowLimits};
@@ -91,6 +91,8 @@ impl Life {
             policies: RetryPolicies::default(),
             paces: Paces::default(),
             time_limits: TimeLimits::default(),
+            channels: Arc::new(Directory::new()),
+            fallbacks: Fallbacks::default(),
             metrics: Metrics::off(),
         };
         let workers = world.workers;

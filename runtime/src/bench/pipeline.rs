@@ -13,10 +13,10 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use self::meter::Meter;
-use crate::call::{Caller, ContentSource};
+use crate::call::{Caller, ContentSource, NoChannels};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Durability, WorkersConfig};
-use crate::dispatch::{Dispatcher, Neighbours, Paces, RetryPolicies, TimeLimits};
+use crate::dispatch::{Dispatcher, Fallbacks, Neighbours, Paces, RetryPolicies, TimeLimits};
 use crate::domain::{ChannelName, Content, Notification, Priority, Recipient, Timestamp};
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -157,6 +157,8 @@ async fn measure(
         policies: RetryPolicies::default(),
         paces: Paces::default(),
         time_limits: TimeLimits::default(),
+        channels: Arc::new(NoChannels),
+        fallbacks: Fallbacks::default(),
         metrics: parts.metrics,
     };
     let dispatcher = Dispatcher::start(&params.workers, with).await?;

@@ -55,7 +55,7 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) held: Arc<Held>,
-    /// None where it was over before a call.
+    /// None where it was over before a call, or another channel is to stand in.
     pub(super) report: Option<Report>,
 }
 
@@ -203,7 +203,12 @@ impl Finished {
         Self { held, report: Some(report) }
     }
 
-    /// What is to be written of it.
+    /// Whether nobody is to be called, because another channel stands in.
+    pub(super) fn is_detour(&self) -> bool {
+        self.report.is_none() && self.held.taken.is_detour && self.held.is_over().is_none()
+    }
+
+    /// What is to be written of it, unless it [is a detour](Self::is_detour) or another channel stands in.
     pub(super) fn settlement(&self, shared: &Shared) -> Settlement {
         let with = &shared.with;
         let Claim { number, delivery, progress, channel, notification, .. } = &self.held.claim;

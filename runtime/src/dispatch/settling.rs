@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::attempt::{Aside, Finished, Held, Wait};
 use super::destination::Learned;
 use super::ended::ended;
+use super::fallback::{self, Judged};
 use super::worker::Order;
 use super::{Mode, Shared, store_wait};
 use crate::call::Report;
@@ -44,16 +45,31 @@ impl Freed {
     }
 }
 
-/// Writes settlements, trying again until the store takes them. Gives up where the store is closed, and while the
-/// dispatcher is ending: then the deliveries wait as before, and are called again after the next start.
-///
-/// Answers the slots that are free now.
+/// Says what is to come of what has ended, and makes it durable. Answers the slots that are free now.
 pub(super) async fn settle_durably(
     shared: Arc<Shared>,
     mut mode: watch::Receiver<Order>,
-    mut finished: Vec<Finished>,
+    finished: Vec<Finished>,
 ) -> Vec<Freed> {
-    let mut settlements: Vec<Settlement> = finished.iter().map(|finished| finished.settlement(&shared)).collect();
+    let Judged { finished, settlements, aside, unsaid } = fallback::judge(&shared, &mut mode, finished).await;
+    let now = shared.with.clock.now();
+    let mut free: Vec<Freed> =
+        unsaid.iter().map(|left| Freed::of(&left.held, left.report.as_ref(), now)).collect();
+    free.extend(write_durably(&shared, &mut mode, finished, settlements).await);
+    if !aside.is_empty() {
+        free.extend(set_aside(shared, mode, aside).await);
+    }
+    free
+}
+
+/// Writes settlements, trying again until the store takes them. Gives up where the store is closed, and while the
+/// dispatcher is ending: then the deliveries wait as before, and are called again after the next start.
+async fn write_durably(
+    shared: &Shared,
+    mode: &mut watch::Receiver<Order>,
+    mut finished: Vec<Finished>,
+    mut settlements: Vec<Settlement>,
+) -> Vec<Freed> {
     let mut failures = 0;
     let mut together = true;
     let mut done = 0;
@@ -62,7 +78,7 @@ pub(super) async fn settle_durably(
         match shared.with.store.settle(settlements[done..end].to_vec()).await {
             Ok(answers) => {
                 failures = 0;
-                settled(&shared, &finished[done..end], &answers);
+                settled(shared, &finished[done..end], &settlements[done..end], &answers);
                 done = end;
             }
             Err(StoreError::Closed) => break,
@@ -75,7 +91,7 @@ pub(super) async fn settle_durably(
                     finished[done..].rotate_left(1);
                 }
                 tracing::error!(error = %error, failures, "Could not keep what came of an attempt; trying again.");
-                if !wait_unless_ending(&shared, &mut mode, failures).await {
+                if !wait_unless_ending(shared, mode, failures).await {
                     break;
                 }
             }
@@ -126,7 +142,7 @@ pub(super) async fn set_aside(shared: Arc<Shared>, mut mode: watch::Receiver<Ord
     holds
 }
 
-async fn wait_unless_ending(shared: &Shared, mode: &mut watch::Receiver<Order>, failures: u32) -> bool {
+pub(super) async fn wait_unless_ending(shared: &Shared, mode: &mut watch::Receiver<Order>, failures: u32) -> bool {
     let clock = &shared.with.clock;
     tokio::select! {
         biased;
@@ -135,11 +151,11 @@ async fn wait_unless_ending(shared: &Shared, mode: &mut watch::Receiver<Order>, 
     }
 }
 
-fn settled(shared: &Shared, finished: &[Finished], answers: &[Settled]) {
+fn settled(shared: &Shared, finished: &[Finished], settlements: &[Settlement], answers: &[Settled]) {
     let with = &shared.with;
     let now = with.clock.now();
     let mut waiting = Vec::new();
-    for (finished, answer) in finished.iter().zip(answers) {
+    for ((finished, settlement), answer) in finished.iter().zip(settlements).zip(answers) {
         let claim = &finished.held.claim;
         if let Some(report) = &finished.report {
             with.metrics.attempt_ended(&claim.channel, &report.end);
@@ -174,7 +190,15 @@ fn settled(shared: &Shared, finished: &[Finished], answers: &[Settled]) {
                 }
                 if let DeliveryState::Waiting(next) = state {
                     let position = Position { due: next.due, delivery: claim.delivery };
-                    waiting.push(Queued { lane: claim.lane(), position });
+                    let mut lane = claim.lane();
+                    if let Some(reroute) = &settlement.reroute {
+                        tracing::warn!(
+                            delivery.id = %claim.delivery, from = %lane.channel, to = %reroute.to, reason = reroute.reason,
+                            "A delivery goes on through another channel."
+                        );
+                        lane.channel.clone_from(&reroute.to);
+                    }
+                    waiting.push(Queued { lane, position });
                 }
             }
         }

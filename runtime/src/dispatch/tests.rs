@@ -1,4 +1,5 @@
 mod asking;
+mod fallback;
 mod gates;
 mod pool;
 mod refusing;

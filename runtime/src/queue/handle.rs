@@ -135,6 +135,12 @@ impl QueueHandle {
         self.gates().into_iter().find(|gate| gate.channel == *channel)
     }
 
+    /// Whether nothing of this channel goes until an operator says so: it is paused, or was out of order for too long.
+    #[must_use]
+    pub fn is_stopped(&self, channel: &ChannelName) -> bool {
+        self.lock().is_stopped(channel)
+    }
+
     /// What changed, once something has. For one listener.
     pub async fn gate_changes(&self) -> Vec<GateChange> {
         loop {

@@ -184,6 +184,8 @@ impl RuntimeBuilder {
             policies: policies.clone(),
             paces: gates::paces(&config),
             time_limits: time_limits(&config),
+            channels: Arc::clone(&registry) as _,
+            fallbacks: gates::fallbacks(&config),
             metrics: Arc::clone(&metrics),
         };
         let intake = way_in(&neighbours, &registry, templates, &config);

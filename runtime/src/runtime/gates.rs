@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::config::{ChannelConfig, ChannelGates, Config};
-use crate::dispatch::{Pace, Paces};
+use crate::dispatch::{Fallbacks, Pace, Paces};
 use crate::domain::ChannelName;
 use crate::queue::GateSettings;
 
@@ -43,6 +43,12 @@ pub(super) fn paces(config: &Config) -> Paces {
         default: Pace { breaker: config.breaker.policy_for(&config.plugins.defaults), ..Pace::default() },
         by_channel: config.channels.iter().map(|(name, channel)| (name.clone(), pace(channel))).collect(),
     }
+}
+
+/// Which channels stand in for which.
+pub(super) fn fallbacks(config: &Config) -> Fallbacks {
+    let with = config.channels.iter().filter(|(_, channel)| !channel.gates.fallback.is_empty());
+    Fallbacks(with.map(|(name, channel)| (name.clone(), channel.gates.fallback.clone())).collect())
 }
 
 /// Channels of one plugin with the same secrets have one account; without secrets, those with the same configuration.

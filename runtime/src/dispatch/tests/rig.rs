@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
-use super::super::{Dispatcher, Neighbours, Paces, RetryPolicies, TimeLimits};
-use crate::call::{Call, Caller, ContentSource, Question, RenderFailure, Report};
+use super::super::{Dispatcher, Fallbacks, Neighbours, Paces, RetryPolicies, TimeLimits};
+use crate::call::{
+    AddressNeed, Call, Caller, ChannelDirectory, ChannelFacts, ChannelUnavailable, ContentSource, NoChannels, Question,
+    RenderFailure, Report,
+};
 use crate::clock::{Clock, Entropy, ManualClock};
 use crate::config::WorkersConfig;
 use crate::domain::{
@@ -136,6 +139,20 @@ impl CommitListener for Tee {
     }
 }
 
+/// Channels with the kind of address that each needs.
+pub(super) struct Channels(pub(super) Vec<(&'static str, Option<&'static str>)>);
+
+impl ChannelDirectory for Channels {
+    fn channel(&self, name: &ChannelName) -> Result<Arc<ChannelFacts>, ChannelUnavailable> {
+        let Some((_, kind)) = self.0.iter().find(|(known, _)| *known == name.as_str()) else {
+            return NoChannels.channel(name);
+        };
+        let address = kind.map(|kind| AddressNeed { kind: kind.to_owned(), pattern: None });
+        let plugin = "played".parse().unwrap();
+        Ok(Arc::new(ChannelFacts { plugin, address, priority: None, has_fallback: true }))
+    }
+}
+
 pub(super) struct Setup {
     pub(super) workers: WorkersConfig,
     pub(super) paused: bool,
@@ -143,6 +160,10 @@ pub(super) struct Setup {
     pub(super) gate: Option<GateSettings>,
     /// The same of its destinations.
     pub(super) paces: Paces,
+    pub(super) policies: RetryPolicies,
+    /// The channels there are, where one may stand in for another.
+    pub(super) channels: Channels,
+    pub(super) fallbacks: Fallbacks,
     /// A file, for what is to be found again.
     pub(super) path: Option<PathBuf>,
     /// Puts something between the dispatcher and the store.
@@ -152,8 +173,19 @@ pub(super) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let (workers, paces, time_limits) = (WorkersConfig::fixed(2, 8, 4), Paces::default(), TimeLimits::default());
-        Self { workers, paused: false, gate: None, paces, path: None, between: |store| store, time_limits }
+        let workers = WorkersConfig::fixed(2, 8, 4);
+        Self {
+            workers,
+            paused: false,
+            gate: None,
+            paces: Paces::default(),
+            policies: RetryPolicies::default(),
+            channels: Channels(Vec::new()),
+            fallbacks: Fallbacks::default(),
+            path: None,
+            between: |store| store,
+            time_limits: TimeLimits::default(),
+        }
     }
 }
 
@@ -204,9 +236,11 @@ impl Rig {
             content: Arc::clone(&content) as _,
             clock: Arc::new(clock.clone()),
             entropy: Arc::clone(&entropy),
-            policies: RetryPolicies::default(),
+            policies: setup.policies,
             paces: setup.paces,
             time_limits: setup.time_limits,
+            channels: Arc::new(setup.channels),
+            fallbacks: setup.fallbacks,
             metrics: Metrics::new(),
         };
         let dispatcher = if setup.paused {

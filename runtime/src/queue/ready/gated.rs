@@ -58,6 +58,12 @@ impl ReadyQueue {
         let_go || self.gates.admits(number, self.now) == Answer::Open
     }
 
+    /// Whether nothing of this channel goes until an operator says so.
+    #[must_use]
+    pub fn is_stopped(&self, channel: &ChannelName) -> bool {
+        self.channels.get(channel).is_some_and(|number| self.gates.is_stopped(number))
+    }
+
     /// How each channel's gate stands, in the order in which they came to be known.
     #[must_use]
     pub fn gates(&self) -> Vec<GateStatus> {
