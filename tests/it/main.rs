@@ -9,6 +9,7 @@ mod channels;
 mod contract;
 mod crash;
 mod delivery;
+mod fallback;
 mod finding;
 mod guests;
 mod http;

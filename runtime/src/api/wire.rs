@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::{Attempt, DeliveryId, DeliveryState, DeliveryStatus, FailReason};
+use crate::domain::{Attempt, DeliveryId, DeliveryState, DeliveryStatus, FailReason, Rerouted};
 use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery, Problem};
 use crate::runtime::{DeliveryRecord, NotificationRecord, PluginStatus};
 
@@ -174,8 +174,24 @@ pub(super) struct DeliveryView {
     /// why, and what ends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) held: Option<String>,
+    /// Every time another channel stood in, the first one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) rerouted: Vec<ReroutedView>,
     /// The first one first.
     pub(super) attempts: Vec<AttemptView>,
+}
+
+/// Another channel stood in.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct ReroutedView {
+    /// The channel before.
+    pub(super) from: String,
+    /// The channel from then on.
+    pub(super) to: String,
+    /// RFC 3339.
+    pub(super) at: String,
+    /// `exhausted`, `rejected`, `fault` or `breaker-open`.
+    pub(super) reason: String,
 }
 
 /// One call of a plugin.
@@ -361,6 +377,7 @@ impl DeliveryView {
             reason,
             due,
             held,
+            rerouted: record.reroutes.iter().map(Into::into).collect(),
             attempts: record.attempts.iter().map(Into::into).collect(),
         }
     }
@@ -373,6 +390,17 @@ fn sentence_of(reason: &FailReason) -> Option<String> {
         FailReason::Expired => None,
         FailReason::Poison { crashes } => {
             Some(format!("the process died {crashes} times while it was in flight; replay it once it cannot do harm"))
+        }
+    }
+}
+
+impl From<&Rerouted> for ReroutedView {
+    fn from(rerouted: &Rerouted) -> Self {
+        Self {
+            from: rerouted.from.to_string(),
+            to: rerouted.to.to_string(),
+            at: rerouted.at.to_string(),
+            reason: rerouted.reason.clone(),
         }
     }
 }

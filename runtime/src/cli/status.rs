@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::client::Client;
-use super::client::wire::{Delivery, Notification};
+use super::client::wire::{Delivery, Notification, Rerouted};
 use super::failure::Failure;
 use super::table::{Cell, Table};
 use super::terminal::{Color, Paint, escaped};
@@ -56,7 +56,7 @@ fn show(notification: &Notification, paint: Paint) -> String {
 }
 
 pub(super) fn show_delivery(delivery: &Delivery, paint: Paint) -> String {
-    let Delivery { id, channel, recipient, status, detail, reason, due, held, attempts } = delivery;
+    let Delivery { id, channel, recipient, status, detail, reason, due, held, rerouted, attempts } = delivery;
     let to = recipient.as_deref().filter(|recipient| !recipient.is_empty());
     let to = to.map(|recipient| format!(" to {}", escaped(recipient))).unwrap_or_default();
     let mut text = format!("{} through {}{to}: ", escaped(id), escaped(channel));
@@ -71,6 +71,10 @@ pub(super) fn show_delivery(delivery: &Delivery, paint: Paint) -> String {
         let _ = write!(text, ", due {}", escaped(due));
     }
     text.push('\n');
+    for Rerouted { from, to, at, reason } in rerouted {
+        let [from, to, at, reason] = [from, to, at, reason].map(|part| escaped(part));
+        let _ = writeln!(text, "  {at}  {reason}: {to} stands in for {from}");
+    }
     if attempts.is_empty() {
         return text;
     }

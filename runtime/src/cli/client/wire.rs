@@ -90,7 +90,17 @@ pub(in crate::cli) struct Delivery {
     /// A sentence, while it waits for somebody to do something.
     pub(in crate::cli) held: Option<String>,
     #[serde(default)]
+    pub(in crate::cli) rerouted: Vec<Rerouted>,
+    #[serde(default)]
     pub(in crate::cli) attempts: Vec<Attempt>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Rerouted {
+    pub(in crate::cli) from: String,
+    pub(in crate::cli) to: String,
+    pub(in crate::cli) at: String,
+    pub(in crate::cli) reason: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -20,6 +20,7 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
             { "id": "dlv_01_1", "channel": "mail", "recipient": "ada@example.com", "status": "retrying",
               "due": "2026-01-02T03:05:00.000Z", "reason": "busy", "attempts": [] },
             { "id": "dlv_01_2", "channel": "slack", "status": "pending", "due": "2026-01-02T03:04:05.000Z",
+              "rerouted": [{ "from": "mail", "to": "slack", "at": "2026-01-02T03:04:05.020Z", "reason": "breaker-open" }],
               "held": "plugin `slack` is quarantined: …; `campanile plugins release slack`", "attempts": [] },
         ],
     });
@@ -40,6 +41,7 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
     dlv_01_1 through mail to ada@example.com: retrying, busy, due 2026-01-02T03:05:00.000Z
 
     dlv_01_2 through slack: pending, held: plugin `slack` is quarantined: …; `campanile plugins release slack`
+      2026-01-02T03:04:05.020Z  breaker-open: slack stands in for mail
     "#);
 }
 
