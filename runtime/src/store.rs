@@ -29,8 +29,7 @@ use async_trait::async_trait;
 use crate::domain::{
     Actor, Attempt, AuditEntry, AuditId, ChannelBook, ChannelName, DeliveryId, DeliveryState, Event, Flow, KvEntry,
     KvWrite, KvWritten, Lane, Notification, NotificationId, PluginBook, Position, Queued, Recipient, Rerouted,
-    StatusCounts,
-    Timestamp, Waiting,
+    StatusCounts, Timestamp, Waiting,
 };
 
 pub use crate::config::Durability;

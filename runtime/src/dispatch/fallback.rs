@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::Shared;
 use super::attempt::{Aside, Finished, Wait};
 use super::settling::wait_unless_ending;
-use super::Shared;
 use super::worker::Order;
 use crate::call::{AddressNeed, ChannelFacts};
 use crate::domain::{ChannelName, DeliveryState, Recipient, Rerouted, Timestamp, Waiting};

@@ -53,8 +53,7 @@ pub(super) async fn settle_durably(
 ) -> Vec<Freed> {
     let Judged { finished, settlements, aside, unsaid } = fallback::judge(&shared, &mut mode, finished).await;
     let now = shared.with.clock.now();
-    let mut free: Vec<Freed> =
-        unsaid.iter().map(|left| Freed::of(&left.held, left.report.as_ref(), now)).collect();
+    let mut free: Vec<Freed> = unsaid.iter().map(|left| Freed::of(&left.held, left.report.as_ref(), now)).collect();
     free.extend(write_durably(&shared, &mut mode, finished, settlements).await);
     if !aside.is_empty() {
         free.extend(set_aside(shared, mode, aside).await);
