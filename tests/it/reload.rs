@@ -256,7 +256,7 @@ async fn what_waits_for_a_channel_that_is_gone_or_off_goes_on_when_it_is_back() 
             Notification::new().channel(name).body("x").scheduled_at(clock.now().after(Duration::from_mins(1)));
         handles.push(runtime.notify(in_a_minute).await.expect("it is taken"));
     }
-    let ids: Vec<_> = handles.iter().map(|handle| handle.id()).collect();
+    let ids: Vec<_> = handles.iter().map(campanile::runtime::Handle::id).collect();
     runtime.reload(less.clone()).await.expect("it is good");
     let attempts = async |runtime: &Runtime| {
         let mut ends = Vec::new();

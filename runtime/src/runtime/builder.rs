@@ -170,10 +170,9 @@ impl RuntimeBuilder {
 
         let engines: Arc<dyn TemplateCaller> = Arc::clone(&registry) as _;
         let templates = templates(&config.templates, &engines, &store, &clock);
-        let strict = config.templates.strict;
-        let renderer = Arc::new(Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), strict));
-        let (default, by_channel) = policies(&config);
-        let policies = RetryPolicies::new(default, by_channel);
+        let renderer = Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), config.templates.strict);
+        let renderer = Arc::new(renderer);
+        let policies = retry_policies(&config);
         let neighbours = Neighbours {
             store: Arc::clone(&store),
             queue: queue.clone(),
@@ -218,6 +217,11 @@ impl RuntimeBuilder {
         };
         Ok(Runtime::of(parts).await?)
     }
+}
+
+fn retry_policies(config: &Config) -> RetryPolicies {
+    let (default, by_channel) = policies(config);
+    RetryPolicies::new(default, by_channel)
 }
 
 fn way_in(with: &Neighbours, registry: &Arc<Registry>, templates: Arc<dyn TemplatePins>, config: &Config) -> Intake {

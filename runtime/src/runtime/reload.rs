@@ -184,6 +184,7 @@ impl Parts {
         let names = self.registry.channels().into_iter().map(|channel| channel.name);
         self.queue.set_gates(gates::of_channels(new, names));
         self.dispatcher.set_paces(gates::paces(new));
+        self.dispatcher.set_fallbacks(gates::fallbacks(new));
         self.renderer.set_strict(new.templates.strict);
         let intake = self.intake.load_full();
         let pins = match old.templates == new.templates {

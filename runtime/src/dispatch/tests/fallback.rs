@@ -27,7 +27,7 @@ fn setup(names: &[&'static str], max_retries: u32) -> Setup {
     let default = Arc::new(RetryPolicy { max_retries, ..RetryPolicy::default() });
     let channels = ["ops"].iter().chain(names).map(|name| (*name, None)).collect();
     Setup {
-        policies: RetryPolicies { default, by_channel: BTreeMap::new() },
+        policies: RetryPolicies::new(default, BTreeMap::new()),
         channels: Channels(channels),
         fallbacks: chain(names),
         ..Setup::default()

@@ -37,7 +37,7 @@ pub(crate) async fn a_delivery_goes_on_through_another_channel_and_a_restart(pla
     let claim = claim_one(&*store, delivery).await;
     assert_eq!((claim.lane(), &*claim.recipient.address), (lane(Priority::Normal, "chat"), "1@chat"));
     assert_eq!(claim.recipient.others, [("email".to_owned(), "1@mail".to_owned())]);
-    assert_eq!(DeliveryState::Waiting(claim.progress), state);
+    assert_eq!(DeliveryState::Waiting(claim.progress.clone()), state);
     store.settle(vec![rerouted(&claim, "text")]).await.unwrap();
     store.close().await;
 

@@ -118,15 +118,17 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             out.push(POOL_SCALED);
             put_scaled(out, *scaled);
         }
-        EventBody::DeliveryRerouted { delivery, from, to, reason } => {
-            out.push(REROUTED);
-            out.extend_from_slice(delivery.notification().as_bytes());
-            put_u64(out, u64::from(delivery.index()));
-            put_text(out, from.as_str());
-            put_text(out, to.as_str());
-            put_text(out, reason);
-        }
+        EventBody::DeliveryRerouted { delivery, from, to, reason } => put_rerouted(out, *delivery, from, to, reason),
     }
+}
+
+fn put_rerouted(out: &mut Vec<u8>, delivery: DeliveryId, from: &ChannelName, to: &ChannelName, reason: &str) {
+    out.push(REROUTED);
+    out.extend_from_slice(delivery.notification().as_bytes());
+    put_u64(out, u64::from(delivery.index()));
+    put_text(out, from.as_str());
+    put_text(out, to.as_str());
+    put_text(out, reason);
 }
 
 fn put_worker(out: &mut Vec<u8>, event: &WorkerEvent) {

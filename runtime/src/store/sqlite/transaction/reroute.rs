@@ -25,7 +25,7 @@ impl Transaction<'_> {
         let (lane, _, _) = read::delivery_state(self.db, id)?.ok_or_else(nowhere)?;
         let (from, lane) = (lane.channel.clone(), Lane { channel: to.clone(), ..lane });
         let number = self.lane_number(&lane)?;
-        let state = DeliveryState::Waiting(*progress);
+        let state = DeliveryState::Waiting(progress.clone());
         self.scratch.clear();
         row::put_state(&mut self.scratch, &state);
         let mut recipient_row = Vec::with_capacity(64);
