@@ -8,8 +8,8 @@
 //! control characters escaped. A command is in `--help` only if it works.
 //!
 //! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit`, `channels`,
-//! `reload`, `workers`, and `list`, `release` and `approve` of `plugins` are clients of one over HTTP; `backup` reads the
-//! database beside one.
+//! `reload`, `top`, `workers`, and `list`, `release` and `approve` of `plugins` are clients of one over HTTP; `backup` reads
+//! the database beside one.
 
 mod audit;
 mod backup;
@@ -37,6 +37,7 @@ mod status;
 mod table;
 mod target;
 mod terminal;
+mod top;
 mod upkeep;
 mod when;
 mod workers;
@@ -119,6 +120,8 @@ enum Command {
     Plugins(plugins::Command),
     /// Show the pool of workers, or set its size
     Workers(workers::Args),
+    /// Watch lanes, channels, workers and plugins of a running server
+    Top(top::Args),
     /// Look at the configuration
     #[command(subcommand, arg_required_else_help = true)]
     Config(config::Command),
@@ -240,6 +243,7 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::Channels(command) => block_on(channels::run(&globals, &command)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),
         Command::Workers(args) => block_on(workers::run(&globals, &args)),
+        Command::Top(args) => block_on(top::run(&globals, &args)),
         Command::Config(command) => config::run(&globals, &command),
         Command::Reload(args) => block_on(reload::run(&globals, &args)),
         Command::Backup(args) => backup::run(&globals, &args),

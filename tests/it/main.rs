@@ -33,5 +33,6 @@ mod supply;
 mod swap;
 mod tidy;
 mod tools;
+mod top;
 mod upkeep;
 mod workers;

@@ -72,8 +72,9 @@ const KEPT_IN: &[(&str, &[&str])] = &[
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wasi_http", &["sandbox"]),
     ("wasmparser", &["sandbox"]),
-    // Limits of the compiler's process; and, to look an installation over, free space and rights to a folder.
-    ("rustix", &["sandbox", "runtime"]),
+    // Limits of the compiler's process; to look an installation over, free space and rights to a folder; and how large a
+    // terminal is.
+    ("rustix", &["sandbox", "runtime", "cli"]),
     ("rusqlite", &["sqlite"]),
     // The egress of plugins has connections of its own, so that what is checked is what is dialled.
     ("reqwest", &["supply", "cli", "bench"]),

@@ -48,6 +48,7 @@ fn help_lists_what_works() {
       channels      Look at channels, pause them, try them out
       plugins       Look at plugins
       workers       Show the pool of workers, or set its size
+      top           Watch lanes, channels, workers and plugins of a running server
       config        Look at the configuration
       reload        Have a running server read its configuration again
       backup        Copy the database into a file, also while a server runs

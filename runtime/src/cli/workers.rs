@@ -1,6 +1,5 @@
 //! `campanile workers`: how the pool is doing, and how large it is to be.
 
-use std::fmt::Write as _;
 use std::str::FromStr;
 
 use serde_json::json;
@@ -77,17 +76,17 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
     }))
 }
 
-fn show(Workers { pool, workers }: &Workers, paint: Paint) -> String {
+/// The pool in one line.
+pub(super) fn sized(pool: &Pool) -> String {
     let Pool { size, min, max, pinned, load, in_flight, slots, strategy } = pool;
     let sized = if *pinned { "set by hand".to_owned() } else { format!("{min} to {max} by load") };
     let workers_word = if *size == 1 { "worker" } else { "workers" };
-    let mut text = String::new();
-    // Writing to a `String` cannot fail.
-    let _ = writeln!(
-        text,
-        "{size} {workers_word} ({sized}), {in_flight} of {slots} slots in use, load {:.0} %, {strategy}\n",
-        load * 100.0
-    );
+    let load = load * 100.0;
+    format!("{size} {workers_word} ({sized}), {in_flight} of {slots} slots in use, load {load:.0} %, {strategy}")
+}
+
+fn show(Workers { pool, workers }: &Workers, paint: Paint) -> String {
+    let mut text = format!("{}\n\n", sized(pool));
     let mut table = Table::new([
         "WORKER",
         "STATE",
