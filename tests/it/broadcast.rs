@@ -32,7 +32,7 @@ async fn ten_thousand_recipients_are_told_once_through_a_crash_and_hold_nobody_u
     let mut server = Server::start_with(&config(&receiver), &[("key", "0123456789abcdef0123456789abcdef")], &[]).await;
     let to: Vec<Value> = (0..MANY).map(|n| json!(reader(n))).collect();
     let body =
-        json!({ "channels": ["bell"], "to": to, "title": "accepted", "body": "news", "idempotency_key": "issue-12" });
+        json!({ "channels": ["bell"], "to": to, "title": "sent", "body": "news", "idempotency_key": "issue-12" });
     let accepted = Api::of(&server).post("/v1/notifications", &body).await;
     assert_eq!((accepted.status, &accepted.body["delivery_count"]), (202, &json!(MANY)), "{}", accepted.body);
     assert_eq!(accepted.body["deliveries"], json!([]));
