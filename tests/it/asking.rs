@@ -7,7 +7,7 @@ use campanile_tests::{Receiver, Reply, Server};
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::plugins::until_listed;
+use crate::plugins::until_listed_within;
 
 /// A server whose channel `courier` hands over to `receiver`. The last question comes `max_age` after that; the first
 /// one would come after half a minute.
@@ -121,7 +121,9 @@ async fn what_a_plugin_without_poll_says_was_accepted_is_sent_unconfirmed() {
     let old = concat!(env!("CARGO_MANIFEST_DIR"), "/contract/0.1.0.wasm");
     fs::copy(old, server.dir().join("plugins-enabled/sample.wasm")).expect("it can be copied");
     let api = Api::of(&server);
-    until_listed(&api, "sample", |entry| entry["state"] == "serving" && entry["source"] == "own").await;
+    // Two files are compiled, the one that comes with the program and this one.
+    let is_it = |entry: &Value| entry["state"] == "serving" && entry["source"] == "own";
+    until_listed_within(Duration::from_secs(60), &api, "sample", is_it).await;
     let to = json!({ "channels": ["sample"], "to": ["ding"], "title": "accepted", "body": "x" });
     let accepted = api.post("/v1/notifications", &to).await;
     let record = api.until_final(accepted.body["id"].as_str().unwrap_or_else(|| panic!("{}", accepted.body))).await;

@@ -1,4 +1,4 @@
--- Version 10. Which way a delivery took: a row each time another channel stood in, numbered from 1.
+-- Version 12. Which way a delivery took: a row each time another channel stood in, numbered from 1.
 CREATE TABLE reroutes (
     notification BLOB    NOT NULL,
     idx          INTEGER NOT NULL,
