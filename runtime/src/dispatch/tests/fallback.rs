@@ -10,7 +10,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::dispatch::{Fallbacks, RetryPolicies};
 use crate::domain::{
     AttemptEnd, Blame, BreakerPolicy, BreakerState, ChannelName, DeliveryId, DeliveryState, EventBody, FailReason,
-    Fault, Outcome, Rerouted, RetryPolicy,
+    Fault, Outcome, Rerouted, RetryPolicy, Timestamp,
 };
 use crate::queue::GateSettings;
 
@@ -65,6 +65,13 @@ fn failed(event: &EventBody) -> Option<String> {
     }
 }
 
+fn retrying(event: &EventBody) -> Option<Timestamp> {
+    match event {
+        EventBody::DeliveryRetrying { due, .. } => Some(*due),
+        _ => None,
+    }
+}
+
 #[tokio::test]
 async fn what_one_channel_gives_up_the_next_one_sends_with_retries_of_its_own() {
     let script = |call: &Call| match (call.channel.as_str(), call.attempt) {
@@ -106,7 +113,9 @@ async fn a_wrong_configuration_and_a_plugin_that_faults_are_the_channels_and_go_
     let mut rig = Rig::start_with(setup(&["chat"], 0), ManualClock::at(START), failing(&["ops"], faults)).await;
     let delivery = rig.accept(|_| {}).await;
     for wait in [Duration::from_secs(10), Duration::from_mins(1)] {
-        rig.waits_for(rig.clock.now().after(wait)).await;
+        let due = rig.event(retrying).await;
+        assert_eq!(due.since(rig.clock.now()), wait);
+        rig.waits_for(due).await;
         rig.clock.advance(wait);
     }
     rig.all_sent(&[delivery]).await;
