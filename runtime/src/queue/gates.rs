@@ -283,6 +283,8 @@ pub(super) struct Gates {
     /// When a gate is to be asked again.
     timers: BTreeSet<(Timestamp, ChannelNumber)>,
     changes: Vec<(ChannelNumber, BreakerChanged)>,
+    /// Changes so far, those that were taken or forgotten among them.
+    changed: u64,
 }
 
 impl Gates {
@@ -356,10 +358,15 @@ impl Gates {
             self.changes.remove(0);
         }
         self.changes.push((channel, changed));
+        self.changed += 1;
     }
 
     pub(super) const fn has_changes(&self) -> bool {
         !self.changes.is_empty()
+    }
+
+    pub(super) const fn changed(&self) -> u64 {
+        self.changed
     }
 
     pub(super) fn take_changes(&mut self) -> Vec<(ChannelNumber, BreakerChanged)> {

@@ -280,14 +280,16 @@ impl QueueHandle {
     fn change<T>(&self, change: impl FnOnce(&mut ReadyQueue, Timestamp) -> T) -> T {
         let now = self.shared.clock.now();
         let mut queue = self.lock();
-        let (due, wanted) = (queue.next_due(), queue.wants_page());
+        let (due, wanted, changes) = (queue.next_due(), queue.wants_page(), queue.gate_changes());
         let answer = change(&mut queue, now);
         let earlier = queue.next_due().is_some_and(|new| due.is_none_or(|old| new < old));
         let upkeep = earlier || (!wanted && queue.wants_page());
-        let changed = queue.has_gate_changes();
+        let changed = queue.gate_changes() != changes;
         drop(queue);
         if changed {
             self.shared.changed.notify_one();
+            // What waited for a breaker that is closed now is more than whoever gave back the last slot can take.
+            self.shared.work.notify_waiters();
         }
         if upkeep {
             self.shared.upkeep.notify_one();

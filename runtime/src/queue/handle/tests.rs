@@ -1,6 +1,6 @@
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{ChannelName, Lane, NotificationId, Position, Priority};
+use crate::domain::{ChannelName, Lane, NotificationId, Position, Priority, Verdict};
 
 const START: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -40,6 +40,38 @@ async fn a_channel_that_is_let_go_wakes_whoever_found_nothing() {
     queue.hold_only(&BTreeSet::new());
     work.await;
     assert_eq!(take(&queue).len(), 1);
+}
+
+#[tokio::test]
+async fn a_breaker_that_closes_wakes_whoever_found_nothing() {
+    let clock = ManualClock::at(START);
+    let queue = QueueHandle::new(WindowLimits::default(), Arc::new(clock.clone()));
+    let ops = queued(START, 1).lane.channel;
+    queue.set_gates([(ops, GateSettings::default())]);
+    queue.set_slots(SlotCounts { general: 64, reserved: 1 });
+    let verdict = |verdict| Ended { called: true, verdict, ..Ended::WITHOUT_CALL };
+    for number in 1..=5 {
+        queue.offer_all(&[queued(START, number)]);
+        let failed = take(&queue).remove(0);
+        queue.release([(failed.hold, verdict(Verdict::Bad))]);
+    }
+    queue.offer_all(&(6..=40).map(|number| queued(START, number)).collect::<Vec<_>>());
+    clock.advance(Duration::from_secs(10));
+    // One probe, then three at once: the last of three that are good closes it.
+    let first = take(&queue);
+    assert_eq!(first.len(), 1);
+    queue.release([(first[0].hold, verdict(Verdict::Good))]);
+    let mut probes = take(&queue);
+    assert_eq!(probes.len(), 3);
+    queue.release([(probes.remove(0).hold, verdict(Verdict::Good))]);
+    probes.extend(take(&queue));
+    let work = queue.work();
+    tokio::pin!(work);
+    work.as_mut().enable();
+    assert!(take(&queue).is_empty(), "no more than three at once");
+    queue.release([(probes.remove(0).hold, verdict(Verdict::Good))]);
+    work.await;
+    assert_eq!(take(&queue).len(), 10);
 }
 
 #[tokio::test]

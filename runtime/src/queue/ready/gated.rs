@@ -85,10 +85,10 @@ impl ReadyQueue {
         changes.into_iter().map(named).collect()
     }
 
-    /// Whether [`take_gate_changes`](Self::take_gate_changes) has something to tell.
+    /// Changes of breakers so far, whether or not somebody [took](Self::take_gate_changes) them.
     #[must_use]
-    pub const fn has_gate_changes(&self) -> bool {
-        self.gates.has_changes()
+    pub const fn gate_changes(&self) -> u64 {
+        self.gates.changed()
     }
 
     /// What becomes of the turn of a channel that has something due.

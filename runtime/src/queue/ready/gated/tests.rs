@@ -33,7 +33,8 @@ struct Rig {
 
 impl Rig {
     fn new(settings: GateSettings) -> Self {
-        let mut queue = ReadyQueue::new(WindowLimits { lane: 64, total: 4_096 });
+        // Room for all that a test offers: nobody reads pages here.
+        let mut queue = ReadyQueue::new(WindowLimits { lane: 4_096, total: 65_536 });
         queue.set_slots(SlotCounts { general: 100, reserved: 10 });
         queue.set_gate(&channel("gated"), settings, START);
         Self { queue, now: START, offered: 0 }
