@@ -16,9 +16,9 @@ use self::meter::Meter;
 use crate::call::{Caller, ContentSource, NoChannels};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Durability, WorkersConfig};
-use crate::dispatch::{Dispatcher, Fallbacks, Neighbours, Paces, RetryPolicies, TimeLimits};
-use crate::domain::{ChannelName, Content, Notification, Priority, Recipient, Timestamp};
-use crate::queue::{QueueHandle, WindowLimits};
+use crate::dispatch::{Dispatcher, Fallbacks, Neighbours, Pace, Paces, RetryPolicies, TimeLimits};
+use crate::domain::{BreakerPolicy, ChannelName, Content, Notification, Priority, Rate, Recipient, Timestamp};
+use crate::queue::{GateSettings, QueueHandle, WindowLimits};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Planned, PlannedDelivery, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -42,6 +42,9 @@ pub struct PipelineParams {
     pub batch: u32,
     /// Notifications accepted and not yet ended, at most: the clients' patience. Default: 10,000.
     pub open_max: u32,
+    /// Whether every gate stands in the way, each too wide to hold anything back: breakers, rates, limits of calls at
+    /// once. Default: yes.
+    pub gates: bool,
 }
 
 impl PipelineParams {
@@ -57,6 +60,7 @@ impl PipelineParams {
             workers: WorkersConfig::default(),
             batch: 250,
             open_max: 10_000,
+            gates: true,
         }
     }
 }
@@ -114,6 +118,9 @@ const SUBMITTERS: usize = 4;
 /// Notifications in one accept of the backlog.
 const BACKLOG_BATCH: u64 = 1_000;
 
+/// A rate that nothing here comes near: 10,000,000 a second.
+const WIDE: (u32, Duration) = (10_000_000, Duration::from_secs(1));
+
 /// How long the end waits for what never ended: the figures then say so by `sent`.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -145,6 +152,7 @@ async fn measure(
     let meter = Meter::new(queue.clone(), params.notifications, params.open_max.max(params.batch));
     let listener = Arc::clone(&meter) as _;
     let store: Arc<dyn Store> = SqliteStore::open(SqliteOptions { path, durability: params.durability, listener })?;
+    let paces = if params.gates { put_up_gates(params, &queue) } else { Paces::default() };
     let plans = Arc::new(Plans { channel: params.channel.clone(), entropy: Arc::clone(&entropy), clock });
     plans.keep_backlog(store.as_ref(), params.backlog).await?;
     let with = Neighbours {
@@ -155,7 +163,7 @@ async fn measure(
         clock: Arc::clone(&plans.clock),
         entropy,
         policies: RetryPolicies::default(),
-        paces: Paces::default(),
+        paces,
         time_limits: TimeLimits::default(),
         channels: Arc::new(NoChannels),
         fallbacks: Fallbacks::default(),
@@ -188,6 +196,15 @@ async fn measure(
         baseline_requests_per_second: None,
         ratio: None,
     })
+}
+
+/// Every gate a channel and its destinations can have.
+fn put_up_gates(params: &PipelineParams, queue: &QueueHandle) -> Paces {
+    let (breaker, rate) = (Some(BreakerPolicy::default()), Rate::new(WIDE.0, WIDE.1).ok());
+    let concurrency = Some(params.workers.slots_max());
+    let gate = GateSettings { breaker: breaker.clone(), rate, concurrency, ..GateSettings::default() };
+    queue.set_gates([(params.channel.clone(), gate)]);
+    Paces { default: Pace { per_recipient: rate, per_host: rate, breaker }, ..Paces::default() }
 }
 
 async fn submit_all(

@@ -89,11 +89,14 @@ pub(super) struct PipelineArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     backlog: u64,
     /// Measure what comes in over HTTP instead, while nothing is delivered: single requests and batches
-    #[arg(long, conflicts_with_all = ["channel", "notifications", "backlog", "metrics"])]
+    #[arg(long, conflicts_with_all = ["channel", "notifications", "backlog", "metrics", "gates"])]
     api: bool,
     /// Whether metrics are counted
     #[arg(long, value_enum, default_value_t, value_name = "on|off")]
     metrics: Switch,
+    /// Whether every gate stands in the way, each too wide to hold anything back
+    #[arg(long, value_enum, default_value_t, value_name = "on|off")]
+    gates: Switch,
     /// Folder on the disk to measure; what is made in it is removed at the end
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
@@ -241,16 +244,18 @@ async fn pipeline(args: PipelineArgs) -> Result<(String, Value), Failure> {
     let file = bundled(&format!("{}.wasm", through.plugin()))?;
     let plugins = file.parent().map(PathBuf::from).unwrap_or_default();
     let parameters = format!(
-        "{notifications} notifications through `{}`, {} more waiting, metrics {:?}, durability full, in `{}`",
+        "{notifications} notifications through `{}`, {} more waiting, metrics {:?}, gates {:?}, durability full, in `{}`",
         through.plugin(),
         args.backlog,
         args.metrics,
+        args.gates,
         dir.display()
     );
     let params = |channel| PipelineParams {
         notifications,
         backlog: args.backlog,
         folder: dir,
+        gates: matches!(args.gates, Switch::On),
         ..PipelineParams::through(channel)
     };
     let figures = through::run(through, params, plugins, metrics).await.map_err(unwritable)?;
