@@ -14,22 +14,33 @@ pub(super) fn of_channels(
     config: &Config,
     implied: impl IntoIterator<Item = ChannelName>,
 ) -> Vec<(ChannelName, GateSettings)> {
-    let own = config.channels.iter().map(|(name, channel)| (name.clone(), of_channel(config, channel)));
+    let own = config.channels.iter().map(|(name, channel)| (name.clone(), of_channel(config, name, channel)));
     let implied = implied.into_iter().filter(|name| !config.channels.contains_key(name));
     let breaker = config.breaker.policy_for(&config.plugins.defaults);
     own.chain(implied.map(|name| (name, GateSettings { breaker: breaker.clone(), ..GateSettings::default() })))
         .collect()
 }
 
-fn of_channel(config: &Config, channel: &ChannelConfig) -> GateSettings {
-    let ChannelGates { rate_limit, per_recipient_rate: _, per_host_rate: _, concurrency, fallback } = &channel.gates;
+fn of_channel(config: &Config, name: &ChannelName, channel: &ChannelConfig) -> GateSettings {
+    let ChannelGates { rate_limit, per_recipient_rate: _, per_host_rate: _, concurrency, fallback: _ } = &channel.gates;
     GateSettings {
         breaker: config.breaker.policy_for(&channel.limits),
         rate: *rate_limit,
         concurrency: *concurrency,
         account: Some(account(channel)),
-        detour_after: (!fallback.is_empty()).then_some(config.breaker.fallback_after),
+        detour_after: has_another_way(config, name).then_some(config.breaker.fallback_after),
     }
+}
+
+/// Whether what waits for this channel may go on to another: to its own stand-in, or past it in the chain of a channel
+/// that it stands in for.
+fn has_another_way(config: &Config, name: &ChannelName) -> bool {
+    let goes_on = |chain: &[ChannelName]| chain.iter().rev().skip(1).any(|link| link == name);
+    let is_first = |other: &ChannelName, chain: &[ChannelName]| other == name && !chain.is_empty();
+    config.channels.iter().any(|(other, channel)| {
+        let chain = channel.gates.fallback.as_slice();
+        is_first(other, chain) || goes_on(chain)
+    })
 }
 
 /// What holds the deliveries of each channel back by their destination.
@@ -66,4 +77,28 @@ fn account(channel: &ChannelConfig) -> Arc<str> {
         let _ = write!(account, "\n{:x}", hasher.finish());
     }
     account.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::PluginName;
+
+    #[test]
+    fn whoever_is_not_the_last_of_a_chain_lets_go_of_what_waits() {
+        let name = |name: &str| ChannelName::new(name).expect("a name");
+        let mut config = Config::default();
+        for channel in ["first", "second", "last", "other"] {
+            let null = PluginName::new("null").expect("a name");
+            config.channels.insert(name(channel), ChannelConfig::new(null, config.plugins.defaults));
+        }
+        let first = config.channels.get_mut("first").expect("it was inserted");
+        first.gates.fallback = vec![name("second"), name("last")];
+        let detours: Vec<_> = of_channels(&config, [])
+            .into_iter()
+            .filter_map(|(name, gate)| gate.detour_after.map(|after| (name.to_string(), after)))
+            .collect();
+        let after = config.breaker.fallback_after;
+        assert_eq!(detours, [("first".to_owned(), after), ("second".to_owned(), after)]);
+    }
 }
