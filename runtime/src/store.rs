@@ -185,8 +185,9 @@ pub struct Settlement {
     pub attempt: Option<Attempt>,
     /// The next state, by [`domain::settle`](crate::domain::settle).
     pub state: DeliveryState,
-    /// Where it goes on through another channel; only with a state that waits.
-    pub reroute: Option<Reroute>,
+    /// Where it goes on through another channel; only with a state that waits. Boxed: hardly any settlement has one, and
+    /// every one is moved from hand to hand up to the writer.
+    pub reroute: Option<Box<Reroute>>,
     /// When.
     pub at: Timestamp,
 }

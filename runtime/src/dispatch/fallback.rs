@@ -123,7 +123,14 @@ fn rerouted(claim: &Claim, settlement: Option<Settlement>, reroute: Reroute, now
     let attempts = settlement.as_ref().map_or(claim.progress.attempts, |settlement| settlement.state.attempts());
     let state = DeliveryState::Waiting(Waiting { attempts, run_began: Some(now), ..Waiting::fresh(now) });
     let attempt = settlement.and_then(|settlement| settlement.attempt);
-    Settlement { claim: claim.number, delivery: claim.delivery, attempt, state, reroute: Some(reroute), at: now }
+    Settlement {
+        claim: claim.number,
+        delivery: claim.delivery,
+        attempt,
+        state,
+        reroute: Some(Box::new(reroute)),
+        at: now,
+    }
 }
 
 async fn next(shared: &Shared, mode: &mut watch::Receiver<Order>, chains: &Fallbacks, claim: &Claim) -> Next {

@@ -113,7 +113,7 @@ impl Model {
         }
         let is_cancelled = self.cancelled_at(*delivery).is_some() && !was_accepted;
         let state = if is_cancelled { settle_cancelled(state.clone(), *at) } else { state.clone() };
-        match (reroute, &state) {
+        match (reroute.as_deref(), &state) {
             (Some(Reroute { to, recipient: _, reason }), DeliveryState::Waiting(_)) => {
                 let kept = self.deliveries.get_mut(delivery).expect("what is claimed was accepted");
                 let from = std::mem::replace(&mut kept.lane.channel, to.clone());

@@ -244,7 +244,7 @@ impl Pair {
                     None if end == 5 && !was_accepted => {
                         let to = channel(CHANNELS[attempts as usize % CHANNELS.len()]);
                         let recipient = Recipient { address: "b@another".to_owned(), ..Recipient::default() };
-                        let reroute = Some(Reroute { to, recipient, reason: "exhausted".to_owned() });
+                        let reroute = Some(Box::new(Reroute { to, recipient, reason: "exhausted".to_owned() }));
                         Settlement { reroute, ..settlement(claim, waiting(at(1), attempts)) }
                     }
                     // Without a call, as when it expired.

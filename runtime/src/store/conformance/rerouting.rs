@@ -8,7 +8,7 @@ fn rerouted(claim: &Claim, to: &str) -> Settlement {
     let before = claim.recipient.address.clone();
     let recipient =
         Recipient { address: format!("1@{to}"), others: vec![("email".to_owned(), before)], ..Recipient::default() };
-    let reroute = Some(Reroute { to: channel(to), recipient, reason: "exhausted".to_owned() });
+    let reroute = Some(Box::new(Reroute { to: channel(to), recipient, reason: "exhausted".to_owned() }));
     let state = DeliveryState::Waiting(Waiting { attempts, run_began: Some(NOW), ..Waiting::fresh(NOW) });
     Settlement { reroute, ..settlement(claim, state) }
 }
