@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use campanile::clock::{Clock, Entropy, ManualClock};
 use campanile::config::{CallLimits, ChannelConfig, Durability};
-use campanile::domain::{Actor, AuditAction, Timestamp};
+use campanile::domain::{Actor, AuditAction, AuditOutcome, Timestamp};
 use campanile::runtime::ReloadError;
 use campanile::{Config, Notification, Runtime};
 use campanile_tests::{Receiver, Reply, Server, guests_dir};
@@ -149,8 +149,11 @@ async fn a_bad_file_changes_nothing_and_every_problem_is_told() {
     let done = server.cli(["reload"]).await;
     assert_eq!((done.code, done.stdout.as_str()), (0, "campanile.toml: reloaded\n  restart needed  workers.batch\n"));
     let audit = api.get("/v1/audit?action=config").await.body;
-    let by: Vec<_> = audit["entries"].as_array().expect("a list").iter().map(|entry| &entry["actor"]).collect();
-    assert_eq!(by, ["cli", "host"], "whoever reloaded, and the start: {audit}");
+    let entries = audit["entries"].as_array().expect("a list").iter();
+    let who: Vec<_> = entries.map(|entry| (entry["actor"].as_str(), entry["outcome"].as_str())).collect();
+    let refused = ["cli", "cli", "cli", "api"].map(|by| (Some(by), Some("refused")));
+    let (last, start) = ((Some("cli"), Some("done")), (Some("host"), Some("done")));
+    assert_eq!(who, [&[last], &refused[..], &[start]].concat(), "whoever reloaded, and the start: {audit}");
 }
 
 /// What waits for a channel that is removed or disabled says why it does, wherever one looks, also after a restart; and
@@ -324,8 +327,9 @@ async fn an_embedder_is_told_what_took_effect_and_what_takes_a_restart() {
     }
     assert!(matches!(runtime.reload_from_source().await, Err(ReloadError::NoSource)));
     let log = runtime.audit().action(AuditAction::Config).page().await.expect("it is read");
-    let actors: Vec<_> = log.entries.iter().map(|(_, entry)| entry.by).collect();
-    assert_eq!(actors, [Actor::Api, Actor::Host]);
+    let who: Vec<_> = log.entries.iter().map(|(_, entry)| (entry.by, entry.outcome)).collect();
+    let (refused, done) = (AuditOutcome::Refused, AuditOutcome::Done);
+    assert_eq!(who, [(Actor::Embedder, refused), (Actor::Api, done), (Actor::Host, done)]);
     let metrics = runtime.metrics_text();
     for (kind, count) in [("channel.added", 1), ("channel.changed", 1), ("config.reloaded", 1)] {
         assert!(metrics.contains(&format!("campanile_events_total{{type=\"{kind}\"}} {count}")), "{metrics}");

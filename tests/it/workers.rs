@@ -64,4 +64,12 @@ async fn the_size_is_set_by_hand_and_what_cannot_be_is_refused_with_the_limit() 
     assert_eq!(server.cli(["workers", "scale", "9"]).await.code, 2);
     let freed: Value = server.cli(["--json", "workers", "scale", "auto"]).await.json();
     assert_eq!(freed["pool"]["pinned"], json!(false));
+
+    let audit = api.get("/v1/audit?action=scale").await.body;
+    let entries = audit["entries"].as_array().expect("a list").iter().rev();
+    let who = |entry: &Value| {
+        [&entry["actor"], &entry["outcome"], &entry["details"]["workers"]].map(Value::to_string).join(" ")
+    };
+    let expected = ["api done 3", "api refused 4", "cli done 2", "cli refused 9", "cli done auto"];
+    assert_eq!(entries.map(|entry| who(entry).replace('"', "")).collect::<Vec<_>>(), expected);
 }

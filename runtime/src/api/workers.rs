@@ -49,7 +49,7 @@ pub(super) async fn scale(
     };
     object.finish(&[WORKERS], &[], &mut problems);
     query::sound(problems)?;
-    if let Err(error) = runtime.scale_workers(size.flatten()) {
+    if let Err(error) = runtime.scale_workers(size.flatten()).await {
         let mut problems = Problems::default();
         problems.add(at, ProblemCode::BadValue, error.to_string());
         return Err(Failure::Query(problems));

@@ -95,7 +95,7 @@ fn show(entries: &[AuditEntry], paint: Paint) -> String {
 }
 
 fn in_words(details: &AuditDetails) -> Option<String> {
-    let AuditDetails { deliveries, in_flight, due, version, sha256, reason } = details;
+    let AuditDetails { deliveries, in_flight, due, version, sha256, workers, reason } = details;
     let words = [
         deliveries.map(super::cancel::deliveries),
         in_flight.filter(|count| *count > 0).map(|count| format!("{count} in flight")),
@@ -103,6 +103,7 @@ fn in_words(details: &AuditDetails) -> Option<String> {
         version.as_ref().map(|version| format!("version {version}")),
         // Enough to see that it is another one.
         sha256.as_ref().map(|sha256| format!("sha256 {}", sha256.chars().take(12).collect::<String>())),
+        workers.as_ref().map(|workers| format!("to {workers}")),
         reason.clone(),
     ];
     let words: Vec<_> = words.into_iter().flatten().collect();

@@ -98,10 +98,15 @@ pub enum Act {
         /// Which.
         delivery: DeliveryId,
     },
-    /// A configuration took effect.
+    /// A configuration took effect, or was refused.
     Config {
-        /// SHA-256 of it as `campanile config print` shows it: another one says that something was changed.
+        /// SHA-256 of it, as far as it could be read, as `campanile config print` shows it: another one says that something was changed.
         sha256: [u8; 32],
+    },
+    /// The pool of workers was sized.
+    Scale {
+        /// To how many; none where it follows the load again.
+        workers: Option<u32>,
     },
     /// Something was done to a plugin.
     Plugin(PluginEvent),
@@ -124,6 +129,7 @@ impl Act {
             Self::Replay { .. } => AuditAction::Replay,
             Self::Purge { .. } => AuditAction::Purge,
             Self::Config { .. } => AuditAction::Config,
+            Self::Scale { .. } => AuditAction::Scale,
             Self::Plugin(event) => AuditAction::Plugin(event.change),
             Self::Channel { deed, .. } => AuditAction::Channel(*deed),
         }
@@ -139,7 +145,7 @@ impl Act {
             Self::CancelDelivery { delivery } | Self::Replay { delivery, .. } | Self::Purge { delivery } => {
                 Some(AuditTarget::Delivery(*delivery))
             }
-            Self::Config { .. } => None,
+            Self::Config { .. } | Self::Scale { .. } => None,
             Self::Plugin(event) => Some(AuditTarget::Plugin(event.plugin.clone())),
             Self::Channel { channel, .. } => Some(AuditTarget::Channel(channel.clone())),
         }
@@ -159,6 +165,8 @@ pub enum AuditAction {
     Purge,
     /// A configuration took effect.
     Config,
+    /// The pool of workers was sized.
+    Scale,
     /// Something was done to a plugin.
     Plugin(PluginChange),
     /// Something was done to a channel.
@@ -168,7 +176,7 @@ pub enum AuditAction {
 impl AuditAction {
     /// Those that are not about plugins or channels; the others are the words of [`PluginChange::ALL`] and of
     /// [`ChannelDeed::ALL`].
-    const PLAIN: [Self; 5] = [Self::Submit, Self::Cancel, Self::Replay, Self::Purge, Self::Config];
+    const PLAIN: [Self; 6] = [Self::Submit, Self::Cancel, Self::Replay, Self::Purge, Self::Config, Self::Scale];
 
     /// Every action there is.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -185,6 +193,7 @@ impl AuditAction {
             Self::Replay => "replay",
             Self::Purge => "purge",
             Self::Config => "config",
+            Self::Scale => "scale",
             Self::Plugin(change) => change.kind(),
             Self::Channel(deed) => deed.as_str(),
         }

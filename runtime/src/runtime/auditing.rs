@@ -134,10 +134,14 @@ impl Runtime {
             sha256: None,
             reason: Some(error.to_string()),
         };
-        let at = self.parts.clock.now();
-        let entry = AuditEntry { at, by: self.by, act: Act::Plugin(event), outcome: AuditOutcome::Refused };
+        self.note(Act::Plugin(event), AuditOutcome::Refused).await;
+    }
+
+    /// Keeps what changes nothing in the store.
+    pub(super) async fn note(&self, act: Act, outcome: AuditOutcome) {
+        let entry = AuditEntry { at: self.parts.clock.now(), by: self.by, act, outcome };
         if let Err(error) = self.parts.store.record(vec![entry]).await {
-            tracing::warn!(%error, "That an operator was refused is not in the audit log.");
+            tracing::warn!(%error, "What an operator did, or was refused, is not in the audit log.");
         }
     }
 }

@@ -123,6 +123,7 @@ impl Runtime {
             Ok(planned) if problems.is_empty() => planned,
             planned => {
                 let problems = together(&problems, &planned.err().unwrap_or_default(), &places);
+                self.note(Act::Config { sha256: digest_of(&config) }, AuditOutcome::Refused).await;
                 return Err(ReloadError::Config { file, problems });
             }
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Runtime;
 use crate::dispatch::{PoolStatus, ScaleError};
-use crate::domain::Timestamp;
+use crate::domain::{Act, AuditOutcome, Timestamp};
 
 impl Runtime {
     /// The pool of workers, and what each of them is doing.
@@ -19,9 +19,11 @@ impl Runtime {
     /// # Errors
     ///
     /// [`ScaleError`] where the pool cannot have that size; nothing has changed.
-    pub fn scale_workers(&self, workers: Option<u32>) -> Result<PoolStatus, ScaleError> {
-        self.parts.dispatcher.scale(workers)?;
-        Ok(self.workers())
+    pub async fn scale_workers(&self, workers: Option<u32>) -> Result<PoolStatus, ScaleError> {
+        let scaled = self.parts.dispatcher.scale(workers);
+        let outcome = if scaled.is_ok() { AuditOutcome::Done } else { AuditOutcome::Refused };
+        self.note(Act::Scale { workers }, outcome).await;
+        scaled.map(|()| self.workers())
     }
 
     /// What the clock shows.

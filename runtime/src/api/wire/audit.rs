@@ -23,7 +23,7 @@ pub(in crate::api) struct AuditView {
     pub(in crate::api) at: String,
     /// `api`, `cli`, `embedder` or `host`.
     pub(in crate::api) actor: String,
-    /// `submit`, `cancel`, `replay`, `purge`, `config`, `plugin.…` as the event is called, or `channel.…`.
+    /// `submit`, `cancel`, `replay`, `purge`, `config`, `scale`, `plugin.…` as the event is called, or `channel.…`.
     pub(in crate::api) action: String,
     /// `ntf_…`, `dlv_…` or the name of a plugin or a channel; null where it is about the whole installation.
     pub(in crate::api) target: Option<String>,
@@ -51,6 +51,9 @@ pub(in crate::api) struct AuditDetails {
     /// Of a plugin's file, or of the configuration as `campanile config print` shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) sha256: Option<String>,
+    /// To how many workers the pool was set, or `auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::api) workers: Option<String>,
     /// A sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) reason: Option<String>,
@@ -82,6 +85,9 @@ impl AuditDetails {
             }
             Act::Replay { due, .. } => Self { due: Some(due.to_string()), ..none },
             Act::Config { sha256 } => Self { sha256: Some(hex(sha256)), ..none },
+            Act::Scale { workers } => {
+                Self { workers: Some(workers.map_or_else(|| "auto".to_owned(), |workers| workers.to_string())), ..none }
+            }
             Act::Plugin(event) => Self {
                 version: event.version.as_ref().map(ToString::to_string),
                 sha256: event.sha256.as_ref().map(|sha256| hex(sha256)),

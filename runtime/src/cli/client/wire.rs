@@ -151,6 +151,7 @@ pub(in crate::cli) struct AuditDetails {
     pub(in crate::cli) due: Option<String>,
     pub(in crate::cli) version: Option<String>,
     pub(in crate::cli) sha256: Option<String>,
+    pub(in crate::cli) workers: Option<String>,
     /// A sentence.
     pub(in crate::cli) reason: Option<String>,
 }

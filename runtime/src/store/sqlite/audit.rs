@@ -29,6 +29,9 @@ const FRAME_ENTRIES_MAX: usize = 256;
 /// How long after the first entry of a frame its last one may be.
 const SPAN: Duration = Duration::from_secs(1);
 
+/// The kind of act that sizes the pool.
+const SCALE: u8 = 16;
+
 /// Frames that one sweep takes.
 const SWEEP_FRAMES: i64 = 200;
 
@@ -195,6 +198,11 @@ fn put_act(out: &mut Vec<u8>, act: &Act) {
             out.push(place(&ChannelDeed::ALL, deed));
             put_text(out, channel.as_str());
         }
+        Act::Scale { workers } => {
+            out.push(SCALE);
+            // No pool has none.
+            put_u64(out, workers.map_or(0, u64::from));
+        }
     }
 }
 
@@ -218,6 +226,7 @@ fn act(reader: &mut Reader<'_>) -> Result<Act, Damaged> {
                 _ => Act::Purge { delivery },
             })
         }
+        SCALE => reader.u32().map(|workers| Act::Scale { workers: (workers > 0).then_some(workers) }),
         _ => Err(reader.damaged()),
     }
 }
@@ -248,6 +257,8 @@ mod tests {
             Act::Config { sha256: [9; 32] },
             Act::Plugin(event),
             Act::Channel { channel: ChannelName::new("ops").unwrap(), deed: ChannelDeed::Test },
+            Act::Scale { workers: Some(8) },
+            Act::Scale { workers: None },
         ];
         let (actors, outcomes) = (Actor::ALL.iter().cycle(), AuditOutcome::ALL.iter().cycle());
         let of = |((act, by), outcome): ((Act, &Actor), &AuditOutcome)| AuditEntry {
