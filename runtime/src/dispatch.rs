@@ -125,7 +125,7 @@ pub struct Neighbours {
     pub policies: RetryPolicies,
     /// Say how often each destination may be called.
     pub paces: Paces,
-    /// Say what takes too long.
+    /// Say what takes too long, until others are [set](Dispatcher::set_time_limits).
     pub time_limits: TimeLimits,
     /// Says which channel can be used, where one is to stand in for another.
     pub channels: Arc<dyn ChannelDirectory>,
@@ -140,6 +140,7 @@ struct Shared {
     with: Neighbours,
     destinations: Destinations,
     chains: Chains,
+    time_limits: ArcSwap<TimeLimits>,
     /// Deliveries that one worker takes at once.
     batch: usize,
     strategy: Balance,
@@ -239,10 +240,12 @@ impl Dispatcher {
         with.queue.restore(with.store.as_ref()).await?;
         let destinations = Destinations::new(with.paces.clone());
         let chains = Chains::new(with.fallbacks.clone());
+        let time_limits = ArcSwap::from_pointee(with.time_limits.clone());
         let shared = Arc::new(Shared {
             with,
             destinations,
             chains,
+            time_limits,
             batch: workers.batch.max(1) as usize,
             strategy: workers.strategy,
             in_flight: AtomicUsize::new(0),
@@ -275,6 +278,11 @@ impl Dispatcher {
     /// Holds each destination back like this from here on. What is known of destinations stays.
     pub fn set_paces(&self, paces: Paces) {
         self.shared.destinations.set(paces);
+    }
+
+    /// What calls may take from here on. One under way has the longer of this and what it began with.
+    pub fn set_time_limits(&self, limits: TimeLimits) {
+        self.shared.time_limits.store(Arc::new(limits));
     }
 
     /// Takes nothing until [`resume`](Self::resume). What is in flight goes on.

@@ -298,7 +298,7 @@ async fn an_embedder_is_told_what_took_effect_and_what_takes_a_restart() {
     other.store.durability = Durability::Os;
     other.workers.batch += 1;
     other.templates.strict = false;
-    other.server.shutdown_timeout = Duration::from_secs(1);
+    other.server.shutdown_timeout = Duration::from_secs(20);
     other.channels.values_mut().for_each(|channel| channel.limits.memory = 128 << 20);
     let by = runtime.acting_for(Actor::Api);
     let done = by.reload(other.clone()).await.expect("it is good");

@@ -10,21 +10,26 @@ use crate::api::Api;
 async fn those_who_wait_are_answered_when_the_server_stops() {
     let receiver = Receiver::closed(Reply::new(200, "")).await;
     let server = Server::start(&format!(
-        "[server]\nshutdown_timeout = \"200ms\"\n[channels.hook]\nplugin = \"webhook\"\nconfig = {{ url = \"{}/in\" }}\n\
+        "[channels.hook]\nplugin = \"webhook\"\nconfig = {{ url = \"{}/in\" }}\n\
          allow_networks = [\"127.0.0.1/32\"]\n",
         receiver.url()
     ))
     .await;
     let api = Api::of(&server);
     let body = json!({ "channels": ["hook"], "body": "hello" });
+    // What it waits for is under way for 30 s at most; a second signal ends the stop.
+    let (answered, told) = tokio::sync::oneshot::channel();
     let waiting = async {
         let answer = api.post("/v1/notifications?wait=60s", &body).await;
         assert_eq!(answer.status, 202, "{}", answer.body);
         assert!(answer.body["id"].is_string(), "{}", answer.body);
         assert_eq!(answer.body["status"], "pending", "{}", answer.body);
+        answered.send(()).expect("somebody waits");
     };
     let stopping = async {
         receiver.has_received(1).await;
+        server.signal("TERM").await;
+        told.await.expect("an answer");
         assert_eq!(server.terminate().await, 1, "one delivery was cut short, and the exit code says so");
     };
     tokio::join!(waiting, stopping);

@@ -30,24 +30,28 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
         Some(listen) => globals.source().flag("--listen", "server.listen", listen.as_str()),
         None => globals.source(),
     };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("the asynchronous runtime does not start")?;
+    // First of all: one that comes while the configuration is read, or the runtime starts, is kept until it is heeded.
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::listen()?
+    };
     // The same again at each reload: what was found now is what is read then.
     let Loaded { config, warnings, .. } = source.clone().load()?;
     for warning in &warnings {
         tracing::warn!(%warning, "A setting is of no use.");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("the asynchronous runtime does not start")?.block_on(serve(config, source))
+    runtime.block_on(serve(config, source, signals))
 }
 
-async fn serve(config: Config, source: Source) -> Result<Answer, Failure> {
+async fn serve(config: Config, source: Source, mut signals: Signals) -> Result<Answer, Failure> {
     let server = config.server.clone();
     // Before anything is started: an address in use is the most common reason not to start.
     let listener = TcpListener::bind(server.listen).await.map_err(|error| {
         let error = anyhow::Error::new(error).context(format!("cannot listen on `{}`", server.listen));
         Failure::new(Exit::Usage, error).hint("set `listen` in `[server]`, or `--listen`, to a free address")
     })?;
-    // Before the runtime: a signal that comes while it starts is kept until it can be heeded.
-    let mut signals = Signals::listen()?;
     let address = listener.local_addr().context("the listener has no address")?;
     let (listener, meanwhile) = twice(listener)?;
     let (ready, starting) = oneshot::channel::<()>();

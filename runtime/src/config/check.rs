@@ -80,13 +80,14 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     let Config { server, store, plugins, channels, events, audit, templates, workers, breaker, retry } = config;
     let mut findings = Findings::default();
     findings.server(server);
+    findings.drain(config);
     findings.store(store);
     findings.plugins(plugins);
     findings.part("events", events.retention, events.size_max, store.size_max);
     findings.part("audit", audit.retention, audit.size_max, store.size_max);
     findings.templates(templates);
     findings.workers(*workers);
-    findings.breaker(breaker);
+    findings.breaker(breaker, longest_timeout(config));
     for (name, policy) in retry {
         findings.policy(name, policy);
     }
@@ -95,6 +96,12 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     }
     findings.fallback_cycles(channels);
     findings.0
+}
+
+/// What a call of any channel may take at most.
+fn longest_timeout(config: &Config) -> Duration {
+    let own = config.channels.values().map(|channel| channel.limits.timeout);
+    own.fold(config.plugins.defaults.timeout, Duration::max)
 }
 
 #[derive(Default)]
@@ -143,6 +150,28 @@ impl Findings {
             self.add("server.batch_body_max", format!("is `{batch}`, less than `body_max`, which is `{single}`"));
         }
         self.durations("server.shutdown_timeout", *shutdown_timeout, &SHUTDOWN_TIMEOUT);
+    }
+
+    /// A call that a stop cuts short is made again after the next start, though its provider may have done as asked.
+    fn drain(&mut self, config: &Config) {
+        const AGAIN: &str = "a stop would cut such a call short, and the next start would make it again";
+        let (stop, default) = (config.server.shutdown_timeout, config.plugins.defaults.timeout);
+        let (is, calls) = (format_duration(stop), format_duration(default));
+        if stop < default && CALL_TIMEOUT.contains(&default) {
+            let message = format!("is `{is}`, less than `timeout` in [plugins.defaults], which is `{calls}`: {AGAIN}");
+            let hint = format!("set `shutdown_timeout = \"{calls}\"`, or `timeout = \"{is}\"` in [plugins.defaults]");
+            self.add("server.shutdown_timeout", message).hint(hint);
+        }
+        for (name, channel) in &config.channels {
+            let timeout = channel.limits.timeout;
+            if stop < timeout && timeout != default && CALL_TIMEOUT.contains(&timeout) {
+                let calls = format_duration(timeout);
+                let message =
+                    format!("is `{calls}`, more than `shutdown_timeout` in [server], which is `{is}`: {AGAIN}");
+                let hint = format!("set `shutdown_timeout = \"{calls}\"` in [server], or `timeout = \"{is}\"`");
+                self.add(format!("channels.{name}.timeout"), message).hint(hint);
+            }
+        }
     }
 
     fn store(&mut self, store: &StoreConfig) {

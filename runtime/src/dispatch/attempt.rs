@@ -80,6 +80,8 @@ pub(super) enum Wait {
 pub(super) struct Underway {
     /// Taken when it ends.
     held: Option<Arc<Held>>,
+    /// What it may take by the settings it began with.
+    limit: Option<Duration>,
     call: Pin<Box<dyn Future<Output = Result<Report, PluginName>> + Send>>,
 }
 
@@ -91,8 +93,9 @@ impl Underway {
             attempt.number = held.claim.progress.attempts + 1,
             channel = %held.claim.channel,
         );
+        let limit = time_limit(shared, &held.claim);
         let call = perform(Arc::clone(shared), Arc::clone(&held)).instrument(span);
-        Self { held: Some(held), call: Box::pin(call) }
+        Self { held: Some(held), limit, call: Box::pin(call) }
     }
 
     /// Ends it here and now. The call is dropped.
@@ -109,11 +112,17 @@ impl Underway {
     /// Whether it has outlived its limits by far, and how.
     pub(super) fn overdue(&self, shared: &Shared, now: Timestamp) -> Option<Overdue> {
         let Held { claim, started_at, .. } = &**self.held.as_ref()?;
-        let limit = shared.with.time_limits.of(&claim.channel, claim.notification.template.is_some())?;
+        // Whoever makes the call may have had a reload a moment before, or after, it began.
+        let limit = self.limit?.max(time_limit(shared, claim)?);
         let after = now.since(*started_at);
         let overdue = || Overdue { delivery: claim.delivery, channel: claim.channel.clone(), after, limit };
         (after >= limit.saturating_add(OVERDUE_AFTER)).then(overdue)
     }
+}
+
+/// What a call of this claim may take, as the settings are now.
+fn time_limit(shared: &Shared, claim: &Claim) -> Option<Duration> {
+    shared.time_limits.load().of(&claim.channel, claim.notification.template.is_some())
 }
 
 /// A call that outlived the limits that should have ended it.

@@ -1,7 +1,8 @@
 //! Which channel stands in where one cannot do its work.
 //!
 //! *Invariants:* the chain is that of the channel a delivery was accepted for, and only goes forward: whoever had their
-//! turn does not get another. What the recipient or their provider refuses goes nowhere else. A delivery whose chain is
+//! turn does not get another. One that an operator paused is passed over, unless nobody else is left: then it is better to
+//! wait there than to fail. What the recipient or their provider refuses goes nowhere else. A delivery whose chain is
 //! used up fails by its last reason.
 //!
 //! *Not here:* when a breaker has been open for too long (`queue`), which ends are the channel's (`domain`).
@@ -94,7 +95,7 @@ pub(super) async fn judge(shared: &Shared, mode: &mut watch::Receiver<Order>, en
             Some(_) => None,
         };
         let next = match reason {
-            Some(_) => next(shared, mode, &chains, &finished.held.claim).await,
+            Some(_) => next(shared, mode, &chains, &finished).await,
             None => Next::Nowhere,
         };
         match (next, settlement) {
@@ -133,7 +134,8 @@ fn rerouted(claim: &Claim, settlement: Option<Settlement>, reroute: Reroute, now
     }
 }
 
-async fn next(shared: &Shared, mode: &mut watch::Receiver<Order>, chains: &Fallbacks, claim: &Claim) -> Next {
+async fn next(shared: &Shared, mode: &mut watch::Receiver<Order>, chains: &Fallbacks, finished: &Finished) -> Next {
+    let claim = &finished.held.claim;
     if !chains.concern(&claim.channel) {
         return Next::Nowhere;
     }
@@ -155,17 +157,19 @@ async fn next(shared: &Shared, mode: &mut watch::Receiver<Order>, chains: &Fallb
             }
         }
     };
-    let mut left = chains.left(&way, &claim.channel);
-    let found = left.find_map(|name| Some((name.clone(), reached_through(shared, claim, name)?)));
+    let reached = |is_stopped: bool| {
+        let mut left =
+            chains.left(&way, &claim.channel).filter(|name| shared.with.queue.is_stopped(name) == is_stopped);
+        left.find_map(|name| Some((name.clone(), reached_through(shared, claim, name)?)))
+    };
+    // What only waits for a breaker waits as well where it is.
+    let found = reached(false).or_else(|| (!finished.is_detour()).then(|| reached(true))?);
     found.map_or(Next::Nowhere, |(name, recipient)| Next::Channel(name, recipient))
 }
 
 /// The recipient as this channel reaches them; none where it cannot be used now, or does not reach them.
 fn reached_through(shared: &Shared, claim: &Claim, name: &ChannelName) -> Option<Recipient> {
     let facts = shared.with.channels.channel(name).ok()?;
-    if shared.with.queue.is_stopped(name) {
-        return None;
-    }
     let before = shared.with.channels.channel(&claim.channel).ok();
     recipient_for(&claim.recipient, before.as_deref(), facts.address.as_ref())
 }

@@ -146,14 +146,15 @@ impl Pool {
             .members
             .iter()
             .map(|(number, member)| member.desk.status(*number, member.started_at, member.is_draining));
-        let workers: Vec<WorkerStatus> = crew.stopped.iter().cloned().chain(alive).collect();
+        let workers: Vec<WorkerStatus> = alive.chain(crew.stopped.iter().cloned()).collect();
         let (in_flight, slots) = (self.shared.in_flight(), crew.slots(self));
         PoolStatus {
             size: crew.wanted,
             min: self.config.min,
             max: self.config.max,
             pinned: crew.pinned,
-            load: crew.load.unwrap_or_else(|| in_flight as f64 / slots.max(1) as f64),
+            // The last sample is as old as what was in flight then: nobody measures while nothing is.
+            load: crew.load.filter(|_| in_flight > 0).unwrap_or(in_flight as f64 / slots.max(1) as f64),
             in_flight,
             slots,
             strategy: self.config.strategy,

@@ -351,7 +351,7 @@ pub(super) fn policies(config: &Config) -> (Arc<RetryPolicy>, BTreeMap<ChannelNa
 }
 
 /// What a sandbox lets each channel's calls take.
-fn time_limits(config: &Config) -> TimeLimits {
+pub(super) fn time_limits(config: &Config) -> TimeLimits {
     let by_channel = config.channels.iter().map(|(name, channel)| (name.clone(), channel.limits.timeout)).collect();
     let timeout = config.plugins.defaults.timeout;
     TimeLimits { default: Some(timeout), by_channel, render: timeout }

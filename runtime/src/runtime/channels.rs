@@ -32,6 +32,8 @@ pub struct ChannelGate {
     pub breaker_note: Option<BreakerNote>,
     /// How its provider does; none where its plugin does not say.
     pub health: Option<ChannelHealth>,
+    /// When this was so.
+    pub at: Timestamp,
 }
 
 /// The one word for how a channel stands.
@@ -80,8 +82,9 @@ impl ChannelGate {
             (ChannelStatus { problem: Some(_), .. }, _) => ChannelState::Held,
             _ if self.paused.is_some() => ChannelState::Paused,
             (_, BreakerState::Disabled { .. }) => ChannelState::Disabled,
-            (_, BreakerState::Open { .. }) => ChannelState::Open,
-            (_, BreakerState::HalfOpen { .. }) => ChannelState::HalfOpen,
+            (_, BreakerState::Open { until, .. }) if until > self.at => ChannelState::Open,
+            // Nothing has asked since: the next one does.
+            (_, BreakerState::Open { .. } | BreakerState::HalfOpen { .. }) => ChannelState::HalfOpen,
             (_, BreakerState::Closed) => ChannelState::Ready,
         }
     }
@@ -102,15 +105,38 @@ impl ChannelGate {
                 "its breaker has disabled it at {since}, after too long without a good call; \
                  `campanile channels reset {name}` lets it be called again"
             )),
+            (ChannelState::HalfOpen, BreakerState::Open { until, .. }) => {
+                Some(format!("its breaker was open until {until}{}; the next delivery is its trial", why()))
+            }
             (_, BreakerState::Open { until, .. }) => Some(format!("its breaker is open until {until}{}", why())),
             (_, BreakerState::HalfOpen { .. }) => Some("its breaker lets single calls through to see".to_owned()),
-            (_, BreakerState::Closed) => None,
+            (_, BreakerState::Closed) => self.next_at().map(|at| {
+                format!("the next delivery goes at {at}: its rate is used up, or its provider asked to be left alone")
+            }),
         }
     }
 
-    /// Whether it does what somebody wants of it: it is called, or they had it wait.
+    /// When the next of those that wait goes, where its breaker is closed and something else puts it off.
+    fn next_at(&self) -> Option<Timestamp> {
+        self.gate.as_ref().filter(|gate| gate.waiting > 0)?.not_before
+    }
+
+    /// Whether its deliveries wait for something that is its own.
+    fn is_holding(&self) -> bool {
+        match self.state() {
+            ChannelState::Paused | ChannelState::Disabled | ChannelState::Open | ChannelState::HalfOpen => true,
+            ChannelState::Ready => self.next_at().is_some(),
+            ChannelState::Unusable | ChannelState::Held => false,
+        }
+    }
+
+    /// Whether it does what somebody wants of it: it is called, or they had it wait, or nothing waits for its trial.
     fn is_as_wanted(&self) -> bool {
-        matches!(self.state(), ChannelState::Ready | ChannelState::Paused)
+        match self.state() {
+            ChannelState::Ready | ChannelState::Paused => true,
+            ChannelState::HalfOpen => self.gate.as_ref().is_none_or(|gate| gate.waiting == 0),
+            ChannelState::Unusable | ChannelState::Held | ChannelState::Disabled | ChannelState::Open => false,
+        }
     }
 }
 
@@ -199,15 +225,11 @@ impl Runtime {
         Some(self.parts.gate_of(channel, self.parts.queue.gate(name)))
     }
 
-    /// Channels whose deliveries wait because somebody paused them or their breakers are not closed, each with the reason
-    /// and what ends it.
+    /// Channels whose deliveries wait because somebody paused them, their breakers are not closed, their rates are used up
+    /// or their providers asked for it, each with the reason and what ends it.
     pub(super) fn gated_channels(&self) -> impl Iterator<Item = (ChannelName, String)> {
         self.channel_gates().into_iter().filter_map(|gate| {
-            let is_gated = match gate.state() {
-                ChannelState::Paused | ChannelState::Disabled | ChannelState::Open | ChannelState::HalfOpen => true,
-                ChannelState::Ready | ChannelState::Unusable | ChannelState::Held => false,
-            };
-            let reason = gate.reason().filter(|_| is_gated)?;
+            let reason = gate.reason().filter(|_| gate.is_holding())?;
             Some((gate.channel.name, reason))
         })
     }
@@ -322,7 +344,7 @@ impl Parts {
         let name = &channel.name;
         let (paused, breaker_note) = (self.desk.keeper.paused(name), self.desk.keeper.note(name));
         let health = self.desk.health.of(name);
-        ChannelGate { channel, gate, paused, breaker_note, health }
+        ChannelGate { channel, gate, paused, breaker_note, health, at: self.clock.now() }
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::auditing::digest_of;
-use super::builder::{policies, templates};
+use super::builder::{policies, templates, time_limits};
 use super::findings::ConfigFinding;
 use super::gates;
 use super::retention::Retention;
@@ -184,6 +184,7 @@ impl Parts {
         self.policies.replace(default, by_channel);
         let names = self.registry.channels().into_iter().map(|channel| channel.name);
         self.queue.set_gates(gates::of_channels(new, names));
+        self.dispatcher.set_time_limits(time_limits(new));
         self.dispatcher.set_paces(gates::paces(new));
         self.dispatcher.set_fallbacks(gates::fallbacks(new));
         self.renderer.set_strict(new.templates.strict);

@@ -127,7 +127,7 @@ pub(in crate::api) struct TestView {
 
 impl From<&ChannelGate> for ChannelView {
     fn from(stands: &ChannelGate) -> Self {
-        let ChannelGate { channel, gate, paused, breaker_note, health } = stands;
+        let ChannelGate { channel, gate, paused, breaker_note, health, at: _ } = stands;
         let reason = breaker_note.map(|note| note.reason.as_str().to_owned());
         Self {
             name: channel.name.to_string(),

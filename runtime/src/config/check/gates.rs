@@ -25,7 +25,7 @@ const DISABLE: RangeInclusive<Duration> = HOUR..=Duration::from_hours(365 * 24);
 const FALLBACK: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 
 impl Findings {
-    pub(super) fn breaker(&mut self, breaker: &BreakerConfig) {
+    pub(super) fn breaker(&mut self, breaker: &BreakerConfig, longest_call: Duration) {
         let BreakerConfig { enabled: _, policy, slow_after, fallback_after } = breaker;
         let BreakerPolicy {
             failure_rate,
@@ -43,6 +43,12 @@ impl Findings {
         self.within("breaker.slow_rate", *slow_rate, &SHARE, f64::clone);
         if let Some(slow_after) = slow_after {
             self.durations("breaker.slow_after", *slow_after, &SLOW);
+            if *slow_after > longest_call {
+                let (slow, longest) = (format_duration(*slow_after), format_duration(longest_call));
+                let message =
+                    format!("is `{slow}`, and no call takes that long: by their `timeout` they end within `{longest}`");
+                self.add("breaker.slow_after", message).hint("set it below the `timeout` of the channels");
+            }
         }
         self.within("breaker.minimum_calls", *minimum_calls, &CALLS, u32::clone);
         self.within("breaker.consecutive", *consecutive, &CALLS, u32::clone);

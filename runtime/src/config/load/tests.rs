@@ -1,5 +1,6 @@
 //! What a file, the environment and flags make of a configuration, and every complaint about them.
 
+mod relations;
 mod workers;
 
 use std::path::{Path, PathBuf};
@@ -219,37 +220,6 @@ fn an_open_address_is_refused_with_the_reason() {
       campanile.toml:2: `server.listen` is `0.0.0.0:7433`, open to other machines, and without API keys anybody there could send; listen on `127.0.0.1` or `[::1]`
     "#);
     assert!(load("[server]\nlisten = \"[::ffff:127.0.0.1]:0\"").is_ok(), "loopback in its mapped spelling");
-}
-
-#[test]
-fn relations_between_keys_are_checked() {
-    let text = "
-[server]
-batch_body_max = '1MiB'
-[plugins]
-cache_dir = 'plugins-enabled'
-[plugins.defaults]
-memory = '512KiB'
-[workers]
-max = 4000
-per_worker = 4000
-[retry.default]
-max_interval = '10ms'
-[channels.a]
-plugin = 'null'
-[channels.b]
-plugin = 'null'
-response_max = '2MiB'
-";
-    assert_snapshot!(complaint(load(text)), @r#"
-    the configuration has 6 problems:
-      campanile.toml:3: `server.batch_body_max` is `1MiB`, less than `body_max`, which is `4MiB`
-      campanile.toml:5: `plugins.cache_dir` is a folder that plugins are loaded from, and what is compiled is never loaded from there; name a folder of its own
-      campanile.toml:6: `plugins.defaults.response_max` is `1MiB`, more than `memory`, which is `512KiB`
-      campanile.toml:10: `workers.per_worker` is `4000`, with `max` at `4000` that is 16000000 in flight, the limit is 100000
-      campanile.toml:12: `retry.default.max_interval` is `10ms`, less than `initial`, which is `1s`
-      campanile.toml:17: `channels.b.response_max` is `2MiB`, more than `memory`, which is `512KiB`
-    "#);
 }
 
 #[test]

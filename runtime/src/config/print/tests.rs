@@ -230,6 +230,8 @@ proptest! {
         defaults in limits(), policy in policy(), channel in channel(), path in "[a-z \"'\\\\é]{1,20}",
     ) {
         let mut config = Config::default();
+        // A stop waits for every call.
+        config.server.shutdown_timeout = Duration::from_hours(1);
         config.plugins.defaults = defaults;
         config.store.path = PathBuf::from(path);
         config.retry.insert("default".to_owned(), policy);

@@ -170,6 +170,21 @@ async fn a_channel_that_is_not_there_is_paused_or_has_no_address_is_passed_over(
     assert_eq!(way(&rig, delivery).await, [step("ops", "chat", "exhausted")]);
 }
 
+/// An operator who pauses a channel wants its deliveries to wait, not to fail.
+#[tokio::test]
+async fn a_channel_that_is_paused_has_it_wait_where_nobody_else_is_left() {
+    let mut rig = Rig::start_with(setup(&["chat"], 0), ManualClock::at(START), failing(&["ops"], retry)).await;
+    rig.queue.set_gates([(name("chat"), GateSettings::default())]);
+    rig.queue.pause(&name("chat"));
+    let delivery = rig.accept(|_| {}).await;
+    let rerouted = |event: &EventBody| matches!(event, EventBody::DeliveryRerouted { .. }).then_some(());
+    rig.event(rerouted).await;
+    assert_eq!(called(&rig), [("ops".to_owned(), 1)]);
+    rig.queue.resume(&name("chat"));
+    rig.all_sent(&[delivery]).await;
+    assert_eq!(way(&rig, delivery).await, [step("ops", "chat", "exhausted")]);
+}
+
 #[tokio::test]
 async fn fallbacks_that_are_changed_hold_for_what_fails_from_then_on() {
     let mut rig = Rig::start_with(setup(&["chat"], 0), ManualClock::at(START), failing(&["ops"], retry)).await;

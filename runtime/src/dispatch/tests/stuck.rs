@@ -112,6 +112,27 @@ async fn a_call_that_outlives_its_limit_by_half_a_minute_is_given_up_and_tried_a
     rig.all_sent(&[delivery]).await;
 }
 
+/// Its limit grew while it was under way, or it began with the one that holds now: nobody gives it up by another one.
+#[tokio::test]
+async fn a_limit_that_is_raised_or_lowered_meanwhile_gives_no_call_up_before_its_time() {
+    for (before, after) in [(HEALTH_CHECK, 9 * HEALTH_CHECK), (9 * HEALTH_CHECK, HEALTH_CHECK)] {
+        let limits = |limit| TimeLimits { default: Some(limit), ..TimeLimits::default() };
+        let setup = Setup { workers: WorkersConfig::fixed(1, 4, 4), time_limits: limits(before), ..Setup::default() };
+        let mut rig = Rig::start_with(setup, ManualClock::at(START), |_| Reply::Hangs).await;
+        rig.accept(|_| {}).await;
+        rig.begun().await;
+        rig.dispatcher.set_time_limits(limits(after));
+        for check in 1..=11 {
+            rig.waits_for(START.after(HEALTH_CHECK * check)).await;
+            assert_eq!(rig.dispatcher.in_flight(), 1, "after {check} checks");
+            rig.clock.advance(HEALTH_CHECK);
+        }
+        rig.waits_for(START.after(HEALTH_CHECK * 12)).await;
+        rig.clock.advance(HEALTH_CHECK);
+        assert_eq!(rig.event(worker_event).await.change, WorkerChange::TimedOut);
+    }
+}
+
 #[tokio::test]
 async fn a_worker_that_answers_is_left_alone() {
     let mut rig = Rig::start(|_| Reply::Hangs).await;
