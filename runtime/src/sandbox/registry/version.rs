@@ -13,12 +13,12 @@ use super::schema::{ConfigSchema, SchemaError};
 use super::secrets::{self, Placed, SecretProblem, SecretsMark};
 use super::status::ChannelFinding;
 use super::suggest;
-use crate::call::ChannelFacts;
+use crate::call::{AddressNeed, ChannelFacts};
 use crate::capability::Section;
 use crate::capability::http::{Allowed, Asked, Egress, GrantError, HttpGrant, asked_for};
 use crate::capability::sign::{self, SignError, SignGrant, Written};
 use crate::clock::{Clock, Entropy};
-use crate::config::{CallLimits, ChannelConfig};
+use crate::config::{CallLimits, ChannelConfig, ChannelGates};
 use crate::domain::{ChannelName, PluginName, Timestamp, VersionMark};
 use crate::sandbox::inspect::FileHash;
 use crate::sandbox::{Descriptor, Grants, Need, Plugin, PreparedChannel, Role, SecretKey};
@@ -176,6 +176,7 @@ async fn prepare(
         let (plugin, channel) = (version.name().clone(), name.clone());
         return Err(ChannelProblem::NotAChannel { plugin, channel }.into());
     };
+    warnings.extend(rates_in_vain(role.address.as_ref(), &config.gates));
     let mut found = Found::default();
     let read = read_secrets(descriptor.secrets.clone(), config.clone(), Arc::clone(&settings.entropy));
     let (mut placed, problems) = read.await.map_err(|stopped| ChannelProblem::Unread { stopped })?;
@@ -218,6 +219,21 @@ async fn prepare(
     };
     let prepared = PreparedChannel { name: name.clone(), config_json, grants: Arc::new(grants), limits: config.limits };
     Ok(Arc::new(ReadyChannel { version: Arc::clone(version), prepared, facts: Arc::new(facts), secrets }))
+}
+
+/// Rates of recipients and their hosts, where there are none.
+fn rates_in_vain(address: Option<&AddressNeed>, gates: &ChannelGates) -> Vec<ChannelFinding> {
+    let ChannelGates { per_recipient_rate, per_host_rate, .. } = gates;
+    let set = [("per_recipient_rate", per_recipient_rate), ("per_host_rate", per_host_rate)];
+    let vain = set.into_iter().filter(|(_, rate)| rate.is_some() && address.is_none());
+    vain.map(|(key, rate)| {
+        let rate = rate.map(|rate| rate.to_string()).unwrap_or_default();
+        let hint = format!("write `rate_limit = \"{rate}\"`, which holds for the channel");
+        let message =
+            format!("holds nothing back: its plugin takes no addresses, all it sends goes to one place; {hint}");
+        ChannelFinding::split(vec![key.to_owned()], &message, Some(hint))
+    })
+    .collect()
 }
 
 /// What a plugin asks of `http`.

@@ -146,6 +146,16 @@ async fn what_is_of_no_use_is_a_warning_and_no_failure() {
 }
 
 #[tokio::test]
+async fn a_rate_of_recipients_that_a_plugin_does_not_know_is_a_warning() {
+    let verdict = checked("[channels.sink]\nplugin = \"null\"\nper_host_rate = \"1/m\"\n").await;
+    assert_eq!(verdict.exit(), Exit::Ok);
+    assert_snapshot!(verdict.text(), @r#"
+    campanile.toml: 1 warning
+      warning: campanile.toml:3: channel `sink`: `per_host_rate` holds nothing back: its plugin takes no addresses, all it sends goes to one place; write `rate_limit = "1/m"`, which holds for the channel
+    "#);
+}
+
+#[tokio::test]
 async fn a_check_says_whose_plugins_were_not_asked() {
     let text =
         "[plugins.defaults]\nmemory = \"1KiB\"\n[channels.a]\nplugin = \"null\"\n[channels.b]\nplugin = \"nul\"\n";
