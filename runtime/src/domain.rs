@@ -7,6 +7,7 @@
 //! in the room that publishes them.
 
 mod audit;
+mod callback;
 mod channel;
 mod delivery;
 mod event;
@@ -24,6 +25,7 @@ mod timestamp;
 mod worker;
 
 pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError};
+pub use callback::{CallbackBook, CallbackDisabled, CallbackKind, DeadCallback, OwedCallback};
 pub use channel::{ChannelBook, ChannelChange, ChannelDeed, ChannelEvent, Paused};
 pub use delivery::{
     Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Rerouted, Waiting,
@@ -36,7 +38,7 @@ pub use gate::{
 pub use id::{DeliveryId, NotificationId, ParseIdError};
 pub use kv::{KvChange, KvEntry, KvQuota, KvUsage, KvWrite, KvWritten};
 pub use lane::{Flow, Lane, Position, Queued};
-pub use name::{ChannelName, NameError, PluginName, TemplateName};
+pub use name::{CallbackName, ChannelName, NameError, PluginName, TemplateName};
 pub use notification::{
     Action, ActionStyle, Content, Notification, NotificationStatus, ParsePriorityError, ParseStatusError, Part,
     Priority, Recipient, StatusCounts, TemplateUse,

@@ -6,12 +6,14 @@
 pub mod api;
 pub mod bench;
 pub mod call;
+pub mod callback;
 pub mod capability;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dispatch;
 pub mod domain;
+pub mod events;
 pub mod intake;
 pub mod queue;
 pub mod render;

@@ -10,6 +10,7 @@
 //! *Not here:* what a state means (`domain`), when something is due next (`domain::settle`).
 
 mod audit;
+mod callback;
 mod find;
 mod reroute;
 pub mod sqlite;
@@ -27,13 +28,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Actor, Attempt, AuditEntry, AuditId, ChannelBook, ChannelName, DeliveryId, DeliveryState, Event, Flow, KvEntry,
-    KvWrite, KvWritten, Lane, Notification, NotificationId, PluginBook, Position, Queued, Recipient, Rerouted,
+    Actor, Attempt, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback, DeliveryId, DeliveryState, Event, Flow, KvEntry,
+    KvWrite, KvWritten, Lane, Notification, NotificationId, OwedCallback, PluginBook, Position, Queued, Recipient, Rerouted,
     StatusCounts, Timestamp, Waiting,
 };
 
 pub use crate::config::Durability;
 pub use audit::{AuditFilter, AuditPage};
+pub use callback::{CallbackChange, DeadCallbackFilter};
 pub use find::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
 };
@@ -470,6 +472,28 @@ pub trait Store: Send + Sync + 'static {
 
     /// What is remembered of every channel, also of one that is not configured any more, by name.
     async fn channels(&self) -> Result<Vec<ChannelBook>, StoreError>;
+
+    /// Changes what is remembered of callbacks, in one transaction.
+    async fn keep_callbacks(&self, change: CallbackChange) -> Result<(), StoreError>;
+
+    /// What is remembered of every callback, by name.
+    async fn callbacks(&self) -> Result<Vec<CallbackBook>, StoreError>;
+
+    /// Up to `limit` events that a callback owes, behind the event `after`, by number.
+    async fn owed_callbacks(
+        &self,
+        callback: &CallbackName,
+        after: EventNumber,
+        limit: usize,
+    ) -> Result<Vec<OwedCallback>, StoreError>;
+
+    /// Up to `limit` calls that were given up, behind the id `after`, by id.
+    async fn dead_callbacks(
+        &self,
+        filter: &DeadCallbackFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<DeadCallback>, StoreError>;
 
     /// The value that a channel keeps under `key`.
     async fn kv_get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, StoreError>;

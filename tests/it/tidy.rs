@@ -23,6 +23,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("render", &["domain", "clock", "call", "store"]),
     ("intake", &["domain", "clock", "call", "store", "queue", "route", "telemetry"]),
     ("dispatch", &["domain", "clock", "config", "telemetry", "call", "store", "queue"]),
+    ("events", &["domain", "clock", "store", "telemetry"]),
+    ("callback", &["domain", "clock", "config", "telemetry", "capability", "store", "events"]),
     (
         "runtime",
         &[
@@ -41,6 +43,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "render",
             "intake",
             "dispatch",
+            "events",
+            "callback",
         ],
     ),
     (
@@ -58,12 +62,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sandbox",
             "intake",
             "dispatch",
+            "events",
+            "callback",
             "runtime",
             "api",
         ],
     ),
-    ("api", &["domain", "config", "telemetry", "intake", "runtime"]),
-    ("cli", &["domain", "config", "intake", "runtime", "api", "bench", "telemetry"]),
+    ("api", &["domain", "config", "telemetry", "intake", "events", "runtime"]),
+    ("cli", &["domain", "config", "events", "intake", "runtime", "api", "bench", "telemetry"]),
 ];
 
 /// Crates that stay in one room.

@@ -139,3 +139,14 @@ name!(
     /// ```
     TemplateName, "template", "_."
 );
+name!(
+    /// Names a callback: `[a-z][a-z0-9_.-]{0,63}`. What is remembered of it, it finds again by this name.
+    ///
+    /// ```
+    /// use campanile::domain::CallbackName;
+    ///
+    /// assert!(CallbackName::new("billing.sent").is_ok());
+    /// assert!(CallbackName::new("billing sent").is_err());
+    /// ```
+    CallbackName, "callback", "_."
+);
