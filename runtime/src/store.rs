@@ -11,6 +11,7 @@
 
 mod audit;
 mod callback;
+mod failure;
 mod find;
 mod reroute;
 pub mod sqlite;
@@ -28,14 +29,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Actor, Attempt, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback, DeliveryId, DeliveryState, Event, Flow, KvEntry,
-    KvWrite, KvWritten, Lane, Notification, NotificationId, OwedCallback, PluginBook, Position, Queued, Recipient, Rerouted,
-    StatusCounts, Timestamp, Waiting,
+    Actor, Attempt, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback,
+    DeliveryId, DeliveryState, Event, Flow, KvEntry, KvWrite, KvWritten, Lane, Notification, NotificationId,
+    OwedCallback, PluginBook, Position, Queued, Recipient, Rerouted, StatusCounts, Timestamp, Waiting,
 };
 
 pub use crate::config::Durability;
 pub use audit::{AuditFilter, AuditPage};
 pub use callback::{CallbackChange, DeadCallbackFilter};
+pub use failure::StoreError;
 pub use find::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
 };
@@ -302,51 +304,6 @@ pub struct Committed {
 pub trait CommitListener: Send + Sync + 'static {
     /// `committed` is durable.
     fn committed(&self, committed: Committed);
-}
-
-/// Why durable state could not be read or changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The disk is full or does not answer; what was asked for did not happen and may be asked for again.
-    #[error("the store cannot write: {reason}")]
-    Unavailable {
-        /// What the engine said.
-        reason: String,
-    },
-    /// Another process owns the store.
-    #[error("the store `{path}` is in use by {holder}")]
-    Locked {
-        /// The file.
-        path: String,
-        /// Who holds it, as far as known.
-        holder: String,
-    },
-    /// The file is not one of ours, was damaged, or is of a newer version.
-    #[error("the store `{path}` cannot be used: {reason}")]
-    Unusable {
-        /// The file.
-        path: String,
-        /// What is wrong and what to do.
-        reason: String,
-    },
-    /// The store is shutting down.
-    #[error("the store is closed")]
-    Closed,
-    /// A defect of ours: a row that cannot be read back, a statement that the engine refuses.
-    #[error("the store failed: {reason}")]
-    Internal {
-        /// What the engine said.
-        reason: String,
-    },
-}
-
-impl StoreError {
-    /// Whether asking again later may help.
-    #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
-    }
 }
 
 /// The only door to durable state. See the top of this file for what holds for every method.

@@ -1,6 +1,6 @@
 //! Clears up what is kept for long enough, or is too much, a slice at a time, beside the work.
 //!
-//! *Flow:* a round by age every ten minutes; where a size is set, a look at it every ten seconds. Both go in slices,
+//! *Flow:* a round by age every ten minutes; a look at how much there is every ten seconds. Both go in slices,
 //! with others between them, until there is nothing more to go.
 //!
 //! *Not here:* what may go (`store`). Pages that become free are used again; the file itself does not shrink.
@@ -35,6 +35,12 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
 /// What came in since stays however much there is: somebody may be waiting to hear of it.
 const YOUNG: Duration = Duration::from_mins(1);
 
+/// How long calls of callbacks that were given up are kept.
+const DEAD_CALLBACKS_KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// How many of them are kept.
+const DEAD_CALLBACKS_MAX: u64 = 100_000;
+
 /// How long what is kept, and how much of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention {
@@ -45,6 +51,8 @@ pub(super) struct Retention {
     size_max: Option<u64>,
     event_bytes_max: Option<u64>,
     audit_bytes_max: Option<u64>,
+    dead_callbacks: Duration,
+    dead_callbacks_max: u64,
 }
 
 /// How far it has come.
@@ -72,6 +80,8 @@ impl Retention {
             size_max: config.store.size_max,
             event_bytes_max: config.events.size_max,
             audit_bytes_max: config.audit.size_max,
+            dead_callbacks: DEAD_CALLBACKS_KEPT,
+            dead_callbacks_max: DEAD_CALLBACKS_MAX,
         }
     }
 
@@ -79,24 +89,20 @@ impl Retention {
     pub(super) fn start(self, store: Arc<dyn Store>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Sweeper {
         Sweeper(tokio::spawn(async move {
             let mut progress = Progress::default();
-            let (mut round, mut look) = (clock.now(), self.has_sizes().then(|| clock.now()));
+            let (mut round, mut look) = (clock.now(), clock.now());
             loop {
                 let now = clock.now();
                 if round <= now {
                     let Some(wait) = told(self.by_age(&*store, now, &metrics, &mut progress).await) else { return };
                     round = now.after(wait);
                 }
-                if look.is_some_and(|look| look <= now) {
+                if look <= now {
                     let Some(wait) = told(self.by_size(&*store, now, &metrics, &mut progress).await) else { return };
-                    look = Some(now.after(wait));
+                    look = now.after(wait);
                 }
-                clock.wait_until(look.map_or(round, |look| look.min(round))).await;
+                clock.wait_until(look.min(round)).await;
             }
         }))
-    }
-
-    const fn has_sizes(&self) -> bool {
-        self.size_max.is_some() || self.event_bytes_max.is_some() || self.audit_bytes_max.is_some()
     }
 
     /// A slice of what is old. Answers how long to wait for the next.
@@ -113,23 +119,25 @@ impl Retention {
             keys_before: now.before(self.keys),
             events_before: now.before(self.events),
             audit_before: now.before(self.audit),
+            dead_callbacks_before: now.before(self.dead_callbacks),
             limit: SLICE,
         };
         let swept = store.sweep(sweep).await?;
         count(metrics, "age", swept);
-        let Swept { notifications, deliveries, events, audit, keys, .. } = swept;
-        if notifications + events + audit + keys > 0 {
+        let Swept { notifications, deliveries, events, audit, keys, dead_callbacks, .. } = swept;
+        if notifications + events + audit + keys + dead_callbacks > 0 {
             tracing::debug!(
                 notifications,
                 deliveries,
                 events,
                 audit,
                 keys,
+                dead_callbacks,
                 "Cleared up what was kept for long enough."
             );
         }
         progress.old_after = swept.next.unwrap_or(NotificationId::FIRST);
-        let more = swept.next.is_some() || events + audit + keys > 0;
+        let more = swept.next.is_some() || events + audit + keys + dead_callbacks > 0;
         Ok(if more { BETWEEN } else { BETWEEN_ROUNDS })
     }
 
@@ -145,6 +153,7 @@ impl Retention {
         let over = |size: u64, max: Option<u64>| max.filter(|max| size > *max);
         let event_bytes_max = over(totals.event_bytes, self.event_bytes_max);
         let audit_bytes_max = over(totals.audit_bytes, self.audit_bytes_max);
+        let dead_callbacks_max = over(totals.dead_callbacks, Some(self.dead_callbacks_max));
         let (used, all) = match self.size_max {
             Some(max) => {
                 let used = store.used_bytes().await?;
@@ -152,7 +161,8 @@ impl Retention {
             }
             None => (0, None),
         };
-        if all.is_none() && event_bytes_max.is_none() && audit_bytes_max.is_none() {
+        let parts = [event_bytes_max, audit_bytes_max, dead_callbacks_max];
+        if all.is_none() && parts.iter().all(Option::is_none) {
             progress.end();
             return Ok(BETWEEN_LOOKS);
         }
@@ -162,13 +172,14 @@ impl Retention {
             keys_before: now.before(self.keys),
             event_bytes_max,
             audit_bytes_max,
+            dead_callbacks_max,
             limit: SLICE,
         };
         let swept = store.shrink(shrink).await?;
         count(metrics, "size", swept);
         progress.add(swept);
         progress.large_after = swept.next.unwrap_or(NotificationId::FIRST);
-        if swept.next.is_some() || swept.notifications + swept.events + swept.audit > 0 {
+        if swept.next.is_some() || swept.notifications + swept.events + swept.audit + swept.dead_callbacks > 0 {
             return Ok(BETWEEN_PRESSED);
         }
         progress.end();
@@ -191,17 +202,19 @@ impl Progress {
         self.gone.deliveries += swept.deliveries;
         self.gone.events += swept.events;
         self.gone.audit += swept.audit;
+        self.gone.dead_callbacks += swept.dead_callbacks;
     }
 
     /// Says what went because there was too much.
     fn end(&mut self) {
-        let Swept { notifications, deliveries, events, audit, .. } = std::mem::take(&mut self.gone);
-        if notifications + events + audit > 0 {
+        let Swept { notifications, deliveries, events, audit, dead_callbacks, .. } = std::mem::take(&mut self.gone);
+        if notifications + events + audit + dead_callbacks > 0 {
             tracing::info!(
                 notifications,
                 deliveries,
                 events,
                 audit,
+                dead_callbacks,
                 "Cleared up what was over the sizes that are set."
             );
         }
@@ -210,7 +223,13 @@ impl Progress {
 }
 
 fn count(metrics: &Metrics, cause: &'static str, swept: Swept) {
-    for (kind, count) in [("notification", swept.notifications), ("event", swept.events), ("audit", swept.audit)] {
+    let kinds = [
+        ("notification", swept.notifications),
+        ("event", swept.events),
+        ("audit", swept.audit),
+        ("callback", swept.dead_callbacks),
+    ];
+    for (kind, count) in kinds {
         metrics.cleared(kind, cause, count);
     }
 }

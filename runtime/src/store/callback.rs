@@ -3,7 +3,8 @@
 use super::EventNumber;
 use crate::domain::{AuditEntry, CallbackBook, CallbackName, DeadCallback, Event, NotificationId, OwedCallback};
 
-/// One change, in one transaction. Each part may be empty.
+/// One change, in one transaction. Each part may be empty. What is forgotten goes first, so that a book beside it starts
+/// anew; what is settled goes before what is owed, and what is revived before what is given up.
 #[derive(Clone, Debug, Default)]
 pub struct CallbackChange {
     /// Each in place of the one before it.
@@ -24,6 +25,22 @@ pub struct CallbackChange {
     pub audit: Vec<AuditEntry>,
 }
 
+impl CallbackChange {
+    /// How many things it changes and tells.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        let Self { books, forgotten, owed, settled, dead, revived, events, audit } = self;
+        let rows = books.len() + forgotten.len() + owed.len() + settled.len() + dead.len() + revived.len();
+        rows + events.len() + audit.len()
+    }
+
+    /// Whether there is nothing to be written.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Which of the calls that were given up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadCallbackFilter {
@@ -31,4 +48,14 @@ pub struct DeadCallbackFilter {
     pub callback: Option<CallbackName>,
     /// Only about this notification.
     pub notification: Option<NotificationId>,
+}
+
+impl DeadCallbackFilter {
+    /// Whether `dead` fulfils every condition.
+    #[must_use]
+    pub fn matches(&self, dead: &DeadCallback) -> bool {
+        let Self { callback, notification } = self;
+        callback.as_ref().is_none_or(|callback| *callback == dead.callback)
+            && notification.is_none_or(|notification| dead.notification == Some(notification))
+    }
 }

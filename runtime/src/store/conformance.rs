@@ -17,6 +17,7 @@ use crate::domain::{
 
 pub(crate) mod asking;
 pub(crate) mod auditing;
+pub(crate) mod callbacks;
 pub(crate) mod cancelling;
 pub(crate) mod claiming;
 pub(crate) mod expanding;
@@ -126,6 +127,11 @@ macro_rules! conformance {
             auditing: the_log_is_found_by_action_target_and_time,
             auditing: pages_of_the_log_join_without_gap_or_repeat,
             auditing: what_is_old_in_the_log_goes_and_nothing_else,
+            callbacks: a_callback_finds_its_book_and_what_it_owes_after_a_restart,
+            callbacks: what_is_settled_or_forgotten_is_owed_no_longer,
+            callbacks: what_was_given_up_is_found_in_pages_by_callback_and_notification,
+            callbacks: a_change_tells_and_says_who_did_it_with_its_rows,
+            callbacks: what_was_given_up_goes_by_age_and_by_number,
             telling: what_happened_to_workers_is_told_in_order_and_kept,
             telling: events_are_numbered_from_one_without_gaps_through_restarts,
             telling: each_transition_writes_its_events_in_order,

@@ -13,6 +13,11 @@ pub(crate) struct Model {
     pub(crate) events: Vec<Event>,
     pub(crate) plugins: BTreeMap<PluginName, PluginBook>,
     pub(crate) channels: BTreeMap<ChannelName, ChannelBook>,
+    pub(crate) callbacks: BTreeMap<CallbackName, CallbackBook>,
+    pub(crate) owed: BTreeMap<(CallbackName, EventNumber), OwedCallback>,
+    pub(crate) dead_callbacks: BTreeMap<u64, DeadCallback>,
+    /// The highest id that was given.
+    last_dead_callback: u64,
     cancelling: BTreeMap<NotificationId, Timestamp>,
     cancelling_one: BTreeMap<DeliveryId, Timestamp>,
     pub(crate) kv: BTreeMap<(ChannelName, String), KvEntry>,
@@ -204,6 +209,23 @@ impl Model {
     pub(crate) fn keep_channels(&mut self, books: &[ChannelBook], events: &[Event]) {
         self.channels.extend(books.iter().map(|book| (book.channel.clone(), book.clone())));
         self.events.extend_from_slice(events);
+    }
+
+    pub(crate) fn keep_callbacks(&mut self, change: &CallbackChange) {
+        for name in &change.forgotten {
+            self.callbacks.remove(name);
+            self.owed.retain(|(callback, _), _| callback != name);
+        }
+        self.callbacks.extend(change.books.iter().map(|book| (book.name.clone(), book.clone())));
+        change.settled.iter().for_each(|key| drop(self.owed.remove(key)));
+        self.owed.extend(change.owed.iter().map(|owed| ((owed.callback.clone(), owed.event), owed.clone())));
+        change.revived.iter().for_each(|id| drop(self.dead_callbacks.remove(id)));
+        for dead in &change.dead {
+            self.last_dead_callback += 1;
+            let id = self.last_dead_callback;
+            self.dead_callbacks.insert(id, DeadCallback { id, ..dead.clone() });
+        }
+        self.events.extend_from_slice(&change.events);
     }
 
     pub(crate) fn page(&self, lane: &Lane) -> Vec<Queued> {

@@ -12,6 +12,7 @@
 //! *Not here:* decisions. States and due times arrive computed; rusqlite does not leave this room.
 
 mod audit;
+mod callbacks;
 mod checkpoint;
 mod copying;
 mod event;
@@ -38,7 +39,7 @@ mod upkeep;
 mod wire;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -58,19 +59,19 @@ use self::checkpoint::Checkpoints;
 use self::failure::Failure;
 use self::giving_up::{Held, Unstage};
 use self::live::Live;
-use self::lock::OwnerLock;
 use self::readers::Readers;
 use self::transaction::{Accepting, Answer, Asked, Operation, Staged};
 use self::writer::{Command, Parts, Writer, read_job};
 use super::{
-    Accepted, AuditFilter, AuditPage, Cancelled, Claim, CommitListener, DELIVERIES_MAX, DeadLetterFilter,
-    DeadLetterPage, DeliveryRecord, Durability, EventNumber, FirstUse, LaneDepth, NotificationFilter, NotificationPage,
-    NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed, SCAN_MAX, Settled, Settlement, Shrink,
-    StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep, Swept, TemplateSource,
+    Accepted, AuditFilter, AuditPage, CallbackChange, Cancelled, Claim, CommitListener, DELIVERIES_MAX,
+    DeadCallbackFilter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, Durability, EventNumber, FirstUse, LaneDepth,
+    NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed,
+    SCAN_MAX, Settled, Settlement, Shrink, StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep, Swept,
+    TemplateSource,
 };
 use crate::domain::{
-    Actor, AuditEntry, AuditId, ChannelBook, ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane,
-    NotificationId, PluginBook, Position, Queued, Timestamp,
+    Actor, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback, DeliveryId, Event,
+    KvEntry, KvWrite, KvWritten, Lane, NotificationId, OwedCallback, PluginBook, Position, Queued, Timestamp,
 };
 
 /// Commands that wait for the writer. Callers beyond it wait to hand theirs over.
@@ -116,7 +117,7 @@ impl SqliteStore {
     pub fn open(options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
         let SqliteOptions { path, durability, listener } = options;
         let has_file = durability != Durability::Memory;
-        let lock = if has_file { Some(own(&path)?) } else { None };
+        let lock = if has_file { Some(lock::own(&path)?) } else { None };
         let db = schema::open_writer(&path, durability)?;
         let (live, stats) = (Arc::<Live>::default(), Arc::default());
         let failed = |failure: Failure| failure.at(&path);
@@ -179,19 +180,6 @@ impl SqliteStore {
         };
         answer.map_err(|failure| failure.at(&self.path))
     }
-}
-
-/// Makes the folder, takes the lock and makes the file.
-fn own(path: &Path) -> Result<OwnerLock, StoreError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| StoreError::Unavailable {
-            reason: format!("cannot make the folder `{}`: {error}", folder.display()),
-        })?;
-    }
-    let lock = OwnerLock::take(path)?;
-    lock::open_private(path)
-        .map_err(|error| StoreError::Unavailable { reason: format!("cannot open `{}`: {error}", path.display()) })?;
-    Ok(lock)
 }
 
 /// The writer answers each operation with the answer of its kind.
@@ -429,6 +417,34 @@ impl Store for SqliteStore {
 
     async fn channels(&self) -> Result<Vec<ChannelBook>, StoreError> {
         self.read(read::channels).await
+    }
+
+    async fn keep_callbacks(&self, change: CallbackChange) -> Result<(), StoreError> {
+        self.write(Operation::KeepCallbacks(Box::new(change))).await.map(|_| ())
+    }
+
+    async fn callbacks(&self) -> Result<Vec<CallbackBook>, StoreError> {
+        self.read(callbacks::books).await
+    }
+
+    async fn owed_callbacks(
+        &self,
+        callback: &CallbackName,
+        after: EventNumber,
+        limit: usize,
+    ) -> Result<Vec<OwedCallback>, StoreError> {
+        let callback = callback.clone();
+        self.read(move |db| callbacks::owed(db, &callback, after, limit)).await
+    }
+
+    async fn dead_callbacks(
+        &self,
+        filter: &DeadCallbackFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<DeadCallback>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |db| callbacks::dead(db, &filter, after, limit)).await
     }
 
     async fn kv_get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, StoreError> {

@@ -16,6 +16,8 @@ pub struct Sweep {
     pub events_before: Timestamp,
     /// Entries of the audit log before this go.
     pub audit_before: Timestamp,
+    /// Calls of callbacks that were given up before this go.
+    pub dead_callbacks_before: Timestamp,
     /// Notifications that are looked at, and keys that go, at most.
     pub limit: usize,
 }
@@ -35,6 +37,8 @@ pub struct Shrink {
     pub event_bytes_max: Option<u64>,
     /// The oldest entries of the audit log go while all of them take more than this, in bytes.
     pub audit_bytes_max: Option<u64>,
+    /// The oldest calls of callbacks that were given up go while there are more than this.
+    pub dead_callbacks_max: Option<u64>,
     /// Notifications that are looked at, at most.
     pub limit: usize,
 }
@@ -54,6 +58,8 @@ pub struct Swept {
     pub events: u64,
     /// Entries of the audit log.
     pub audit: u64,
+    /// Calls of callbacks that were given up.
+    pub dead_callbacks: u64,
     /// Where to go on; none where every old notification was looked at.
     pub next: Option<NotificationId>,
 }

@@ -26,6 +26,8 @@ pub struct StoreTotals {
     pub event_bytes: u64,
     /// What the audit log takes, in bytes.
     pub audit_bytes: u64,
+    /// Calls of callbacks that were given up and that nobody replayed or purged.
+    pub dead_callbacks: u64,
 }
 
 /// Deliveries per status over the whole store.

@@ -284,7 +284,7 @@ impl Metrics {
         }
     }
 
-    /// `count` of a kind (`notification`, `event`, `audit`) went, for being too old (`age`) or too much (`size`).
+    /// `count` of a kind (`notification`, `event`, `audit`, `callback`) went, for being too old (`age`) or too much (`size`).
     pub fn cleared(&self, kind: &'static str, cause: &'static str, count: u64) {
         if self.enabled && count > 0 {
             self.cleared.get_or_create(&[("kind", kind), ("cause", cause)]).inc_by(count);

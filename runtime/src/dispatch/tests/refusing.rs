@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 
 use crate::domain::{
-    Actor, AuditEntry, AuditId, ChannelBook, ChannelName, DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane,
-    NotificationId, PluginBook, Position, Queued, Timestamp,
+    Actor, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback, DeliveryId, Event,
+    KvEntry, KvWrite, KvWritten, Lane, NotificationId, OwedCallback, PluginBook, Position, Queued, Timestamp,
 };
 use crate::store::{
-    Accepted, AuditFilter, AuditPage, Cancelled, Claim, DeadLetterFilter, DeadLetterPage, DeliveryRecord, EventNumber,
-    FirstUse, LaneDepth, NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned,
-    Replay, Replayed, Settled, Settlement, Shrink, StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep,
-    Swept, TemplateSource,
+    Accepted, AuditFilter, AuditPage, CallbackChange, Cancelled, Claim, DeadCallbackFilter, DeadLetterFilter,
+    DeadLetterPage, DeliveryRecord, EventNumber, FirstUse, LaneDepth, NotificationFilter, NotificationPage,
+    NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed, Settled, Settlement, Shrink, StatusCounts64,
+    Store, StoreError, StoreStats, StoreTotals, Sweep, Swept, TemplateSource,
 };
 
 pub(super) struct Refusing {
@@ -199,6 +199,32 @@ impl Store for Refusing {
 
     async fn channels(&self) -> Result<Vec<ChannelBook>, StoreError> {
         self.store.channels().await
+    }
+
+    async fn keep_callbacks(&self, change: CallbackChange) -> Result<(), StoreError> {
+        self.store.keep_callbacks(change).await
+    }
+
+    async fn callbacks(&self) -> Result<Vec<CallbackBook>, StoreError> {
+        self.store.callbacks().await
+    }
+
+    async fn owed_callbacks(
+        &self,
+        callback: &CallbackName,
+        after: EventNumber,
+        limit: usize,
+    ) -> Result<Vec<OwedCallback>, StoreError> {
+        self.store.owed_callbacks(callback, after, limit).await
+    }
+
+    async fn dead_callbacks(
+        &self,
+        filter: &DeadCallbackFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<DeadCallback>, StoreError> {
+        self.store.dead_callbacks(filter, after, limit).await
     }
 
     async fn kv_get(&self, channel: &ChannelName, key: &str) -> Result<Option<KvEntry>, StoreError> {

@@ -117,6 +117,7 @@ pub(crate) async fn what_is_old_in_the_log_goes_and_nothing_else(place: &dyn Pla
         keys_before: at(0),
         events_before: at(0),
         audit_before: at(0),
+        dead_callbacks_before: at(0),
         limit: 10,
     };
     assert_eq!(store.sweep(nothing).await.unwrap(), Swept::default());

@@ -46,6 +46,10 @@ enum Step {
         pick: usize,
         number: u8,
     },
+    KeepCallback {
+        pick: usize,
+        number: u8,
+    },
     /// No value removes the key.
     Keep {
         channel: usize,
@@ -72,7 +76,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (pick.clone(), 0_u64..3).prop_map(|(pick, due)| Step::Replay { pick, due }),
         1 => pick.clone().prop_map(Step::Purge),
         1 => (pick.clone(), 0_u8..9).prop_map(|(pick, number)| Step::KeepPlugin { pick, number }),
-        1 => (pick, 0_u8..9).prop_map(|(pick, number)| Step::KeepChannel { pick, number }),
+        1 => (pick.clone(), 0_u8..9).prop_map(|(pick, number)| Step::KeepChannel { pick, number }),
+        2 => (pick, 0_u8..9).prop_map(|(pick, number)| Step::KeepCallback { pick, number }),
         4 => (0..CHANNELS.len(), "[ab]{1,2}", proptest::option::weighted(0.8, 0_usize..40), proptest::option::of(0_u64..6))
             .prop_map(|(channel, key, value, expected)| Step::Keep { channel, key, value, expected }),
         1 => Just(Step::Reopen),
@@ -172,6 +177,7 @@ impl Pair {
             }
             Step::KeepPlugin { pick, number } => self.keep_plugin(pick, number).await,
             Step::KeepChannel { pick, number } => self.keep_channel(pick, number).await,
+            Step::KeepCallback { pick, number } => self.keep_callback(pick, number).await,
             Step::Keep { channel: name, key, value, expected } => {
                 let change = value.map_or(KvChange::Remove, |bytes| KvChange::Set(vec![7; bytes]));
                 let quota = KvQuota { bytes: 90, keys: 4 };
@@ -197,6 +203,24 @@ impl Pair {
         let (books, events) = (vec![channel_book(name, number)], vec![channel_event(name, change)]);
         self.model.keep_channels(&books, &events);
         self.store.keep_channels(books, events, Vec::new()).await.unwrap();
+    }
+
+    async fn keep_callback(&mut self, pick: usize, number: u8) {
+        let name = callbacks::callback(CHANNELS[pick % CHANNELS.len()]);
+        let event = u64::from(number) + 1;
+        let mut change = CallbackChange::default();
+        match number % 5 {
+            0 => change.books.push(callbacks::book(name.as_str(), event)),
+            1 => change.owed.push(callbacks::owed(name.as_str(), event)),
+            2 => change.settled.push((name, event - 1)),
+            3 => change.dead.push(callbacks::dead(name.as_str(), event)),
+            _ => {
+                change.forgotten.push(name);
+                change.revived.push(pick as u64 % 4);
+            }
+        }
+        self.model.keep_callbacks(&change);
+        self.store.keep_callbacks(change).await.unwrap();
     }
 
     /// One of the deliveries there are, or one that is not there.
@@ -271,6 +295,7 @@ impl Pair {
 
         assert_eq!(store.plugins().await.unwrap(), model.plugins.values().cloned().collect::<Vec<_>>());
         assert_eq!(store.channels().await.unwrap(), model.channels.values().cloned().collect::<Vec<_>>());
+        self.compare_callbacks().await;
         let outbox = store.outbox(0, 10_000).await.unwrap();
         assert!(outbox.iter().zip(1..).all(|(event, number)| event.number == number));
         let events: Vec<_> = outbox.into_iter().map(|numbered| numbered.event).collect();
@@ -303,5 +328,18 @@ impl Pair {
                 assert_eq!((&delivery.channel, &delivery.reroutes), (&kept.lane.channel, &kept.reroutes));
             }
         }
+    }
+
+    async fn compare_callbacks(&self) {
+        let Self { store, model, .. } = self;
+        assert_eq!(store.callbacks().await.unwrap(), model.callbacks.values().cloned().collect::<Vec<_>>());
+        let mut owed = Vec::new();
+        for name in model.owed.keys().map(|(name, _)| name).collect::<BTreeSet<_>>() {
+            owed.extend(store.owed_callbacks(name, 0, 1_000).await.unwrap());
+        }
+        assert_eq!(owed, model.owed.values().cloned().collect::<Vec<_>>());
+        let dead = store.dead_callbacks(&DeadCallbackFilter::default(), 0, 1_000).await.unwrap();
+        assert_eq!(dead, model.dead_callbacks.values().cloned().collect::<Vec<_>>());
+        assert_eq!(store.totals().dead_callbacks, dead.len() as u64);
     }
 }

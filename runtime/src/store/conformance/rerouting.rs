@@ -95,6 +95,7 @@ pub(crate) async fn the_way_goes_with_its_notification(place: &dyn Place) {
             keys_before: at(1),
             events_before: at(0),
             audit_before: at(0),
+            dead_callbacks_before: at(0),
             limit: 10,
         };
         assert_eq!(store.sweep(sweep).await.unwrap().notifications, 1);

@@ -12,6 +12,7 @@ fn sweep(before: u64) -> Sweep {
         keys_before: before,
         events_before: before,
         audit_before: at(0),
+        dead_callbacks_before: at(0),
         limit: 1_000,
     }
 }
@@ -88,6 +89,7 @@ fn shrink() -> Shrink {
         keys_before: at(0),
         event_bytes_max: None,
         audit_bytes_max: None,
+        dead_callbacks_max: None,
         limit: 1_000,
     }
 }

@@ -33,6 +33,19 @@ impl OwnerLock {
     }
 }
 
+/// Makes the folder, takes the lock and makes the file.
+pub(super) fn own(path: &Path) -> Result<OwnerLock, StoreError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| StoreError::Unavailable {
+            reason: format!("cannot make the folder `{}`: {error}", folder.display()),
+        })?;
+    }
+    let lock = OwnerLock::take(path)?;
+    open_private(path)
+        .map_err(|error| StoreError::Unavailable { reason: format!("cannot open `{}`: {error}", path.display()) })?;
+    Ok(lock)
+}
+
 /// Who has the database at `path` open, as [`StoreError::Locked`] names it; none where nobody has. Nothing is made or
 /// written; a process that starts in this very moment may be refused once.
 ///

@@ -372,7 +372,7 @@ pub(super) fn notification_id(row: &Row<'_>, column: usize) -> Result<Notificati
     Ok(NotificationId::from_bytes(bytes))
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, Failure> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, Failure> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|_| Damaged("number").into())
 }
 

@@ -164,6 +164,9 @@ async fn a_file_of_an_older_version_is_brought_up_to_date_with_what_it_holds() {
         "totals",
         "channels",
         "reroutes",
+        "callbacks",
+        "owed_callbacks",
+        "dead_callbacks",
     ];
     let drops: String = later.iter().map(|table| format!("DROP TABLE {table}; ")).collect();
     sql(&folder, &format!("{drops} PRAGMA user_version = 2"));

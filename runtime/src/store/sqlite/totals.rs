@@ -15,6 +15,7 @@ pub(super) struct Change {
     pub(super) retrying: i64,
     pub(super) event_bytes: i64,
     pub(super) audit_bytes: i64,
+    pub(super) dead_callbacks: i64,
 }
 
 impl Change {
@@ -25,6 +26,7 @@ impl Change {
             retrying: totals.retrying.saturating_add_signed(self.retrying),
             event_bytes: totals.event_bytes.saturating_add_signed(self.event_bytes),
             audit_bytes: totals.audit_bytes.saturating_add_signed(self.audit_bytes),
+            dead_callbacks: totals.dead_callbacks.saturating_add_signed(self.dead_callbacks),
         }
     }
 }
@@ -35,16 +37,17 @@ pub(super) fn retrying(state: &DeliveryState) -> i64 {
 }
 
 pub(super) fn read(db: &Connection) -> Result<StoreTotals, Failure> {
-    let sql = "SELECT dead_letters, retrying, event_bytes, audit_bytes FROM totals";
-    let [dead_letters, retrying, event_bytes, audit_bytes] = db
+    let sql = "SELECT dead_letters, retrying, event_bytes, audit_bytes, dead_callbacks FROM totals";
+    let [dead_letters, retrying, event_bytes, audit_bytes, dead_callbacks] = db
         .prepare_cached(sql)?
-        .query_row([], |row| Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?
+        .query_row([], |row| Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))?
         .map(|number| u64::try_from(number).map_err(|_| Damaged("total")));
     Ok(StoreTotals {
         dead_letters: dead_letters?,
         retrying: retrying?,
         event_bytes: event_bytes?,
         audit_bytes: audit_bytes?,
+        dead_callbacks: dead_callbacks?,
     })
 }
 
@@ -52,7 +55,11 @@ pub(super) fn write(db: &Connection, change: Change) -> Result<(), Failure> {
     if change == Change::default() {
         return Ok(());
     }
-    let Change { dead_letters, retrying, event_bytes, audit_bytes } = change;
+    let Change { dead_letters, retrying, event_bytes, audit_bytes, dead_callbacks } = change;
+    if dead_callbacks != 0 {
+        // By itself: the totals are written before this column is there, by the migration that fills them.
+        db.prepare_cached("UPDATE totals SET dead_callbacks = dead_callbacks + ?1")?.execute([dead_callbacks])?;
+    }
     db.prepare_cached(
         "UPDATE totals SET dead_letters = dead_letters + ?1, retrying = retrying + ?2,
              event_bytes = event_bytes + ?3, audit_bytes = audit_bytes + ?4",
@@ -72,12 +79,13 @@ pub(super) fn wrong(db: &Connection) -> Result<u64, Failure> {
         let number: i64 = db.query_row(sql, [], |row| row.get(0))?;
         u64::try_from(number).map_err(|_| Damaged("total").into())
     };
-    let StoreTotals { dead_letters, retrying, event_bytes, audit_bytes } = read(db)?;
+    let StoreTotals { dead_letters, retrying, event_bytes, audit_bytes, dead_callbacks } = read(db)?;
     let pairs = [
         (dead_letters, number("SELECT count(*) FROM dead_letters")?),
         (retrying, count_retrying(db)?.unsigned_abs()),
         (event_bytes, number("SELECT coalesce(sum(length(frame)), 0) FROM outbox")?),
         (audit_bytes, number("SELECT coalesce(sum(length(frame)), 0) FROM audit")?),
+        (dead_callbacks, number("SELECT count(*) FROM dead_callbacks")?),
     ];
     Ok(pairs.into_iter().filter(|(told, there)| told != there).count() as u64)
 }

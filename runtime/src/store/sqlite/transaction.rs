@@ -26,12 +26,14 @@ use super::failure::Failure;
 use super::live::{Change, Claimed, Live, Withdrawal};
 use super::statements::Statements;
 use super::suspects::{self, Noted};
-use super::{kv, read, row, totals};
+use super::{callbacks, kv, read, row, totals};
 use crate::domain::{
     Act, Actor, AuditEntry, AuditOutcome, ChannelBook, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody,
     KvChange, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
 };
-use crate::store::{Accepted, Cancelled, Replay, Replayed, Settled, Settlement, Shrink, Sweep, Swept, TemplateSource};
+use crate::store::{
+    Accepted, CallbackChange, Cancelled, Replay, Replayed, Settled, Settlement, Shrink, Sweep, Swept, TemplateSource,
+};
 
 /// One thing to write.
 #[derive(Debug)]
@@ -58,6 +60,7 @@ pub(super) enum Operation {
     KeepTemplate(TemplateSource),
     KeepPlugins(Vec<PluginBook>, Vec<Event>, Vec<AuditEntry>),
     KeepChannels(Vec<ChannelBook>, Vec<Event>, Vec<AuditEntry>),
+    KeepCallbacks(Box<CallbackChange>),
     Record(Vec<AuditEntry>),
     Kv(KvWrite),
 }
@@ -102,6 +105,7 @@ impl Operation {
             Self::CancelDelivery(..) | Self::Release(_) | Self::Unstage(_) => 256,
             Self::KeepPlugins(books, events, audit) => books.len() * 2_048 + (events.len() + audit.len()) * 256,
             Self::KeepChannels(books, events, audit) => (books.len() + events.len() + audit.len()) * 256,
+            Self::KeepCallbacks(change) => change.len() * 256,
             Self::Record(entries) => entries.len() * 256,
             Self::Kv(write) => {
                 let value = match &write.change {
@@ -224,6 +228,12 @@ impl<'w> Transaction<'w> {
             Operation::KeepChannels(books, events, audit) => {
                 self.keep_channels(books, events)?;
                 self.effects.audit.extend_from_slice(audit);
+                Answer::Done
+            }
+            Operation::KeepCallbacks(change) => {
+                self.effects.totals.dead_callbacks += callbacks::write(self.db, change)?;
+                self.effects.events.extend_from_slice(&change.events);
+                self.effects.audit.extend_from_slice(&change.audit);
                 Answer::Done
             }
             Operation::KeepTemplate(source) => {

@@ -6,7 +6,7 @@ use super::Transaction;
 use crate::domain::{NotificationId, Timestamp};
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::lookup::{self, Key};
-use crate::store::sqlite::{audit, event, read, row, totals};
+use crate::store::sqlite::{audit, callbacks, event, read, row, totals};
 use crate::store::{Shrink, Sweep, Swept};
 
 /// Notifications that may go.
@@ -20,26 +20,46 @@ struct Going {
 
 impl Transaction<'_> {
     pub(super) fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, Failure> {
-        let Sweep { after, notifications_before: before, keys_before, events_before, audit_before, limit } = *sweep;
+        let Sweep {
+            after,
+            notifications_before: before,
+            keys_before,
+            events_before,
+            audit_before,
+            dead_callbacks_before,
+            limit,
+        } = *sweep;
         let mut swept = self.sweep_notifications(&Going { after, before, keys_since: keys_before, limit })?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         swept.keys =
             self.delete_old("idempotency", keys_before, limit)? + self.delete_old("dedupe", keys_before, limit)?;
         swept.events = self.sweep_events(events_before, u64::MAX)?;
         swept.audit = self.sweep_audit(audit_before, u64::MAX)?;
+        swept.dead_callbacks = self.sweep_callbacks(dead_callbacks_before, u64::MAX, limit)?;
         Ok(swept)
     }
 
     /// By size, whatever their age.
     pub(super) fn shrink(&mut self, shrink: &Shrink) -> Result<Swept, Failure> {
-        let Shrink { after, notifications_before: before, keys_before, event_bytes_max, audit_bytes_max, limit } =
-            *shrink;
+        let Shrink {
+            after,
+            notifications_before: before,
+            keys_before,
+            event_bytes_max,
+            audit_bytes_max,
+            dead_callbacks_max,
+            limit,
+        } = *shrink;
         let mut swept = self.sweep_notifications(&Going { after, before, keys_since: keys_before, limit })?;
         if let Some(bytes_max) = event_bytes_max {
             swept.events = self.sweep_events(Timestamp::default(), bytes_max)?;
         }
         if let Some(bytes_max) = audit_bytes_max {
             swept.audit = self.sweep_audit(Timestamp::default(), bytes_max)?;
+        }
+        if let Some(most) = dead_callbacks_max {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            swept.dead_callbacks = self.sweep_callbacks(Timestamp::default(), most, limit)?;
         }
         Ok(swept)
     }
@@ -139,5 +159,12 @@ impl Transaction<'_> {
         let (entries, bytes) = audit::sweep(self.db, before, there.saturating_sub(bytes_max))?;
         self.effects.totals.audit_bytes -= bytes as i64;
         Ok(entries)
+    }
+
+    fn sweep_callbacks(&mut self, before: Timestamp, most: u64, limit: i64) -> Result<u64, Failure> {
+        let there = self.effects.totals.applied(totals::read(self.db)?).dead_callbacks;
+        let gone = callbacks::sweep(self.db, before, there.saturating_sub(most), limit)?;
+        self.effects.totals.dead_callbacks -= gone as i64;
+        Ok(gone)
     }
 }
