@@ -20,6 +20,7 @@ mod source;
 mod tree;
 mod trust;
 mod unit;
+mod webhook;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ pub use secret::{ParseSecretRefError, SecretGrant, SecretGrants, SecretRef};
 pub use source::{Loaded, Source};
 pub use trust::{ParseTrustedKeyError, Trust, TrustedKey};
 pub use unit::{ParseUnitError, format_duration, format_size, parse_duration, parse_size};
+pub use webhook::WebhookConfig;
 pub use workers::{Balance, WorkersConfig};
 
 /// The retry policy of a channel that names none.
@@ -82,6 +84,8 @@ pub struct Config {
     pub breaker: BreakerConfig,
     /// `[retry.<policy>]`; those of [`RetryPolicy::named`] are always there.
     pub retry: BTreeMap<String, RetryPolicy>,
+    /// `[[callbacks.webhook]]`
+    pub webhooks: Vec<WebhookConfig>,
 }
 
 impl Default for Config {
@@ -97,6 +101,7 @@ impl Default for Config {
             workers: WorkersConfig::default(),
             breaker: BreakerConfig::default(),
             retry: RetryPolicy::named().into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect(),
+            webhooks: Vec::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod callback;
 mod channel;
 mod delivery;
 mod event;
+mod event_pattern;
 mod gate;
 mod id;
 mod kv;
@@ -31,6 +32,7 @@ pub use delivery::{
     Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Rerouted, Waiting,
 };
 pub use event::{Event, EventBody, EventKind};
+pub use event_pattern::{EVENT_TYPES, EventPattern, ParseEventPatternError};
 pub use gate::{
     AdaptiveLimit, AdaptiveMark, AdaptiveSignal, Admission, BreakerBook, BreakerChange, BreakerCounts, BreakerPolicy,
     BreakerReason, BreakerState, CircuitBreaker, Gcra, Pass, Rate, RateError, RetryBudget, Verdict,

@@ -3,6 +3,7 @@
 mod egress;
 mod gates;
 mod retry;
+mod webhook;
 mod workers;
 
 use std::fmt::Display;
@@ -77,7 +78,8 @@ impl Finding {
 
 /// Everything that is out of range or at odds.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    let Config { server, store, plugins, channels, events, audit, templates, workers, breaker, retry } = config;
+    let Config { server, store, plugins, channels, events, audit, templates, workers, breaker, retry, webhooks: _ } =
+        config;
     let mut findings = Findings::default();
     findings.server(server);
     findings.drain(config);
@@ -95,6 +97,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         findings.channel(&format!("channels.{name}"), channel, config);
     }
     findings.fallback_cycles(channels);
+    findings.webhooks(config);
     findings.0
 }
 

@@ -1,5 +1,7 @@
 //! The effective configuration as TOML, every key with its value.
 
+mod webhook;
+
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +27,8 @@ const MASK: &str = "***";
 
 /// Every section, in the order of the struct.
 pub(super) fn print(config: &Config, secrets: Secrets) -> String {
-    let Config { server, store, plugins, channels, events, audit, templates, workers, breaker, retry } = config;
+    let Config { server, store, plugins, channels, events, audit, templates, workers, breaker, retry, webhooks } =
+        config;
     let mut page = Page::default();
     page.server(server);
     page.store(store);
@@ -43,6 +46,9 @@ pub(super) fn print(config: &Config, secrets: Secrets) -> String {
     for (name, channel) in channels {
         page.section(&format!("channels.{name}"));
         page.channel(channel, secrets);
+    }
+    for webhook in webhooks {
+        page.webhook(webhook, secrets);
     }
     page.0
 }

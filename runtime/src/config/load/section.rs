@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::config::check::Finding;
 use crate::config::nearest::nearest;
-use crate::config::tree::{Node, Scalar, Table};
+use crate::config::tree::{Node, Scalar, Table, Value};
 use crate::config::{Place, Places, Problem, SecretGrant, SecretGrants};
 
 /// Collects problems, and the places of what was set.
@@ -150,6 +150,29 @@ impl Section<'_> {
     pub(super) fn each(&mut self, mut read: impl FnMut(&str, &mut Section<'_>)) {
         for (key, node) in std::mem::take(&mut self.left) {
             self.enter(&key, node, |section| read(&key, section));
+        }
+    }
+
+    /// Reads every section of the list `key`, `[[key]]`, where there are some. Their keys are numbered from 0.
+    pub(super) fn tables(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'_>)) {
+        self.known.push(key);
+        let Some(node) = self.left.remove(key) else { return };
+        let path = join(&self.path, key);
+        self.reader.places.insert(path.clone(), node.place().clone());
+        let Node::Value(Value { scalar: Scalar::Array(items), .. }) = node else {
+            let message = format!("is no list of sections, expected `[[{path}]]`");
+            self.reader.problems.push(Problem::new(node.place().clone(), path, message));
+            return;
+        };
+        for (number, item) in items.into_iter().enumerate() {
+            let path = join(&path, &number.to_string());
+            match item {
+                Node::Table(table) => self.reader.section(path, table, &mut read),
+                Node::Value(value) => {
+                    let message = format!("is {}, expected a section", value.scalar.kind());
+                    self.reader.problems.push(Problem::new(value.place, path, message));
+                }
+            }
         }
     }
 
