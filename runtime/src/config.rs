@@ -7,6 +7,7 @@
 //!
 //! *Not here:* what a setting does. Each room takes its own section.
 
+mod callbacks;
 mod check;
 mod difference;
 mod examined;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 use crate::domain::{ChannelName, PluginName, Priority, RetryPolicy};
 
+pub use callbacks::{CallbacksConfig, WhenFull};
 pub use examined::{Examined, Judgeable};
 pub use gates::{BreakerConfig, ChannelGates};
 pub(crate) use nearest::nearest;
@@ -84,6 +86,8 @@ pub struct Config {
     pub breaker: BreakerConfig,
     /// `[retry.<policy>]`; those of [`RetryPolicy::named`] are always there.
     pub retry: BTreeMap<String, RetryPolicy>,
+    /// `[callbacks]`
+    pub callbacks: CallbacksConfig,
     /// `[[callbacks.webhook]]`
     pub webhooks: Vec<WebhookConfig>,
 }
@@ -101,6 +105,7 @@ impl Default for Config {
             workers: WorkersConfig::default(),
             breaker: BreakerConfig::default(),
             retry: RetryPolicy::named().into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect(),
+            callbacks: CallbacksConfig::default(),
             webhooks: Vec::new(),
         }
     }

@@ -26,7 +26,9 @@ mod timestamp;
 mod worker;
 
 pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError};
-pub use callback::{CallbackBook, CallbackDisabled, CallbackKind, DeadCallback, OwedCallback};
+pub use callback::{
+    CallbackBook, CallbackDeed, CallbackDisabled, CallbackEvent, CallbackFate, CallbackKind, DeadCallback, OwedCallback,
+};
 pub use channel::{ChannelBook, ChannelChange, ChannelDeed, ChannelEvent, Paused};
 pub use delivery::{
     Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Rerouted, Waiting,

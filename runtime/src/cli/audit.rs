@@ -24,10 +24,10 @@ Examples:
   campanile --json audit --target ntf_01890a5d0b0170008000000000000001")]
 pub(super) struct Args {
     /// submit, cancel, replay, purge, config, plugin.loaded and the like, as events are called, channel.paused,
-    /// channel.resumed, channel.reset or channel.tested
+    /// channel.resumed, channel.reset, channel.tested, callback.replayed, callback.purged or callback.enabled
     #[arg(long)]
     action: Option<AuditAction>,
-    /// To this: a notification with its deliveries, a delivery, or a plugin or channel by name
+    /// To this: a notification with its deliveries, a delivery, or a plugin, channel or callback by name
     #[arg(long, value_name = "ID")]
     target: Option<String>,
     /// At or after this: RFC 3339, `2h` for two hours ago, `9am`, `yesterday 17:30`
@@ -95,10 +95,11 @@ fn show(entries: &[AuditEntry], paint: Paint) -> String {
 }
 
 fn in_words(details: &AuditDetails) -> Option<String> {
-    let AuditDetails { deliveries, in_flight, due, version, sha256, workers, reason } = details;
+    let AuditDetails { deliveries, in_flight, calls, due, version, sha256, workers, reason } = details;
     let words = [
         deliveries.map(super::cancel::deliveries),
         in_flight.filter(|count| *count > 0).map(|count| format!("{count} in flight")),
+        calls.map(|count| if count == 1 { "1 call".to_owned() } else { format!("{count} calls") }),
         due.as_ref().map(|due| format!("due {due}")),
         version.as_ref().map(|version| format!("version {version}")),
         // Enough to see that it is another one.

@@ -146,6 +146,12 @@ retry = 'patient'
           window    3s to 3s300ms
           given up  3d after acceptance
 
+        retry policy `callback`, exponential
+          attempts  4 (1 and 3 retries)
+          waits     1s, 2s, 4s, each up to 10 % later
+          window    7s to 7s700ms
+          given up  3d after acceptance
+
         retry policy `conservative`, linear
           attempts  2 (1 and 1 retries)
           waits     30s, each up to 10 % later

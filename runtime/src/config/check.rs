@@ -1,5 +1,6 @@
 //! Ranges and relations, on the values: what a configuration made in code has to pass as much as one from a file.
 
+mod callbacks;
 mod egress;
 mod gates;
 mod retry;
@@ -78,8 +79,20 @@ impl Finding {
 
 /// Everything that is out of range or at odds.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    let Config { server, store, plugins, channels, events, audit, templates, workers, breaker, retry, webhooks: _ } =
-        config;
+    let Config {
+        server,
+        store,
+        plugins,
+        channels,
+        events,
+        audit,
+        templates,
+        workers,
+        breaker,
+        retry,
+        callbacks: _,
+        webhooks: _,
+    } = config;
     let mut findings = Findings::default();
     findings.server(server);
     findings.drain(config);
@@ -97,6 +110,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         findings.channel(&format!("channels.{name}"), channel, config);
     }
     findings.fallback_cycles(channels);
+    findings.callbacks(config);
     findings.webhooks(config);
     findings.0
 }
@@ -283,14 +297,7 @@ impl Findings {
                 }
             }
         }
-        if !config.retry.contains_key(retry) {
-            let finding =
-                self.add(format!("{section}.retry"), format!("names the policy `{retry}`, which does not exist"));
-            finding.hint(match nearest(retry, config.retry.keys().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("write it as `[retry.{retry}]`"),
-            });
-        }
+        self.policy_of(format!("{section}.retry"), retry, config);
         if let Some(percent) = canary {
             self.within(format!("{section}.canary"), *percent, &CANARY, |percent| format!("{percent}%"));
         }
@@ -309,6 +316,18 @@ impl Findings {
         }
         self.sizes(format!("{section}.kv_max"), *kv_max, &KV);
         self.limits(section, *limits, Some(config.plugins.defaults));
+    }
+
+    /// A policy by its name.
+    fn policy_of(&mut self, key: impl Into<String>, name: &str, config: &Config) {
+        if config.retry.contains_key(name) {
+            return;
+        }
+        let finding = self.add(key, format!("names the policy `{name}`, which does not exist"));
+        finding.hint(match nearest(name, config.retry.keys().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("write it as `[retry.{name}]`"),
+        });
     }
 
     fn templates(&mut self, templates: &TemplatesConfig) {

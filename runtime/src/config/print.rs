@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::{
-    BreakerConfig, CallLimits, ChannelConfig, ChannelGates, Config, PluginsConfig, ServerConfig, StoreConfig,
-    TemplatesConfig, WorkersConfig, format_duration, format_size,
+    BreakerConfig, CallLimits, CallbacksConfig, ChannelConfig, ChannelGates, Config, PluginsConfig, ServerConfig,
+    StoreConfig, TemplatesConfig, WorkersConfig, format_duration, format_size,
 };
 use crate::domain::{Backoff, BreakerPolicy, Jitter, RetryPolicy};
 
@@ -27,8 +27,20 @@ const MASK: &str = "***";
 
 /// Every section, in the order of the struct.
 pub(super) fn print(config: &Config, secrets: Secrets) -> String {
-    let Config { server, store, plugins, channels, events, audit, templates, workers, breaker, retry, webhooks } =
-        config;
+    let Config {
+        server,
+        store,
+        plugins,
+        channels,
+        events,
+        audit,
+        templates,
+        workers,
+        breaker,
+        retry,
+        callbacks,
+        webhooks,
+    } = config;
     let mut page = Page::default();
     page.server(server);
     page.store(store);
@@ -40,6 +52,7 @@ pub(super) fn print(config: &Config, secrets: Secrets) -> String {
     page.templates(templates);
     page.workers(*workers);
     page.breaker(breaker);
+    page.callbacks(callbacks);
     for (name, policy) in retry {
         page.policy(name, policy);
     }
@@ -195,6 +208,20 @@ impl Page {
         self.raw("half_open_calls", half_open_calls);
         self.text("disable_after", format_duration(*disable_after));
         self.text("fallback_after", format_duration(*fallback_after));
+    }
+
+    fn callbacks(&mut self, callbacks: &CallbacksConfig) {
+        let CallbacksConfig { workers, queue, when_full, wait, timeout, retry, retention, dead_letters_max } =
+            callbacks;
+        self.section("callbacks");
+        self.raw("workers", workers);
+        self.raw("queue", queue);
+        self.text("when_full", when_full.as_str());
+        self.text("wait", format_duration(*wait));
+        self.text("timeout", format_duration(*timeout));
+        self.text("retry", retry.clone());
+        self.text("retention", format_duration(*retention));
+        self.raw("dead_letters_max", dead_letters_max);
     }
 
     fn gates(&mut self, gates: &ChannelGates) {

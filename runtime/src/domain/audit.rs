@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ChannelDeed, ChannelName, DeliveryId, NotificationId, PluginChange, PluginEvent, Timestamp};
+use super::{
+    CallbackDeed, CallbackName, ChannelDeed, ChannelName, DeliveryId, NotificationId, PluginChange, PluginEvent,
+    Timestamp,
+};
 
 /// Who did something, as far as it can be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -117,6 +120,15 @@ pub enum Act {
         /// What.
         deed: ChannelDeed,
     },
+    /// Something was done to a callback.
+    Callback {
+        /// Which.
+        callback: CallbackName,
+        /// What.
+        deed: CallbackDeed,
+        /// How many of its calls it was done to; 0 where it was done to none.
+        calls: u64,
+    },
 }
 
 impl Act {
@@ -132,6 +144,7 @@ impl Act {
             Self::Scale { .. } => AuditAction::Scale,
             Self::Plugin(event) => AuditAction::Plugin(event.change),
             Self::Channel { deed, .. } => AuditAction::Channel(*deed),
+            Self::Callback { deed, .. } => AuditAction::Callback(*deed),
         }
     }
 
@@ -148,6 +161,7 @@ impl Act {
             Self::Config { .. } | Self::Scale { .. } => None,
             Self::Plugin(event) => Some(AuditTarget::Plugin(event.plugin.clone())),
             Self::Channel { channel, .. } => Some(AuditTarget::Channel(channel.clone())),
+            Self::Callback { callback, .. } => Some(AuditTarget::Callback(callback.clone())),
         }
     }
 }
@@ -171,17 +185,20 @@ pub enum AuditAction {
     Plugin(PluginChange),
     /// Something was done to a channel.
     Channel(ChannelDeed),
+    /// Something was done to a callback.
+    Callback(CallbackDeed),
 }
 
 impl AuditAction {
-    /// Those that are not about plugins or channels; the others are the words of [`PluginChange::ALL`] and of
-    /// [`ChannelDeed::ALL`].
+    /// Those that are not about plugins, channels or callbacks; the others are the words of [`PluginChange::ALL`],
+    /// [`ChannelDeed::ALL`] and [`CallbackDeed::ALL`].
     const PLAIN: [Self; 6] = [Self::Submit, Self::Cancel, Self::Replay, Self::Purge, Self::Config, Self::Scale];
 
     /// Every action there is.
     pub fn all() -> impl Iterator<Item = Self> {
         let of_plugins = PluginChange::ALL.map(Self::Plugin);
-        Self::PLAIN.into_iter().chain(of_plugins).chain(ChannelDeed::ALL.map(Self::Channel))
+        let of_callbacks = CallbackDeed::ALL.map(Self::Callback);
+        Self::PLAIN.into_iter().chain(of_plugins).chain(ChannelDeed::ALL.map(Self::Channel)).chain(of_callbacks)
     }
 
     /// Its word in every interface.
@@ -196,6 +213,7 @@ impl AuditAction {
             Self::Scale => "scale",
             Self::Plugin(change) => change.kind(),
             Self::Channel(deed) => deed.as_str(),
+            Self::Callback(deed) => deed.as_str(),
         }
     }
 }
@@ -228,10 +246,13 @@ pub enum AuditTarget {
     Notification(NotificationId),
     /// One delivery.
     Delivery(DeliveryId),
-    /// A plugin by name; of a file that could not be asked, the file's. As a filter, a channel of that name too.
+    /// A plugin by name; of a file that could not be asked, the file's. As a filter, a channel or callback of that name
+    /// too.
     Plugin(String),
     /// A channel.
     Channel(ChannelName),
+    /// A callback.
+    Callback(CallbackName),
 }
 
 impl AuditTarget {
@@ -241,6 +262,7 @@ impl AuditTarget {
         match (self, other) {
             (Self::Notification(id), Self::Delivery(delivery)) => delivery.notification() == *id,
             (Self::Plugin(name), Self::Channel(channel)) => name == channel.as_str(),
+            (Self::Plugin(name), Self::Callback(callback)) => name == callback.as_str(),
             _ => self == other,
         }
     }
@@ -253,12 +275,13 @@ impl fmt::Display for AuditTarget {
             Self::Delivery(id) => id.fmt(f),
             Self::Plugin(name) => f.write_str(name),
             Self::Channel(name) => name.fmt(f),
+            Self::Callback(name) => name.fmt(f),
         }
     }
 }
 
 impl From<&str> for AuditTarget {
-    /// What is no id is the name of a plugin, or of a channel: see [`AuditTarget::covers`].
+    /// What is no id is the name of a plugin, a channel or a callback: see [`AuditTarget::covers`].
     fn from(text: &str) -> Self {
         let plugin = || Self::Plugin(text.to_owned());
         let delivery = || text.parse().map(Self::Delivery);
@@ -327,5 +350,7 @@ mod tests {
         }
         let channel = AuditTarget::Channel(ChannelName::new("ops").expect("a name"));
         assert!(AuditTarget::from("ops").covers(&channel) && !AuditTarget::from("mail").covers(&channel));
+        let callback = AuditTarget::Callback(CallbackName::new("billing.sent").expect("a name"));
+        assert!(AuditTarget::from("billing.sent").covers(&callback) && !AuditTarget::from("billing").covers(&callback));
     }
 }

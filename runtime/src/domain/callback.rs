@@ -1,6 +1,6 @@
 //! What is remembered of callbacks: how far each has come in the outbox, what it owes, what was given up.
 
-use super::{CallbackName, DeliveryId, NotificationId, Timestamp};
+use super::{CallbackName, DeliveryId, EventKind, NotificationId, Timestamp};
 
 /// What a callback waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +27,75 @@ impl CallbackKind {
             Self::Error => "error",
             Self::Progress => "progress",
             Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// What became of a call of a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallbackFate {
+    /// It failed, and will be tried again.
+    Failed {
+        /// From 1.
+        attempt: u32,
+    },
+    /// It was given up, and can be replayed.
+    Dead,
+}
+
+impl CallbackFate {
+    /// The type of the event that says so.
+    #[must_use]
+    pub const fn kind(self) -> EventKind {
+        match self {
+            Self::Failed { .. } => "callback.failed",
+            Self::Dead => "callback.dead",
+        }
+    }
+}
+
+/// A call of a callback did not do what it was made for.
+///
+/// Nobody is called about these without asking by name, for `callback.*` or one of them: a callback would else be called for
+/// its own failure, and fail again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallbackEvent {
+    /// Which.
+    pub callback: CallbackName,
+    /// What became of the call.
+    pub fate: CallbackFate,
+    /// What the callback waits for.
+    pub kind: CallbackKind,
+    /// Of which event it was to hear, by its number in the outbox.
+    pub event: u64,
+    /// The notification that that event is about, if it is about one.
+    pub notification: Option<NotificationId>,
+    /// The delivery that it is about, if it is about one.
+    pub delivery: Option<DeliveryId>,
+}
+
+/// What an operator does to callbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallbackDeed {
+    /// Calls that were given up are made again.
+    Replay,
+    /// Calls that were given up are put away.
+    Purge,
+    /// One whose receiver wanted to hear no more is called again.
+    Enable,
+}
+
+impl CallbackDeed {
+    /// Every deed there is.
+    pub const ALL: [Self; 3] = [Self::Replay, Self::Purge, Self::Enable];
+
+    /// Its word in the audit log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replay => "callback.replayed",
+            Self::Purge => "callback.purged",
+            Self::Enable => "callback.enabled",
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Facts about notifications, deliveries, plugins, channels and workers. Each is written in the transaction of its cause.
+//! Facts about notifications, deliveries, plugins, channels, workers and callbacks. Each is written in the transaction of its cause.
 
 use super::{
-    ChannelEvent, ChannelName, DeliveryId, DeliveryState, FailReason, NotificationId, NotificationStatus, PluginEvent,
-    PoolScaled, Priority, Timestamp, Waiting, WorkerEvent,
+    CallbackEvent, ChannelEvent, ChannelName, DeliveryId, DeliveryState, FailReason, NotificationId,
+    NotificationStatus, PluginEvent, PoolScaled, Priority, Timestamp, Waiting, WorkerEvent,
 };
 
 /// What an event is about, with what is worth knowing. No address, no content, no secret.
@@ -119,6 +119,8 @@ pub enum EventBody {
     Worker(WorkerEvent),
     /// The pool of workers has another size.
     PoolScaled(PoolScaled),
+    /// A call of a callback did not do what it was made for.
+    Callback(CallbackEvent),
 }
 
 /// The type of an event, as subscribers filter by it.
@@ -145,6 +147,7 @@ impl EventBody {
             Self::ConfigReloaded { .. } => "config.reloaded",
             Self::Worker(event) => event.change.kind(),
             Self::PoolScaled(_) => "pool.scaled",
+            Self::Callback(event) => event.fate.kind(),
         }
     }
 
@@ -195,6 +198,7 @@ impl EventBody {
             | Self::DeliveryRerouted { delivery, .. }
             | Self::DeliveryFailed { delivery, .. }
             | Self::DeliveryCancelled { delivery, .. } => Some(delivery.notification()),
+            Self::Callback(event) => event.notification,
             Self::Plugin(_)
             | Self::Channel(_)
             | Self::ConfigReloaded { .. }
@@ -224,6 +228,7 @@ impl EventBody {
             | Self::DeliveryRerouted { delivery, .. }
             | Self::DeliveryFailed { delivery, .. }
             | Self::DeliveryCancelled { delivery, .. } => Some(*delivery),
+            Self::Callback(event) => event.delivery,
         }
     }
 }

@@ -35,12 +35,6 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
 /// What came in since stays however much there is: somebody may be waiting to hear of it.
 const YOUNG: Duration = Duration::from_mins(1);
 
-/// How long calls of callbacks that were given up are kept.
-const DEAD_CALLBACKS_KEPT: Duration = Duration::from_hours(30 * 24);
-
-/// How many of them are kept.
-const DEAD_CALLBACKS_MAX: u64 = 100_000;
-
 /// How long what is kept, and how much of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention {
@@ -80,8 +74,8 @@ impl Retention {
             size_max: config.store.size_max,
             event_bytes_max: config.events.size_max,
             audit_bytes_max: config.audit.size_max,
-            dead_callbacks: DEAD_CALLBACKS_KEPT,
-            dead_callbacks_max: DEAD_CALLBACKS_MAX,
+            dead_callbacks: config.callbacks.retention,
+            dead_callbacks_max: config.callbacks.dead_letters_max,
         }
     }
 

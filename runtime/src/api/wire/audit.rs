@@ -48,6 +48,9 @@ pub(in crate::api) struct AuditDetails {
     /// Of a plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) version: Option<String>,
+    /// Calls of a callback that it was done to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::api) calls: Option<u64>,
     /// Of a plugin's file, or of the configuration as `campanile config print` shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) sha256: Option<String>,
@@ -94,6 +97,7 @@ impl AuditDetails {
                 reason: event.reason.clone(),
                 ..none
             },
+            Act::Callback { calls, .. } => Self { calls: (*calls > 0).then_some(*calls), ..none },
             Act::CancelDelivery { .. } | Act::Purge { .. } | Act::Channel { .. } => none,
         }
     }

@@ -148,6 +148,7 @@ pub(in crate::cli) struct AuditEntry {
 pub(in crate::cli) struct AuditDetails {
     pub(in crate::cli) deliveries: Option<u64>,
     pub(in crate::cli) in_flight: Option<u64>,
+    pub(in crate::cli) calls: Option<u64>,
     pub(in crate::cli) due: Option<String>,
     pub(in crate::cli) version: Option<String>,
     pub(in crate::cli) sha256: Option<String>,

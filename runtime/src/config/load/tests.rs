@@ -1,5 +1,6 @@
 //! What a file, the environment and flags make of a configuration, and every complaint about them.
 
+mod callbacks;
 mod relations;
 mod workers;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::retry::STRATEGIES;
 use crate::config::tree::{Node, Scalar};
 use crate::config::{
-    Balance, Durability, ParseSecretRefError, ParseUnitError, SecretRef, Trust, TrustedKey, nearest, parse_duration,
-    parse_size,
+    Balance, Durability, ParseSecretRefError, ParseUnitError, SecretRef, Trust, TrustedKey, WhenFull, nearest,
+    parse_duration, parse_size,
 };
 use crate::domain::{Jitter, NameError, Priority, Rate};
 
@@ -104,6 +104,16 @@ pub(super) fn balance(scalar: &Scalar) -> Result<Balance, Complaint> {
     let wanted = format!("one of `{}`", words.join("`, `"));
     let text = text(scalar, &wanted)?;
     Balance::ALL.into_iter().find(|one| one.as_str() == text).ok_or_else(|| {
+        let meant = nearest(text, words.into_iter()).map(|near| format!("; did you mean `{near}`?"));
+        format!("is `{text}`, expected {wanted}{}", meant.unwrap_or_default())
+    })
+}
+
+pub(super) fn when_full(scalar: &Scalar) -> Result<WhenFull, Complaint> {
+    let words = WhenFull::ALL.map(WhenFull::as_str);
+    let wanted = format!("one of `{}`", words.join("`, `"));
+    let text = text(scalar, &wanted)?;
+    WhenFull::ALL.into_iter().find(|one| one.as_str() == text).ok_or_else(|| {
         let meant = nearest(text, words.into_iter()).map(|near| format!("; did you mean `{near}`?"));
         format!("is `{text}`, expected {wanted}{}", meant.unwrap_or_default())
     })

@@ -80,6 +80,16 @@ fn the_defaults_are_these() {
     half_open_calls = 3
     disable_after = "3d"
     fallback_after = "1m"
+
+    [callbacks]
+    workers = 10
+    queue = 100
+    when_full = "wait"
+    wait = "100ms"
+    timeout = "10s"
+    retry = "callback"
+    retention = "30d"
+    dead_letters_max = 100000
     "#);
 }
 
@@ -94,6 +104,15 @@ fn the_policies_that_are_always_there_are_these() {
     factor = 2.0
     max_interval = "2s"
     max_retries = 4
+    jitter = 0.1
+    max_age = "3d"
+
+    [retry.callback]
+    strategy = "exponential"
+    initial = "1s"
+    factor = 2.0
+    max_interval = "30s"
+    max_retries = 3
     jitter = 0.1
     max_age = "3d"
 

@@ -18,11 +18,11 @@ impl RetryPolicy {
     /// let names: Vec<_> = RetryPolicy::named().into_iter().map(|(name, _)| name).collect();
     /// assert_eq!(
     ///     names,
-    ///     ["default", "standard", "aggressive", "conservative", "email", "webhook", "standard-webhooks"]
+    ///     ["default", "standard", "aggressive", "conservative", "email", "webhook", "standard-webhooks", "callback"]
     /// );
     /// ```
     #[must_use]
-    pub fn named() -> [(&'static str, Self); 7] {
+    pub fn named() -> [(&'static str, Self); 8] {
         [
             ("default", Self::default()),
             ("standard", Self::standard()),
@@ -31,6 +31,7 @@ impl RetryPolicy {
             ("email", Self::email()),
             ("webhook", Self::webhook()),
             ("standard-webhooks", Self::standard_webhooks()),
+            ("callback", Self::callback()),
         ]
     }
 
@@ -77,6 +78,13 @@ impl RetryPolicy {
         let hours = [2, 5, 10, 14, 20, 24].map(|hours| hours * HOUR);
         let waits = [5 * SECOND, 5 * MINUTE, 30 * MINUTE].into_iter().chain(hours);
         Self { max_age: 96 * HOUR, ..Self::scheduled(waits) }
+    }
+
+    /// Four attempts, exponential from 1 s, at most 30 s apart: for a callback, whose occasion is soon yesterday's.
+    #[must_use]
+    pub fn callback() -> Self {
+        let backoff = Backoff::Exponential { initial: SECOND, factor: 2.0, max_interval: 30 * SECOND };
+        Self { backoff, max_retries: 3, ..Self::default() }
     }
 
     /// One retry for each of `waits`, with the jitter of the default.

@@ -23,6 +23,7 @@ fn the_named_policies_keep_their_schedules() {
             ("email", vec![min, 5 * min, 25 * min], 72),
             ("webhook", vec![5 * s, 30 * s], 72),
             ("standard-webhooks", vec![5 * s, 5 * min, 30 * min, 2 * h, 5 * h, 10 * h, 14 * h, 20 * h, 24 * h], 96),
+            ("callback", vec![s, 2 * s, 4 * s], 72),
         ]
     );
 }
@@ -43,6 +44,7 @@ fn the_named_policies_keep_their_windows() {
             ("email", 1_860_000, 2_046_000),
             ("webhook", 35_000, 38_500),
             ("standard-webhooks", 272_105_000, 299_315_500),
+            ("callback", 7_000, 7_700),
         ]
     );
 }

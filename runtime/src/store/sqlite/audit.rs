@@ -16,7 +16,8 @@ use super::failure::Failure;
 use super::read::{blob, timestamp};
 use super::wire::{Damaged, Reader, put_text, put_u64};
 use crate::domain::{
-    Act, Actor, AuditEntry, AuditId, AuditOutcome, ChannelDeed, ChannelName, NotificationId, Timestamp,
+    Act, Actor, AuditEntry, AuditId, AuditOutcome, CallbackDeed, CallbackName, ChannelDeed, ChannelName,
+    NotificationId, Timestamp,
 };
 use crate::store::{AuditFilter, AuditPage};
 
@@ -198,6 +199,12 @@ fn put_act(out: &mut Vec<u8>, act: &Act) {
             out.push(place(&ChannelDeed::ALL, deed));
             put_text(out, channel.as_str());
         }
+        Act::Callback { callback, deed, calls } => {
+            out.push(8);
+            out.push(place(&CallbackDeed::ALL, deed));
+            put_text(out, callback.as_str());
+            put_u64(out, *calls);
+        }
         Act::Scale { workers } => {
             out.push(SCALE);
             // No pool has none.
@@ -213,6 +220,11 @@ fn act(reader: &mut Reader<'_>) -> Result<Act, Damaged> {
         7 => {
             let deed = one_of(&ChannelDeed::ALL, reader)?;
             Ok(Act::Channel { channel: ChannelName::new(&reader.text()?).map_err(|_| reader.damaged())?, deed })
+        }
+        8 => {
+            let deed = one_of(&CallbackDeed::ALL, reader)?;
+            let callback = CallbackName::new(&reader.text()?).map_err(|_| reader.damaged())?;
+            Ok(Act::Callback { callback, deed, calls: reader.u64()? })
         }
         kind @ 0..=4 => {
             let notification = NotificationId::from_bytes(reader.array()?);
@@ -257,6 +269,7 @@ mod tests {
             Act::Config { sha256: [9; 32] },
             Act::Plugin(event),
             Act::Channel { channel: ChannelName::new("ops").unwrap(), deed: ChannelDeed::Test },
+            Act::Callback { callback: CallbackName::new("a.b").unwrap(), deed: CallbackDeed::Enable, calls: u64::MAX },
             Act::Scale { workers: Some(8) },
             Act::Scale { workers: None },
         ];

@@ -4,6 +4,8 @@
 //!
 //! *Not here:* the numbers of events. A frame's row holds the first; the rest follow from it.
 
+mod callback;
+
 use super::wire::{Damaged, Reader, put_option, put_text, put_u64};
 use crate::domain::{
     ChannelChange, ChannelEvent, ChannelName, DeliveryId, Event, EventBody, NotificationId, NotificationStatus,
@@ -21,6 +23,8 @@ const REROUTED: u8 = 23;
 const ACCEPTED: u8 = 22;
 /// What happened to the size of the pool.
 const POOL_SCALED: u8 = 21;
+/// What became of a call of a callback.
+const CALLBACK: u8 = 24;
 
 const STATUSES: [NotificationStatus; 5] = [
     NotificationStatus::Pending,
@@ -118,6 +122,10 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             out.push(POOL_SCALED);
             put_scaled(out, *scaled);
         }
+        EventBody::Callback(event) => {
+            out.push(CALLBACK);
+            callback::put(out, event);
+        }
         EventBody::DeliveryRerouted { delivery, from, to, reason } => put_rerouted(out, *delivery, from, to, reason),
     }
 }
@@ -213,6 +221,7 @@ fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
         11 => return Ok(EventBody::ConfigReloaded { sha256: reader.array()? }),
         WORKER => return worker(reader).map(EventBody::Worker),
         POOL_SCALED => return scaled(reader).map(EventBody::PoolScaled),
+        CALLBACK => return callback::read(reader).map(EventBody::Callback),
         _ => {}
     }
     let notification = NotificationId::from_bytes(reader.array()?);
@@ -313,6 +322,7 @@ mod tests {
         }));
         let scaled = |reason| EventBody::PoolScaled(PoolScaled { from: 2, to: 4_096, reason, load_percent: 71 });
         bodies.extend(ScaleReason::ALL.map(scaled));
+        bodies.extend(callback::one_of_each().into_iter().map(EventBody::Callback));
         let at = Timestamp::from_millis(1_700_000_000_000);
         bodies.into_iter().map(|body| Event { at, body }).collect()
     }

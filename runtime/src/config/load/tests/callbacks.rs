@@ -1,0 +1,51 @@
+//! What `[callbacks]` takes, and what it says of what it does not.
+
+use super::*;
+use crate::config::{CallbacksConfig, WhenFull};
+
+#[test]
+fn every_key_of_callbacks_is_read() {
+    let text = "
+[callbacks]
+workers = 3
+queue = 7
+when_full = 'drop-oldest'
+wait = '1s'
+timeout = '5s'
+retry = 'standard'
+retention = '2d'
+dead_letters_max = 9
+";
+    let expected = CallbacksConfig {
+        workers: 3,
+        queue: 7,
+        when_full: WhenFull::DropOldest,
+        wait: Duration::from_secs(1),
+        timeout: Duration::from_secs(5),
+        retry: "standard".to_owned(),
+        retention: Duration::from_hours(48),
+        dead_letters_max: 9,
+    };
+    assert_eq!(load(text).expect("all of it is good").callbacks, expected);
+    for way in WhenFull::ALL {
+        let text = format!("[callbacks]\nwhen_full = '{}'", way.as_str());
+        assert_eq!(load(&text).expect("good").callbacks.when_full, way);
+    }
+}
+
+#[test]
+fn an_executor_that_cannot_be_is_refused_with_its_limits() {
+    let text = "
+[callbacks]
+workers = 0
+queue = 200000
+when_full = 'drop-oldst'
+wait = '2m'
+timeout = '0s'
+retry = 'calback'
+retention = '1m'
+dead_letters_max = -1
+worker = 1
+";
+    assert_snapshot!(complaint(load(text)), @"");
+}
