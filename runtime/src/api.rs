@@ -12,6 +12,7 @@ mod admin;
 mod asked;
 mod audit;
 mod body;
+mod callbacks;
 mod channels;
 mod cursor;
 mod dead_letters;
@@ -23,6 +24,7 @@ mod guard;
 mod notifications;
 mod operations;
 mod query;
+mod stats;
 mod submission;
 mod wire;
 mod workers;
@@ -42,7 +44,7 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 27] = [
+const ROUTES: [&str; 32] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
@@ -67,6 +69,11 @@ const ROUTES: [&str; 27] = [
     "/v1/channels/{name}/pause",
     "/v1/channels/{name}/resume",
     "/v1/channels/{name}/reset",
+    "/v1/callbacks",
+    "/v1/callbacks/dead-letters",
+    "/v1/callbacks/dead-letters/replay",
+    "/v1/callbacks/{name}/enable",
+    "/v1/stats",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -94,6 +101,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let [replay_delivery, cancel_delivery, dead_letters, replay_dead_letters, rest @ ..] = rest;
     let [audit, plugins, release, approve, reload, workers, scale, rest @ ..] = rest;
     let [channels, channel, test_channel, pause_channel, resume_channel, reset_channel, rest @ ..] = rest;
+    let [callbacks, dead_callbacks, replay_callbacks, enable_callback, stats, rest @ ..] = rest;
     let [healthz, readyz, metrics] = rest;
     Router::new()
         .route(notifications, post(notifications::submit).get(finding::list))
@@ -120,6 +128,11 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
         .route(pause_channel, post(channels::pause))
         .route(resume_channel, post(channels::resume))
         .route(reset_channel, post(channels::reset))
+        .route(callbacks, get(callbacks::show))
+        .route(dead_callbacks, get(callbacks::dead_letters).delete(callbacks::purge))
+        .route(replay_callbacks, post(callbacks::replay))
+        .route(enable_callback, post(callbacks::enable))
+        .route(stats, get(stats::show))
         .route(healthz, get(operations::healthz))
         .route(readyz, get(operations::readyz))
         .route(metrics, get(operations::metrics))

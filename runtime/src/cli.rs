@@ -14,6 +14,7 @@
 mod audit;
 mod backup;
 mod bench;
+mod callbacks;
 mod cancel;
 mod channels;
 mod client;
@@ -33,6 +34,7 @@ mod replay;
 mod restore;
 mod send;
 mod serve;
+mod stats;
 mod status;
 mod table;
 mod target;
@@ -115,11 +117,16 @@ enum Command {
     /// Look at channels, pause them, try them out
     #[command(subcommand, arg_required_else_help = true)]
     Channels(channels::Command),
+    /// Look at callbacks, and at their calls that were given up
+    #[command(subcommand, arg_required_else_help = true)]
+    Callbacks(callbacks::Command),
     /// Look at plugins
     #[command(subcommand, arg_required_else_help = true)]
     Plugins(plugins::Command),
     /// Show the pool of workers, or set its size
     Workers(workers::Args),
+    /// Show totals: deliveries, queue, workers, callbacks, events, database
+    Stats(stats::Args),
     /// Watch lanes, channels, workers and plugins of a running server
     Top(top::Args),
     /// Look at the configuration
@@ -241,8 +248,10 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::DeadLetters(command) => block_on(dead_letters::run(&globals, &command)),
         Command::Audit(args) => block_on(audit::run(&globals, &args)),
         Command::Channels(command) => block_on(channels::run(&globals, &command)),
+        Command::Callbacks(command) => block_on(callbacks::run(&globals, &command)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),
         Command::Workers(args) => block_on(workers::run(&globals, &args)),
+        Command::Stats(_) => block_on(stats::run(&globals)),
         Command::Top(args) => block_on(top::run(&globals, &args)),
         Command::Config(command) => config::run(&globals, &command),
         Command::Reload(args) => block_on(reload::run(&globals, &args)),

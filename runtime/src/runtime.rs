@@ -10,6 +10,7 @@
 mod adapters;
 mod auditing;
 mod builder;
+mod callbacks;
 mod channels;
 mod desk;
 mod doctor;
@@ -26,6 +27,7 @@ mod probing;
 mod readiness;
 mod reload;
 mod retention;
+mod statistics;
 mod supplying;
 mod upkeep;
 mod working;
@@ -59,12 +61,16 @@ pub use crate::sandbox::{
 };
 pub use crate::store::sqlite::{Copied, Migrated, Restored, UpkeepError};
 pub use crate::store::{
-    AuditFilter, AuditPage, Cancelled, DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord,
-    NotificationFilter, NotificationPage, NotificationRecord, StatusCounts64, StoreError,
+    AuditFilter, AuditPage, Cancelled, DeadCallbackFilter, DeadLetter, DeadLetterFilter, DeadLetterPage,
+    DeliveryRecord, NotificationFilter, NotificationPage, NotificationRecord, StatusCounts64, StoreError, StoreTotals,
 };
 pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustError};
 pub use auditing::AuditQuery;
 pub use builder::{BuildError, RuntimeBuilder};
+pub use callbacks::{
+    CallbackOperationError, CallbackReplay, CallbackStanding, CallbackStatistics, CallbacksStatus, DeadCallbackChoice,
+    DeadCallbackPage, ExecutorStatistics, FullCounts, KindStatistics, LatencyStatistics,
+};
 pub use channels::{ChannelError, ChannelGate, ChannelState, ChannelTest};
 pub use doctor::{Check, CheckStatus, Examined, examine_installation};
 pub use draft::Notification;
@@ -76,12 +82,14 @@ pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin
 pub use probing::{ChannelHealth, HealthState};
 pub use readiness::ComponentHealth;
 pub use reload::{ReloadError, Reloaded};
+pub use statistics::{QueueDepth, RuntimeStatistics};
 pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};
 pub use upkeep::{STORE_VERSION, backup_store, migrate_store, restore_store, store_version};
 pub use workshop::{KeepError, Kept, TRIAL_MEMORY_MAX, Trial, TrialError, Tried, Workpiece};
 
 #[cfg(test)]
 pub(crate) use adapters::KeptIn;
+use callbacks::CallbackDesk;
 use desk::Desk;
 use expander::Expander;
 use outcomes::Outcomes;
@@ -131,6 +139,7 @@ struct Parts {
     /// Units of the engine in a millisecond of this machine.
     fuel_per_ms: u64,
     desk: Desk,
+    callback_desk: CallbackDesk,
     /// Ends with the store, or with this.
     _expander: Expander,
     /// The same.
@@ -314,6 +323,7 @@ impl Runtime {
         self.parts.metrics.breaker_states(breakers);
         let totals = self.parts.store.totals();
         self.parts.metrics.outstanding(totals.retrying, totals.dead_letters);
+        self.parts.metrics.dead_callbacks(totals.dead_callbacks);
         self.parts.metrics.encode()
     }
 

@@ -12,5 +12,5 @@ mod handles;
 mod metrics;
 mod redact;
 
-pub use metrics::{EgressResult, Metrics, PluginUse};
+pub use metrics::{CallbackResult, EgressResult, Metrics, PluginUse};
 pub use redact::Redacted;

@@ -4,6 +4,7 @@ mod api;
 mod asking;
 mod audit;
 mod broadcast;
+mod callbacks;
 mod canary;
 mod channels;
 mod contract;

@@ -76,6 +76,23 @@ impl Place for AuditId {
     }
 }
 
+/// The id of a call of a callback that was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DeadCallbackId(pub(super) u64);
+
+impl Place for DeadCallbackId {
+    const LIST: u8 = b'c';
+    const OF: &'static str = "dead letters of callbacks";
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.0.to_be_bytes().to_vec()
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(|bytes| Self(u64::from_be_bytes(bytes)))
+    }
+}
+
 /// What stands for the filters of a list: the same for the same filters, however they were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark([u8; SUM]);

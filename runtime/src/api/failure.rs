@@ -49,6 +49,8 @@ pub(super) enum Failure {
     #[error("{0}")]
     NoChannel(String),
     #[error("{0}")]
+    NoCallback(String),
+    #[error("{0}")]
     ChannelUnusable(String),
     #[error("the test has {}, and nobody was called", counted(.0.as_slice().len()))]
     Untestable(Problems),
@@ -86,7 +88,7 @@ impl Failure {
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Self::WrongOrigin => StatusCode::FORBIDDEN,
-            Self::NotFound(_) | Self::NoPlugin(_) | Self::NoChannel(_) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NoPlugin(_) | Self::NoChannel(_) | Self::NoCallback(_) => StatusCode::NOT_FOUND,
             Self::NothingToDo(_)
             | Self::NoSource(_)
             | Self::ChannelUnusable(_)
@@ -118,6 +120,7 @@ impl Failure {
             Self::NotFound(_) => "not-found",
             Self::NoPlugin(_) => "unknown-plugin",
             Self::NoChannel(_) => "unknown-channel",
+            Self::NoCallback(_) => "unknown-callback",
             Self::ChannelUnusable(_) => "channel-unusable",
             Self::Untestable(_) => "invalid-test",
             Self::NothingToDo(_) => "nothing-to-do",

@@ -5,10 +5,13 @@ use std::fmt::Display;
 use super::cursor::Mark;
 use super::query::Named;
 use super::submission::instant;
-use crate::domain::{AuditAction, AuditTarget, ChannelName, FailReason, NotificationStatus, Priority, Timestamp};
+use crate::domain::{
+    AuditAction, AuditTarget, CallbackName, ChannelName, FailReason, NotificationId, NotificationStatus, Priority,
+    Timestamp,
+};
 use crate::intake::limits::{ADDRESS_BYTES_MAX, KEY_BYTES_MAX, WORD_BYTES_MAX};
 use crate::intake::{ProblemCode, Problems};
-use crate::runtime::{AuditFilter, DeadLetterFilter, NotificationFilter};
+use crate::runtime::{AuditFilter, DeadCallbackFilter, DeadLetterFilter, NotificationFilter};
 
 /// The longest target there is: a file that was taken for a plugin.
 const TARGET_BYTES_MAX: usize = 255;
@@ -32,6 +35,21 @@ pub(super) const OF_DEAD_LETTERS: [&str; 6] = ["reason", "priority", "channel", 
 
 /// What the audit log is filtered by.
 pub(super) const OF_AUDIT: [&str; 4] = ["action", "target", "since", "until"];
+
+/// What dead letters of callbacks are filtered by.
+pub(super) const OF_DEAD_CALLBACKS: [&str; 4] = ["callback", "notification", "since", "until"];
+
+/// Takes the filters of dead letters of callbacks; one that cannot be read is left out and stands among the problems.
+pub(super) fn dead_callbacks(from: &mut impl Named, problems: &mut Problems) -> DeadCallbackFilter {
+    let (since, until) = range(from, ["since", "until"], problems);
+    let id = |text: &str| text.parse::<NotificationId>().map_err(|_| "must be the id of a notification, `ntf_…`");
+    DeadCallbackFilter {
+        callback: from.parse("callback", CallbackName::new, problems),
+        notification: from.parse("notification", id, problems),
+        since,
+        until,
+    }
+}
 
 /// Takes the filters of notifications; one that cannot be read is left out and stands among the problems.
 pub(super) fn notifications(from: &mut impl Named, problems: &mut Problems) -> NotificationFilter {
@@ -111,6 +129,17 @@ fn reason(text: &str) -> Result<String, String> {
 
 fn shown(value: Option<&impl Display>) -> Option<String> {
     value.map(ToString::to_string)
+}
+
+/// What a cursor remembers of these filters.
+pub(super) fn mark_of_dead_callbacks(filter: &DeadCallbackFilter) -> Mark {
+    let DeadCallbackFilter { callback, notification, since, until } = filter;
+    Mark::of([
+        ("callback", shown(callback.as_ref())),
+        ("notification", shown(notification.as_ref())),
+        ("since", shown(since.as_ref())),
+        ("until", shown(until.as_ref())),
+    ])
 }
 
 /// What a cursor remembers of these filters.

@@ -16,7 +16,7 @@ use super::wire::{ComponentView, PluginView, Plugins, Readiness};
 use super::{Api, body, query};
 use crate::domain::PluginName;
 use crate::intake::Problems;
-use crate::runtime::{ComponentHealth, OperatorError, PluginStatus};
+use crate::runtime::{OperatorError, PluginStatus};
 use crate::telemetry::Metrics;
 
 const JSON: &str = "application/json";
@@ -100,14 +100,9 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let readiness = Readiness {
         status: if ready && !whole { "degraded" } else { ready_word(ready) }.to_owned(),
-        components: components.into_iter().map(component_view).collect(),
+        components: components.iter().map(ComponentView::from).collect(),
     };
     json(status, JSON, &readiness)
-}
-
-fn component_view(component: ComponentHealth) -> ComponentView {
-    let ComponentHealth { name, ready, essential: _, detail } = component;
-    ComponentView { name, status: ready_word(ready).to_owned(), detail }
 }
 
 const fn ready_word(ready: bool) -> &'static str {

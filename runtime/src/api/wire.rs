@@ -1,9 +1,11 @@
 //! The published shapes of HTTP answers, and nothing else. They change only by additions.
 
 pub(super) mod audit;
+pub(super) mod callbacks;
 pub(super) mod channels;
 pub(super) mod found;
 mod reload;
+pub(super) mod stats;
 pub(super) mod workers;
 
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ use serde::Serialize;
 
 use crate::domain::{Attempt, DeliveryId, DeliveryState, DeliveryStatus, FailReason, Rerouted};
 use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery, Problem};
-use crate::runtime::{DeliveryRecord, NotificationRecord, PluginStatus};
+use crate::runtime::{ComponentHealth, DeliveryRecord, NotificationRecord, PluginStatus};
 
 pub(super) use reload::{ReloadView, SettingItem};
 
@@ -282,6 +284,14 @@ pub(super) struct ComponentView {
     /// What is wrong, or a word on its state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<String>,
+}
+
+impl From<&ComponentHealth> for ComponentView {
+    fn from(part: &ComponentHealth) -> Self {
+        let ComponentHealth { name, ready, essential: _, detail } = part;
+        let status = if *ready { "ready" } else { "not-ready" };
+        Self { name: name.clone(), status: status.to_owned(), detail: detail.clone() }
+    }
 }
 
 fn filled(text: &str) -> Option<String> {

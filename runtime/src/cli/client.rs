@@ -1,5 +1,7 @@
 //! A client of a running server.
 
+pub(super) mod callbacks;
+pub(super) mod stats;
 pub(super) mod wire;
 pub(super) mod workers;
 

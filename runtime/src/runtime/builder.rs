@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
+use super::callbacks::CallbackDesk;
 use super::desk::Desk;
 use super::expander::Expansions;
 use super::gates;
@@ -194,6 +195,8 @@ impl RuntimeBuilder {
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
+        // Nobody is there yet who calls callbacks.
+        let callback_desk = CallbackDesk::new(Arc::clone(&store), Arc::clone(&clock), Vec::new());
         let parts = Parts {
             memory_max: memory_of(&config),
             config: ArcSwap::from_pointee(config),
@@ -212,6 +215,7 @@ impl RuntimeBuilder {
             dispatcher,
             fuel_per_ms,
             desk,
+            callback_desk,
             _expander: expander,
             sweeper: SyncMutex::new(sweeper),
         };

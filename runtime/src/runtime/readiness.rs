@@ -10,7 +10,8 @@ use crate::sandbox::OutOfUse;
 /// One part of the runtime and whether it works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentHealth {
-    /// `store`, `channel:<name>`, `template-engine:<name>` of one that is quarantined.
+    /// `store`, `channel:<name>`, `template-engine:<name>` of one that is quarantined, `callback:<name>` of one with a
+    /// durable name.
     pub name: String,
     /// Whether it works.
     pub ready: bool,
@@ -112,6 +113,7 @@ impl Runtime {
             let name = format!("template-engine:{name}");
             Some(ComponentHealth { name, ready: false, essential: false, detail })
         }));
+        components.extend(self.callback_components().await);
         components
     }
 }

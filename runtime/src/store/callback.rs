@@ -1,7 +1,9 @@
 //! Changes to what is remembered of callbacks.
 
 use super::EventNumber;
-use crate::domain::{AuditEntry, CallbackBook, CallbackName, DeadCallback, Event, NotificationId, OwedCallback};
+use crate::domain::{
+    AuditEntry, CallbackBook, CallbackName, DeadCallback, Event, NotificationId, OwedCallback, Timestamp,
+};
 
 /// One change, in one transaction. Each part may be empty. What is forgotten goes first, so that a book beside it starts
 /// anew; what is settled goes before what is owed, and what is revived before what is given up.
@@ -48,14 +50,20 @@ pub struct DeadCallbackFilter {
     pub callback: Option<CallbackName>,
     /// Only about this notification.
     pub notification: Option<NotificationId>,
+    /// Given up at or after this.
+    pub since: Option<Timestamp>,
+    /// Given up before this.
+    pub until: Option<Timestamp>,
 }
 
 impl DeadCallbackFilter {
     /// Whether `dead` fulfils every condition.
     #[must_use]
     pub fn matches(&self, dead: &DeadCallback) -> bool {
-        let Self { callback, notification } = self;
+        let Self { callback, notification, since, until } = self;
         callback.as_ref().is_none_or(|callback| *callback == dead.callback)
             && notification.is_none_or(|notification| dead.notification == Some(notification))
+            && since.is_none_or(|since| dead.at >= since)
+            && until.is_none_or(|until| dead.at < until)
     }
 }

@@ -1,5 +1,7 @@
 //! How much there is and was, without counting it.
 
+use super::EventNumber;
+
 /// Totals since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStats {
@@ -24,6 +26,8 @@ pub struct StoreTotals {
     pub retrying: u64,
     /// What all events take, in bytes.
     pub event_bytes: u64,
+    /// The number of the newest event; 0 where there is none.
+    pub newest_event: EventNumber,
     /// What the audit log takes, in bytes.
     pub audit_bytes: u64,
     /// Calls of callbacks that were given up and that nobody replayed or purged.

@@ -1,5 +1,7 @@
 //! The catalogue: every metric of the program, one method for each fact.
 
+mod callbacks;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -10,6 +12,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use callbacks::CallbackMetrics;
+
+pub use callbacks::CallbackResult;
 
 use super::handles::{ENDS, Handles, Histograms, Labels, Words};
 use crate::domain::{
@@ -125,6 +131,7 @@ pub struct Metrics {
     commit: Histogram,
     batch: Histogram,
     http: Family<HttpLabels, Counter>,
+    callbacks: CallbackMetrics,
     channels: Handles<ChannelName, ChannelHandles>,
     plugins: Handles<PluginName, PluginHandles>,
     versions: Handles<(PluginName, semver::Version), Words<ENDS>>,
@@ -214,6 +221,7 @@ impl Metrics {
             commit: observed(r, "store_commit_seconds", "Time a commit took", Histogram::new(COMMIT_S)),
             batch: observed(r, "store_batch_size", "Commands in a commit", Histogram::new(BATCH)),
             http: registered(r, "http_requests", "Requests to the HTTP API"),
+            callbacks: CallbackMetrics::new(r),
             channels: Handles::up_to(CHANNELS_MAX),
             plugins: Handles::up_to(PLUGINS_MAX),
             versions: Handles::up_to(VERSIONS_MAX),

@@ -4,10 +4,13 @@ use super::*;
 use crate::clock::{Entropy, ManualClock};
 use crate::config::Durability;
 use crate::domain::{
-    Attempt, ChannelName, Content, DeliveryState, FailReason, Notification, Priority, Receipt, Recipient,
+    Attempt, CallbackKind, CallbackName, ChannelName, Content, DeadCallback, DeliveryState, FailReason, Notification,
+    Priority, Receipt, Recipient,
 };
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
-use crate::store::{CommitListener, Committed, Planned, PlannedDelivery, Settlement};
+use crate::store::{
+    CallbackChange, CommitListener, Committed, DeadCallbackFilter, Planned, PlannedDelivery, Settlement,
+};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -93,5 +96,45 @@ async fn over_its_size_the_oldest_that_is_final_goes_and_a_dead_letter_stays() {
     assert_eq!(gone, 2 * SLICE - 1, "no more than it takes: two slices, in the first of which the dead letter stays");
     let line = format!("campanile_cleared_total{{kind=\"notification\",cause=\"size\"}} {gone}");
     assert!(metrics.encode().lines().any(|found| found == line), "no line `{line}` in\n{}", metrics.encode());
+    drop(sweeper);
+}
+
+#[tokio::test]
+async fn of_calls_that_were_given_up_the_oldest_go_above_their_number_and_age() {
+    let (store, clock) = (opened(), Arc::new(ManualClock::at(START)));
+    let dead = |event| DeadCallback {
+        id: 0,
+        callback: CallbackName::new("crm").expect("a name"),
+        kind: CallbackKind::Webhook,
+        event,
+        notification: None,
+        delivery: None,
+        attempts: 1,
+        reason: "it answered 404".to_owned(),
+        at: if event == 5 { START } else { START.before(Duration::from_hours(1)) },
+    };
+    let change = CallbackChange { dead: (1..=5).map(dead).collect(), ..CallbackChange::default() };
+    store.keep_callbacks(change).await.expect("it is kept");
+    let mut config = Config::default();
+    (config.callbacks.dead_letters_max, config.callbacks.retention) = (3, Duration::from_mins(90));
+    let (metrics, as_store) = (Metrics::new(), Arc::clone(&store) as Arc<dyn Store>);
+    let sweeper = Retention::of(&config).start(as_store, Arc::clone(&clock) as _, Arc::clone(&metrics));
+    for (left, forward) in [(3, Duration::ZERO), (1, Duration::from_mins(31))] {
+        clock.advance(forward);
+        while store.totals().dead_callbacks != left {
+            // It goes on at once where it has more to do, and looks again later.
+            if clock.next_wait().is_some_and(|at| at <= clock.now().after(BETWEEN)) {
+                clock.advance(BETWEEN);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let rest = store.dead_callbacks(&DeadCallbackFilter::default(), 0, 10).await.expect("it can be read");
+    assert_eq!(rest.iter().map(|dead| dead.event).collect::<Vec<_>>(), [5]);
+    let text = metrics.encode();
+    for cause in ["size", "age"] {
+        let line = format!("campanile_cleared_total{{kind=\"callback\",cause=\"{cause}\"}} 2");
+        assert!(text.lines().any(|found| found == line), "no line `{line}` in\n{text}");
+    }
     drop(sweeper);
 }

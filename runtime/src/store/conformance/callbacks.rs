@@ -99,6 +99,7 @@ pub(crate) async fn what_was_given_up_is_found_in_pages_by_callback_and_notifica
     let of = |callback: Option<&str>, notification| DeadCallbackFilter {
         callback: callback.map(self::callback),
         notification,
+        ..DeadCallbackFilter::default()
     };
     let ids = async |filter: DeadCallbackFilter, after, limit| -> Vec<u64> {
         store.dead_callbacks(&filter, after, limit).await.unwrap().iter().map(|one| one.id).collect()
@@ -107,6 +108,10 @@ pub(crate) async fn what_was_given_up_is_found_in_pages_by_callback_and_notifica
     assert_eq!(ids(of(Some("billing"), None), 0, 10).await, [5, 6]);
     assert_eq!(ids(of(Some("sent"), Some(id(7))), 1, 10).await, [2, 4]);
     assert_eq!(ids(of(None, Some(id(8))), 0, 10).await, [0; 0]);
+    let between =
+        DeadCallbackFilter { since: Some(at(2_000)), until: Some(at(5_000)), ..DeadCallbackFilter::default() };
+    assert_eq!(ids(between.clone(), 0, 10).await, [2, 3, 4]);
+    assert!(found.iter().all(|one| between.matches(one) == (2..=4).contains(&one.id)));
 
     keep(&*store, CallbackChange { revived: vec![6, 2, 99], ..CallbackChange::default() }).await;
     assert_eq!(ids(of(None, None), 0, 10).await, [1, 3, 4, 5]);
@@ -126,10 +131,13 @@ pub(crate) async fn a_change_tells_and_says_who_did_it_with_its_rows(place: &dyn
     keep(&*store, CallbackChange { events, audit, ..CallbackChange::default() }).await;
     let events: Vec<_> = store.outbox(0, 10).await.unwrap().into_iter().map(|numbered| numbered.event).collect();
     assert_eq!(events, [told]);
+    assert_eq!(store.totals().newest_event, 1);
     let log = store.audit(AuditFilter::default(), None, 10).await.unwrap().entries;
     assert_eq!(log.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>(), [entry]);
     keep(&*store, CallbackChange::default()).await;
     assert_eq!(store.outbox(0, 10).await.unwrap().len(), 1);
+    store.close().await;
+    assert_eq!(open(place).await.totals().newest_event, 1, "also after a restart");
 }
 
 pub(crate) async fn what_was_given_up_goes_by_age_and_by_number(place: &dyn Place) {

@@ -152,13 +152,16 @@ pub(super) fn dead(
     after: u64,
     limit: usize,
 ) -> Result<Vec<DeadCallback>, Failure> {
-    let DeadCallbackFilter { callback: name, notification: about } = filter;
+    let DeadCallbackFilter { callback: name, notification: about, since, until } = filter;
     let mut statement = db.prepare_cached(
         "SELECT id, callback, kind, event, notification, idx, attempts, reason, at FROM dead_callbacks
-         WHERE id > ?1 AND (?2 IS NULL OR callback = ?2) AND (?3 IS NULL OR notification = ?3) ORDER BY id LIMIT ?4",
+         WHERE id > ?1 AND (?2 IS NULL OR callback = ?2) AND (?3 IS NULL OR notification = ?3) AND at >= ?4
+             AND (?5 IS NULL OR at < ?5) ORDER BY id LIMIT ?6",
     )?;
     let (name, about) = (name.as_ref().map(CallbackName::as_str), about.as_ref().map(NotificationId::as_bytes));
-    let mut rows = statement.query(params![signed(after), name, about, limit_of(limit)])?;
+    let millis = |at: Timestamp| signed(at.as_millis());
+    let (since, until) = (millis(since.unwrap_or_default()), until.map(millis));
+    let mut rows = statement.query(params![signed(after), name, about, since, until, limit_of(limit)])?;
     let mut dead = Vec::new();
     while let Some(row) = rows.next()? {
         let word = row.get_ref(2)?.as_str().map_err(|_| Damaged("callback"))?;

@@ -26,6 +26,7 @@ impl Change {
             retrying: totals.retrying.saturating_add_signed(self.retrying),
             event_bytes: totals.event_bytes.saturating_add_signed(self.event_bytes),
             audit_bytes: totals.audit_bytes.saturating_add_signed(self.audit_bytes),
+            newest_event: totals.newest_event,
             dead_callbacks: totals.dead_callbacks.saturating_add_signed(self.dead_callbacks),
         }
     }
@@ -47,6 +48,7 @@ pub(super) fn read(db: &Connection) -> Result<StoreTotals, Failure> {
         retrying: retrying?,
         event_bytes: event_bytes?,
         audit_bytes: audit_bytes?,
+        newest_event: read::last_event(db)?,
         dead_callbacks: dead_callbacks?,
     })
 }
@@ -79,7 +81,7 @@ pub(super) fn wrong(db: &Connection) -> Result<u64, Failure> {
         let number: i64 = db.query_row(sql, [], |row| row.get(0))?;
         u64::try_from(number).map_err(|_| Damaged("total").into())
     };
-    let StoreTotals { dead_letters, retrying, event_bytes, audit_bytes, dead_callbacks } = read(db)?;
+    let StoreTotals { dead_letters, retrying, event_bytes, audit_bytes, dead_callbacks, newest_event: _ } = read(db)?;
     let pairs = [
         (dead_letters, number("SELECT count(*) FROM dead_letters")?),
         (retrying, count_retrying(db)?.unsigned_abs()),

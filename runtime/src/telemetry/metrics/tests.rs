@@ -1,7 +1,7 @@
 //! What a scrape shows.
 
 use super::*;
-use crate::domain::{FailReason, Fault, Outcome, Receipt, Timestamp, Waiting};
+use crate::domain::{CallbackKind, FailReason, Fault, Outcome, Receipt, Timestamp, Waiting};
 
 const NOW: Timestamp = Timestamp::from_millis(0);
 
@@ -42,6 +42,21 @@ fn what_is_outstanding_is_shown_as_it_is_now() {
     metrics.outstanding(0, 3);
     assert_has(&metrics, "campanile_retries_scheduled 0");
     assert_has(&metrics, "campanile_dead_letters 3");
+}
+
+#[test]
+fn calls_of_callbacks_are_counted_by_kind_and_result_and_timed() {
+    let metrics = Metrics::new();
+    let took = Some(Duration::from_millis(20));
+    metrics.callback(CallbackKind::Webhook, CallbackResult::Succeeded, took);
+    metrics.callback(CallbackKind::Webhook, CallbackResult::Failed, took);
+    metrics.callback(CallbackKind::Error, CallbackResult::Skipped, None);
+    metrics.dead_callbacks(3);
+    assert_has(&metrics, r#"campanile_callbacks_total{kind="webhook",result="succeeded"} 1"#);
+    assert_has(&metrics, r#"campanile_callbacks_total{kind="error",result="skipped"} 1"#);
+    assert_has(&metrics, r#"campanile_callback_seconds_count{kind="webhook"} 2"#);
+    assert_has(&metrics, "campanile_dead_callbacks 3");
+    assert!(!metrics.encode().contains(r#"campanile_callback_seconds_count{kind="error"}"#), "nobody was called");
 }
 
 #[test]

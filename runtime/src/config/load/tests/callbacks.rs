@@ -47,5 +47,16 @@ retention = '1m'
 dead_letters_max = -1
 worker = 1
 ";
-    assert_snapshot!(complaint(load(text)), @"");
+    assert_snapshot!(complaint(load(text)), @"
+    the configuration has 9 problems:
+      campanile.toml:3: `callbacks.workers` is `0`, the limits are `1` to `1000`
+      campanile.toml:4: `callbacks.queue` is `200000`, the limits are `1` to `100000`
+      campanile.toml:5: `callbacks.when_full` is `drop-oldst`, expected one of `wait`, `drop-oldest`, `refuse`; did you mean `drop-oldest`?
+      campanile.toml:6: `callbacks.wait` is `2m`, the limits are `0s` to `1m`
+      campanile.toml:7: `callbacks.timeout` is `0s`, the limits are `1ms` to `1h`
+      campanile.toml:8: `callbacks.retry` names the policy `calback`, which does not exist; did you mean `callback`?
+      campanile.toml:9: `callbacks.retention` is `1m`, the limits are `1h` to `3650d`
+      campanile.toml:10: `callbacks.dead_letters_max` is `-1`, which is negative
+      campanile.toml:11: `callbacks.worker` is not a known key; did you mean `workers`?
+    ");
 }

@@ -1,0 +1,366 @@
+//! Callbacks, as operators see them: how they are doing, what was given up, and what can be done about it.
+//!
+//! *Invariants:* what was done is in the audit log, one entry for each callback. Nothing is called here: that is up to a
+//! [`Caller`], which is asked for those that it knows.
+
+mod figures;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{ComponentHealth, Runtime};
+use crate::clock::Clock;
+use crate::domain::{
+    Act, Actor, AuditEntry, AuditOutcome, CallbackBook, CallbackDeed, CallbackDisabled, CallbackName, DeadCallback,
+    Timestamp,
+};
+use crate::store::{CallbackChange, DeadCallbackFilter, EventNumber, Store, StoreError};
+
+pub use figures::{CallbackStatistics, ExecutorStatistics, FullCounts, KindStatistics, LatencyStatistics};
+
+/// Dead letters that are read and changed together.
+const SLICE: usize = 1_000;
+
+/// Events owed that are counted for one callback; it may be more.
+const OWED_MAX: usize = 1_000;
+
+/// Who calls callbacks in this process: those of the embedding program, or those of the configuration.
+#[async_trait]
+pub(super) trait Caller: Send + Sync + 'static {
+    /// Whether it calls the one of this name.
+    fn knows(&self, callback: &CallbackName) -> bool;
+
+    /// Makes calls of one callback again that were given up, each with all of its retries before it. Whoever is asked
+    /// takes them from the dead ones, and keeps `entry` where it does.
+    async fn replay(&self, dead: Vec<DeadCallback>, entry: AuditEntry) -> Result<(), StoreError>;
+
+    /// Calls one again whose receiver wanted to hear no more, and keeps this book of it with `entry`.
+    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<(), StoreError>;
+
+    /// How its callbacks are doing.
+    fn statistics(&self, now: Timestamp) -> CallbackStatistics;
+}
+
+/// Which dead letters of callbacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeadCallbackChoice {
+    /// These. One that is not there is passed over.
+    Ids(Vec<u64>),
+    /// Those that match.
+    Matching(DeadCallbackFilter),
+}
+
+/// What came of a replay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallbackReplay {
+    /// Calls that are made again.
+    pub replayed: u64,
+    /// Calls of callbacks that nobody has registered or configured: they stay dead, and can be replayed when somebody has.
+    pub unknown: u64,
+}
+
+/// Some dead letters of callbacks, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadCallbackPage {
+    /// They match.
+    pub dead: Vec<DeadCallback>,
+    /// Where to go on; none where there is nothing more.
+    pub next: Option<u64>,
+}
+
+/// A callback with a durable name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallbackStanding {
+    /// Which.
+    pub name: CallbackName,
+    /// Whether somebody calls it in this process.
+    pub known: bool,
+    /// Every event up to this is done with, or owed.
+    pub cursor: EventNumber,
+    /// Events behind it that it has not been through.
+    pub lag: u64,
+    /// Events that it is still to hear of, up to 1,000.
+    pub owed: u64,
+    /// Why it is called no longer, and since when.
+    pub disabled: Option<CallbackDisabled>,
+}
+
+/// How callbacks are doing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallbacksStatus {
+    /// Of each who calls callbacks.
+    pub statistics: Vec<CallbackStatistics>,
+    /// Those with a durable name, by name.
+    pub callbacks: Vec<CallbackStanding>,
+    /// Calls that were given up.
+    pub dead_letters: u64,
+    /// What works.
+    pub components: Vec<ComponentHealth>,
+}
+
+/// What an operator asked for could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallbackOperationError {
+    /// Nothing is remembered under this name.
+    #[error("there is no callback `{name}` that anything is remembered of; see `campanile callbacks list`")]
+    Unknown {
+        /// The name.
+        name: CallbackName,
+    },
+    /// The store cannot be read or changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where callbacks are looked after.
+pub(super) struct CallbackDesk {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    callers: Vec<Arc<dyn Caller>>,
+}
+
+impl CallbackDesk {
+    pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, callers: Vec<Arc<dyn Caller>>) -> Self {
+        Self { store, clock, callers }
+    }
+
+    fn caller(&self, callback: &CallbackName) -> Option<&Arc<dyn Caller>> {
+        self.callers.iter().find(|caller| caller.knows(callback))
+    }
+
+    async fn status(&self) -> Result<CallbacksStatus, StoreError> {
+        let callbacks = self.standings().await?;
+        let now = self.clock.now();
+        Ok(CallbacksStatus {
+            statistics: self.callers.iter().map(|caller| caller.statistics(now)).collect(),
+            components: callbacks.iter().map(component).collect(),
+            dead_letters: self.store.totals().dead_callbacks,
+            callbacks,
+        })
+    }
+
+    async fn standings(&self) -> Result<Vec<CallbackStanding>, StoreError> {
+        let newest = self.store.totals().newest_event;
+        let mut standings = Vec::new();
+        for CallbackBook { name, cursor, disabled } in self.store.callbacks().await? {
+            let owed = self.store.owed_callbacks(&name, 0, OWED_MAX).await?.len() as u64;
+            let (known, lag) = (self.caller(&name).is_some(), newest.saturating_sub(cursor));
+            standings.push(CallbackStanding { name, known, cursor, lag, owed, disabled });
+        }
+        Ok(standings)
+    }
+
+    async fn page(
+        &self,
+        filter: &DeadCallbackFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<DeadCallbackPage, StoreError> {
+        let limit = limit.clamp(1, SLICE);
+        let dead = self.store.dead_callbacks(filter, after, limit).await?;
+        let next = (dead.len() == limit).then(|| dead.last().map(|last| last.id)).flatten();
+        Ok(DeadCallbackPage { dead, next })
+    }
+
+    async fn replay(&self, choice: DeadCallbackChoice, by: Actor) -> Result<CallbackReplay, StoreError> {
+        let mut report = CallbackReplay::default();
+        let mut chosen = Chosen::new(self, choice);
+        while let Some(slice) = chosen.next().await? {
+            for (callback, dead) in by_callback(slice) {
+                let calls = dead.len() as u64;
+                match self.caller(&callback) {
+                    Some(caller) => {
+                        let entry = self.entry(callback, CallbackDeed::Replay, calls, by, AuditOutcome::Done);
+                        caller.replay(dead, entry).await?;
+                        report.replayed += calls;
+                    }
+                    None => {
+                        let entry = self.entry(callback, CallbackDeed::Replay, calls, by, AuditOutcome::Refused);
+                        self.store.record(vec![entry]).await?;
+                        report.unknown += calls;
+                    }
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    async fn purge(&self, choice: DeadCallbackChoice, by: Actor) -> Result<u64, StoreError> {
+        let mut purged = 0;
+        let mut chosen = Chosen::new(self, choice);
+        while let Some(slice) = chosen.next().await? {
+            let revived = slice.iter().map(|dead| dead.id).collect();
+            purged += slice.len() as u64;
+            let entry = |(callback, dead): (CallbackName, Vec<DeadCallback>)| {
+                self.entry(callback, CallbackDeed::Purge, dead.len() as u64, by, AuditOutcome::Done)
+            };
+            let audit = by_callback(slice).into_iter().map(entry).collect();
+            self.store.keep_callbacks(CallbackChange { revived, audit, ..CallbackChange::default() }).await?;
+        }
+        Ok(purged)
+    }
+
+    async fn enable(&self, name: &CallbackName, by: Actor) -> Result<bool, CallbackOperationError> {
+        let books = self.store.callbacks().await?;
+        let book = books.into_iter().find(|book| book.name == *name);
+        let book = book.ok_or_else(|| CallbackOperationError::Unknown { name: name.clone() })?;
+        let entry = |outcome| self.entry(name.clone(), CallbackDeed::Enable, 0, by, outcome);
+        if book.disabled.is_none() {
+            self.store.record(vec![entry(AuditOutcome::Refused)]).await?;
+            return Ok(false);
+        }
+        let (book, entry) = (CallbackBook { disabled: None, ..book }, entry(AuditOutcome::Done));
+        match self.caller(name) {
+            Some(caller) => caller.enable(book, entry).await?,
+            // Whoever calls it later finds the book so.
+            None => {
+                let change = CallbackChange { books: vec![book], audit: vec![entry], ..CallbackChange::default() };
+                self.store.keep_callbacks(change).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn entry(
+        &self,
+        callback: CallbackName,
+        deed: CallbackDeed,
+        calls: u64,
+        by: Actor,
+        outcome: AuditOutcome,
+    ) -> AuditEntry {
+        AuditEntry { at: self.clock.now(), by, act: Act::Callback { callback, deed, calls }, outcome }
+    }
+}
+
+fn by_callback(dead: Vec<DeadCallback>) -> BTreeMap<CallbackName, Vec<DeadCallback>> {
+    let mut all = BTreeMap::<_, Vec<_>>::new();
+    for one in dead {
+        all.entry(one.callback.clone()).or_default().push(one);
+    }
+    all
+}
+
+/// One that hears nothing is told of; that somebody is behind is no fault of this program.
+fn component(standing: &CallbackStanding) -> ComponentHealth {
+    let CallbackStanding { name, lag, owed, disabled, .. } = standing;
+    let detail = match disabled {
+        Some(CallbackDisabled { at, reason }) => Some(format!(
+            "it is called no longer since {at}: {reason}; `campanile callbacks enable {name}` has it called again"
+        )),
+        None if *owed > 0 => Some(format!("waits to call again for {}", events(*owed))),
+        None if *lag > 0 => Some(format!("{} behind the newest", events(*lag))),
+        None => None,
+    };
+    ComponentHealth { name: format!("callback:{name}"), ready: disabled.is_none(), essential: false, detail }
+}
+
+fn events(count: u64) -> String {
+    if count == 1 { "1 event".to_owned() } else { format!("{count} events") }
+}
+
+/// Dead letters that were chosen, slice by slice, while those of the slices before may be gone.
+struct Chosen<'d> {
+    desk: &'d CallbackDesk,
+    choice: DeadCallbackChoice,
+    after: u64,
+    /// Behind this are those that were given up since: they must not make it endless.
+    until: Timestamp,
+    over: bool,
+}
+
+impl<'d> Chosen<'d> {
+    fn new(desk: &'d CallbackDesk, choice: DeadCallbackChoice) -> Self {
+        Self { desk, choice, after: 0, until: desk.clock.now(), over: false }
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<DeadCallback>>, StoreError> {
+        if self.over {
+            return Ok(None);
+        }
+        let mut slice = match &mut self.choice {
+            DeadCallbackChoice::Matching(filter) => {
+                let page = self.desk.page(filter, self.after, SLICE).await?;
+                (self.after, self.over) = (page.next.unwrap_or(self.after), page.next.is_none());
+                page.dead
+            }
+            DeadCallbackChoice::Ids(ids) => {
+                self.over = true;
+                ids.sort_unstable();
+                ids.dedup();
+                let mut found = Vec::new();
+                for id in ids.iter().filter(|id| **id > 0) {
+                    let next = self.desk.store.dead_callbacks(&DeadCallbackFilter::default(), id - 1, 1).await?;
+                    found.extend(next.into_iter().filter(|dead| dead.id == *id));
+                }
+                found
+            }
+        };
+        slice.retain(|dead| dead.at <= self.until);
+        Ok(Some(slice))
+    }
+}
+
+impl Runtime {
+    /// How callbacks are doing: what is counted, how far those with a durable name have come, and what works.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn callbacks_status(&self) -> Result<CallbacksStatus, StoreError> {
+        self.parts.callback_desk.status().await
+    }
+
+    /// Up to `limit` calls of callbacks (at most 1,000) that were given up, behind the id `after`, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn dead_callbacks(
+        &self,
+        filter: &DeadCallbackFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<DeadCallbackPage, StoreError> {
+        self.parts.callback_desk.page(filter, after, limit).await
+    }
+
+    /// Makes calls again that were given up. Those of callbacks that nobody has registered stay dead.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read or changed: what was replayed before stays so.
+    pub async fn replay_callbacks(&self, choice: DeadCallbackChoice) -> Result<CallbackReplay, StoreError> {
+        self.parts.callback_desk.replay(choice, self.by).await
+    }
+
+    /// Puts calls away that were given up, and answers how many: they cannot be replayed any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read or changed: what was put away before stays so.
+    pub async fn purge_callbacks(&self, choice: DeadCallbackChoice) -> Result<u64, StoreError> {
+        self.parts.callback_desk.purge(choice, self.by).await
+    }
+
+    /// Has a callback called again whose receiver wanted to hear no more. Answers whether that was so.
+    ///
+    /// # Errors
+    ///
+    /// [`CallbackOperationError`] where nothing is remembered under that name, or the store cannot be changed.
+    pub async fn enable_callback(&self, name: &CallbackName) -> Result<bool, CallbackOperationError> {
+        self.parts.callback_desk.enable(name, self.by).await
+    }
+
+    /// What works of callbacks, and what does not.
+    pub(super) async fn callback_components(&self) -> Vec<ComponentHealth> {
+        // That the store cannot be read is told by its own component.
+        self.parts.callback_desk.standings().await.unwrap_or_default().iter().map(component).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
