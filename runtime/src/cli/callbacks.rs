@@ -320,9 +320,24 @@ mod tests {
             "components": [],
         });
         let answer: Callbacks = serde_json::from_value(answer).expect("the shape of `GET /v1/callbacks`");
-        assert_snapshot!(page(&answer, Paint::Off), @"");
+        assert_snapshot!(page(&answer, Paint::Off), @r"
+        NAME          STATE     EVENT  BEHIND  OWED  SINCE                     REASON
+        billing.sent  unknown   12     30      0     -                         -
+        crm           disabled  40     2       1     2026-01-02T03:04:05.000Z  it answered 410 Gone\u{7}
+
+        KIND      SUCCEEDED  FAILED  GIVEN UP  SUCCESS  MEAN    P95     P99
+        webhook   90         4       1         98.9 %   12.2ms  40.0ms  90.0ms
+        progress  0          0       0         -        -       -       -
+
+        2 of 10 workers busy, 3 of 100 places in the queue taken (then: wait), 1 wait for a retry
+        1 call given up; see `campanile callbacks dead-letters`
+        ");
         let empty = Callbacks { callbacks: Vec::new(), kinds: Vec::new(), executor: None, dead_letters: 0 };
-        assert_snapshot!(page(&empty, Paint::Off), @"");
+        assert_snapshot!(page(&empty, Paint::Off), @"
+        no callback with a name
+
+        no call was given up
+        ");
     }
 
     #[test]
@@ -335,7 +350,11 @@ mod tests {
               "delivery_id": null, "attempts": 1, "reason": "it answered 404", "at": "2026-01-02T03:04:06.000Z" },
         ]});
         let page: DeadCallbacks = serde_json::from_value(page).expect("the shape of the server's answer");
-        assert_snapshot!(table(&page.dead_letters, Paint::Off), @"");
+        assert_snapshot!(table(&page.dead_letters, Paint::Off), @r"
+        ID  CALLBACK  KIND     EVENT  ABOUT     CALLS  GIVEN UP                  REASON
+        17  crm       webhook  400    dlv_01_0  10     2026-01-02T03:04:05.000Z  it answered 503\n
+        18  crm       webhook  401    -         1      2026-01-02T03:04:06.000Z  it answered 404
+        ");
     }
 
     #[test]

@@ -78,6 +78,14 @@ mod tests {
             "store": { "bytes": 4_194_304, "audit_bytes": 24_576 },
         });
         let stats: Stats = serde_json::from_value(answer).expect("the shape of `GET /v1/stats`");
-        assert_snapshot!(show(&stats), @"");
+        assert_snapshot!(show(&stats), @"
+        deliveries 7 open (2 retrying), 1000 sent, 3 failed, 1 cancelled
+        given up   2 deliveries, 5 calls of callbacks
+        waiting    critical 0, low 7 (oldest 1500 ms)
+        workers    4, 65 of 256 slots in use, load 25 %
+        callbacks  2 with a name (1 disabled), 40 events behind at most; 90 calls succeeded, 4 failed, 1 wait
+        events     4000 so far, 128KiB
+        database   4MiB, audit log 24KiB
+        ");
     }
 }

@@ -46,8 +46,10 @@ fn help_lists_what_works() {
       dead-letters  Look at what failed for good
       audit         Show who did what, the newest first
       channels      Look at channels, pause them, try them out
+      callbacks     Look at callbacks, and at their calls that were given up
       plugins       Look at plugins
       workers       Show the pool of workers, or set its size
+      stats         Show totals: deliveries, queue, workers, callbacks, events, database
       top           Watch lanes, channels, workers and plugins of a running server
       config        Look at the configuration
       reload        Have a running server read its configuration again
