@@ -25,7 +25,7 @@ async fn totals_are_those_of_what_was_sent_and_hold_through_a_crash() {
     let scheduled = server.cli(["--json", "send", "-c", "hole", "-b", "x", "--at", "24h"]).await.json();
     assert!(scheduled["id"].is_string(), "{scheduled}");
     for _ in 0..2 {
-        let stats = api.get("/v1/stats").await;
+        let stats = Api::of(&server).get("/v1/stats").await;
         assert_eq!(stats.status, 200, "{}", stats.body);
         let expected = json!({ "open": 1, "retrying": 0, "sent": 3, "failed": 0, "cancelled": 0, "dead_letters": 0 });
         assert_eq!(stats.body["deliveries"], expected, "{}", stats.body);

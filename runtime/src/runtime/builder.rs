@@ -195,9 +195,8 @@ impl RuntimeBuilder {
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
-        // Nobody is there yet who calls callbacks.
-        let callback_desk = CallbackDesk::new(Arc::clone(&store), Arc::clone(&clock), Vec::new());
         let parts = Parts {
+            callback_desk: CallbackDesk::new(&store, &clock, Vec::new()),
             memory_max: memory_of(&config),
             config: ArcSwap::from_pointee(config),
             source,
@@ -215,7 +214,6 @@ impl RuntimeBuilder {
             dispatcher,
             fuel_per_ms,
             desk,
-            callback_desk,
             _expander: expander,
             sweeper: SyncMutex::new(sweeper),
         };

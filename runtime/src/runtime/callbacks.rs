@@ -123,8 +123,9 @@ pub(super) struct CallbackDesk {
 }
 
 impl CallbackDesk {
-    pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, callers: Vec<Arc<dyn Caller>>) -> Self {
-        Self { store, clock, callers }
+    /// `callers` are asked in this order.
+    pub(super) fn new(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, callers: Vec<Arc<dyn Caller>>) -> Self {
+        Self { store: Arc::clone(store), clock: Arc::clone(clock), callers }
     }
 
     fn caller(&self, callback: &CallbackName) -> Option<&Arc<dyn Caller>> {

@@ -73,7 +73,8 @@ struct Rig {
 fn rig() -> Rig {
     let (store, clock) = (opened(), Arc::new(ManualClock::at(START)));
     let crm = Arc::new(Crm { store: Arc::clone(&store), enabled: Mutex::default() });
-    let desk = CallbackDesk::new(Arc::clone(&store), Arc::clone(&clock) as _, vec![Arc::clone(&crm) as _]);
+    let as_clock = Arc::clone(&clock) as Arc<dyn Clock>;
+    let desk = CallbackDesk::new(&store, &as_clock, vec![Arc::clone(&crm) as _]);
     Rig { desk, store, crm, clock }
 }
 

@@ -122,10 +122,7 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             out.push(POOL_SCALED);
             put_scaled(out, *scaled);
         }
-        EventBody::Callback(event) => {
-            out.push(CALLBACK);
-            callback::put(out, event);
-        }
+        EventBody::Callback(event) => callback::put(out, event),
         EventBody::DeliveryRerouted { delivery, from, to, reason } => put_rerouted(out, *delivery, from, to, reason),
     }
 }

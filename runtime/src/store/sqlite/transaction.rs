@@ -230,12 +230,7 @@ impl<'w> Transaction<'w> {
                 self.effects.audit.extend_from_slice(audit);
                 Answer::Done
             }
-            Operation::KeepCallbacks(change) => {
-                self.effects.totals.dead_callbacks += callbacks::write(self.db, change)?;
-                self.effects.events.extend_from_slice(&change.events);
-                self.effects.audit.extend_from_slice(&change.audit);
-                Answer::Done
-            }
+            Operation::KeepCallbacks(change) => self.keep_callbacks(change)?,
             Operation::KeepTemplate(source) => {
                 self.keep_template(source)?;
                 Answer::Done
@@ -413,6 +408,13 @@ impl<'w> Transaction<'w> {
         }
         self.effects.events.extend_from_slice(events);
         Ok(())
+    }
+
+    fn keep_callbacks(&mut self, change: &CallbackChange) -> Result<Answer, Failure> {
+        self.effects.totals.dead_callbacks += callbacks::write(self.db, change)?;
+        self.effects.events.extend_from_slice(&change.events);
+        self.effects.audit.extend_from_slice(&change.audit);
+        Ok(Answer::Done)
     }
 
     /// When a delivery in flight was cancelled, by itself or with its notification.

@@ -5,6 +5,7 @@ use crate::store::sqlite::wire::{Damaged, Reader, put_option, put_text, put_u64}
 
 pub(super) fn put(out: &mut Vec<u8>, event: &CallbackEvent) {
     let CallbackEvent { callback, fate, kind, event, notification, delivery } = event;
+    out.push(super::CALLBACK);
     put_text(out, callback.as_str());
     match fate {
         CallbackFate::Dead => out.push(0),
