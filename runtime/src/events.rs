@@ -1,1 +1,23 @@
 //! The outbox as a stream: numbered, resumable, bounded.
+//!
+//! *Flow:* the store tells of a commit → [`Inlet`] → ring → each [`Follow`] → one that is behind, or begins, reads the
+//! outbox until it has caught up.
+//!
+//! *Invariants:* nobody who follows holds up the store's writer. A follower gets events in the order of their numbers, none
+//! twice; what it cannot have is told as a [`Gap`]. An event is encoded once, however many read it.
+//!
+//! *Not here:* HTTP (`api`), what is done about an event (`callback`).
+
+mod id;
+pub mod payload;
+mod ring;
+pub mod sse;
+mod stream;
+
+pub use id::{EventId, EventIdError};
+pub use payload::event_types;
+pub use ring::{Batch, CHUNK_EVENTS, Chunk, Inlet, Outlet, RING_EVENTS};
+pub use stream::{EventLog, Follow, Followed, Gap, GapReason, Start};
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ mod audit;
 mod callback;
 mod failure;
 mod find;
+mod outbox;
 mod reroute;
 pub mod sqlite;
 mod sweep;
@@ -41,6 +42,7 @@ pub use failure::StoreError;
 pub use find::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
 };
+pub use outbox::{EventEpoch, EventNumber, EventRange, NumberedEvent};
 pub use reroute::Reroute;
 
 pub use sweep::{Shrink, Sweep, Swept};
@@ -253,18 +255,6 @@ pub struct NotificationRecord {
     pub deliveries: Vec<DeliveryRecord>,
 }
 
-/// An event's place in the outbox: from 1, without gaps, in the order of commits.
-pub type EventNumber = u64;
-
-/// An event with its place.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NumberedEvent {
-    /// Its place.
-    pub number: EventNumber,
-    /// The event.
-    pub event: Event,
-}
-
 /// How many deliveries wait in a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneDepth {
@@ -391,6 +381,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Up to `limit` events behind `after`, in order. 0 is before the first.
     async fn outbox(&self, after: EventNumber, limit: usize) -> Result<Vec<NumberedEvent>, StoreError>;
+
+    /// Which events there are.
+    async fn event_range(&self) -> Result<EventRange, StoreError>;
 
     /// Deliveries per status, counted from the rows.
     async fn count(&self) -> Result<StatusCounts64, StoreError>;

@@ -85,7 +85,7 @@ impl Life {
 async fn everything(store: &dyn Store) -> Result<Everything, StoreError> {
     let mut events: Vec<NumberedEvent> = Vec::new();
     loop {
-        let page = store.outbox(events.len() as u64, PAGE).await?;
+        let page = store.outbox(events.last().map_or(0, |event| event.number), PAGE).await?;
         if page.is_empty() {
             break;
         }

@@ -119,6 +119,8 @@ pub(crate) struct Ledger {
     /// The dispatcher ends: calls may be interrupted.
     pub(crate) is_stopping: bool,
     pub(crate) crashes: u32,
+    /// Commits are not synced: after a crash numbers of events go on behind those that may have been given.
+    pub(crate) may_skip_numbers: bool,
     unsettled: BTreeMap<DeliveryId, Unsettled>,
     /// As they stood at the last crash: what was settled in its last moment may be learned after it.
     at_crash: BTreeMap<DeliveryId, Unsettled>,

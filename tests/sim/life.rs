@@ -217,7 +217,7 @@ fn catch_up(
     books: &Books,
 ) -> Result<(), StoreError> {
     loop {
-        let (store, after) = (Arc::clone(store), books.open().events.len() as u64);
+        let (store, after) = (Arc::clone(store), books.open().events.last().map_or(0, |event| event.number));
         let events = ask(runtime, writer, async move { store.outbox(after, PAGE).await })?;
         if events.is_empty() {
             return Ok(());

@@ -115,6 +115,7 @@ impl Story {
     fn run(&mut self) {
         let (durability, workers) = (self.world.durability, self.world.workers);
         self.note(format!("durability {durability:?}, {workers:?}, {:?}", self.world.window));
+        self.books.open().may_skip_numbers = durability == Durability::Os;
         self.start();
         let steps = self.chance.between(40, 120);
         for step in 1..=steps {

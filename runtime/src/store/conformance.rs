@@ -62,6 +62,7 @@ macro_rules! conformance {
             sweeping: what_is_final_and_old_goes_and_nothing_else,
             sweeping: a_sweep_goes_on_where_it_stopped,
             sweeping: old_keys_and_events_go_and_numbers_go_on,
+            sweeping: the_range_of_events_begins_behind_what_went,
             sweeping: what_is_too_much_goes_and_never_what_waits_failed_or_has_a_key_that_holds,
             sweeping: the_oldest_events_and_entries_go_until_the_rest_is_small_enough,
             sweeping: what_goes_makes_room_for_what_comes,
@@ -138,6 +139,7 @@ macro_rules! conformance {
             telling: a_notification_is_completed_once_when_its_last_delivery_is_final,
             telling: what_is_refused_late_or_given_up_makes_no_event,
             telling: an_outbox_is_read_in_any_portions,
+            telling: the_range_of_events_grows_in_an_epoch_that_stays,
             telling: the_listener_is_told_each_commit_in_order_and_before_its_callers,
             telling: totals_count_commits_and_commands,
         }

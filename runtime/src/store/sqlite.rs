@@ -23,6 +23,7 @@ mod kv;
 mod live;
 mod lock;
 mod lookup;
+mod numbering;
 mod once;
 mod query;
 mod read;
@@ -60,14 +61,14 @@ use self::failure::Failure;
 use self::giving_up::{Held, Unstage};
 use self::live::Live;
 use self::readers::Readers;
-use self::transaction::{Accepting, Answer, Asked, Operation, Staged};
+use self::transaction::{Accepting, Answer, Asked, Operation, Staged, mixed_up};
 use self::writer::{Command, Parts, Writer, read_job};
 use super::{
     Accepted, AuditFilter, AuditPage, CallbackChange, Cancelled, Claim, CommitListener, DELIVERIES_MAX,
-    DeadCallbackFilter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, Durability, EventNumber, FirstUse, LaneDepth,
-    NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed,
-    SCAN_MAX, Settled, Settlement, Shrink, StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep, Swept,
-    TemplateSource,
+    DeadCallbackFilter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, Durability, EventNumber, EventRange,
+    FirstUse, LaneDepth, NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned,
+    Replay, Replayed, SCAN_MAX, Settled, Settlement, Shrink, StatusCounts64, Store, StoreError, StoreStats,
+    StoreTotals, Sweep, Swept, TemplateSource,
 };
 use crate::domain::{
     Actor, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback, DeliveryId, Event,
@@ -99,6 +100,8 @@ pub struct SqliteStore {
     /// None where nobody else can open the database: then the writer reads too.
     readers: Option<Readers>,
     commands: mpsc::Sender<Command>,
+    /// Events of this process have greater numbers.
+    began_after: EventNumber,
     stats: Arc<Mutex<StoreStats>>,
     totals: Arc<Mutex<StoreTotals>>,
     /// Its sender goes when the writer has ended.
@@ -129,10 +132,11 @@ impl SqliteStore {
             stats: Arc::clone(&stats),
             totals: Arc::clone(&totals),
             checkpoints: has_file.then(|| Checkpoints::start(&path)).transpose().map_err(failed)?,
-            is_synced: durability == Durability::Full,
+            durability,
         })
         .map_err(failed)?;
 
+        let began_after = writer.last_event();
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let (running, ended) = watch::channel(());
         std::thread::Builder::new()
@@ -145,7 +149,7 @@ impl SqliteStore {
             })
             .map_err(|error| StoreError::Unavailable { reason: format!("cannot start a thread: {error}") })?;
         let readers = has_file.then(|| Readers::new(&path));
-        Ok(Arc::new(Self { path, live, readers, commands, stats, totals, ended }))
+        Ok(Arc::new(Self { path, live, readers, commands, began_after, stats, totals, ended }))
     }
 
     async fn write(&self, operation: Operation) -> Result<Answer, StoreError> {
@@ -180,11 +184,6 @@ impl SqliteStore {
         };
         answer.map_err(|failure| failure.at(&self.path))
     }
-}
-
-/// The writer answers each operation with the answer of its kind.
-fn mixed_up() -> StoreError {
-    StoreError::Internal { reason: "the writer gave the answer to another question".to_owned() }
 }
 
 #[async_trait]
@@ -371,6 +370,11 @@ impl Store for SqliteStore {
 
     async fn outbox(&self, after: EventNumber, limit: usize) -> Result<Vec<NumberedEvent>, StoreError> {
         self.read(move |db| read::outbox(db, after, limit)).await
+    }
+
+    async fn event_range(&self) -> Result<EventRange, StoreError> {
+        let began_after = self.began_after;
+        self.read(move |db| numbering::range(db, began_after)).await
     }
 
     async fn count(&self) -> Result<StatusCounts64, StoreError> {

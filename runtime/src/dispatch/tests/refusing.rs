@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::store::{
     Accepted, AuditFilter, AuditPage, CallbackChange, Cancelled, Claim, DeadCallbackFilter, DeadLetterFilter,
-    DeadLetterPage, DeliveryRecord, EventNumber, FirstUse, LaneDepth, NotificationFilter, NotificationPage,
+    DeadLetterPage, DeliveryRecord, EventNumber, EventRange, FirstUse, LaneDepth, NotificationFilter, NotificationPage,
     NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed, Settled, Settlement, Shrink, StatusCounts64,
     Store, StoreError, StoreStats, StoreTotals, Sweep, Swept, TemplateSource,
 };
@@ -153,6 +153,10 @@ impl Store for Refusing {
 
     async fn outbox(&self, after: EventNumber, limit: usize) -> Result<Vec<NumberedEvent>, StoreError> {
         self.store.outbox(after, limit).await
+    }
+
+    async fn event_range(&self) -> Result<EventRange, StoreError> {
+        self.store.event_range().await
     }
 
     async fn count(&self) -> Result<StatusCounts64, StoreError> {

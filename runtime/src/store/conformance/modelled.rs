@@ -300,6 +300,8 @@ impl Pair {
         assert!(outbox.iter().zip(1..).all(|(event, number)| event.number == number));
         let events: Vec<_> = outbox.into_iter().map(|numbered| numbered.event).collect();
         assert_eq!(events, model.events);
+        let range = store.event_range().await.unwrap();
+        assert_eq!((range.oldest, range.newest), (1, model.events.len() as u64));
 
         let dead = store.dead_letters(DeadLetterFilter::default(), None, 1_000).await.unwrap();
         let dead: BTreeSet<_> = dead.dead_letters.iter().map(|dead| dead.delivery.id).collect();

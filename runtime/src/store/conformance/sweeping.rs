@@ -82,6 +82,16 @@ pub(crate) async fn old_keys_and_events_go_and_numbers_go_on(place: &dyn Place) 
     assert_eq!(numbers, [2, 3, 4, 5]);
 }
 
+pub(crate) async fn the_range_of_events_begins_behind_what_went(place: &dyn Place) {
+    let store = open(place).await;
+    for n in 1..=3 {
+        store.accept(vec![planned(n, &["mail"])]).await.unwrap();
+    }
+    store.sweep(sweep(NOW.as_millis() + 1)).await.unwrap();
+    let range = store.event_range().await.unwrap();
+    assert_eq!((range.oldest, range.newest), (3, 3), "the newest frame stays");
+}
+
 fn shrink() -> Shrink {
     Shrink {
         after: NotificationId::FIRST,

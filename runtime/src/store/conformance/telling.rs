@@ -112,6 +112,20 @@ pub(crate) async fn an_outbox_is_read_in_any_portions(place: &dyn Place) {
     assert_eq!(store.outbox(u64::MAX, 10).await.unwrap(), []);
 }
 
+pub(crate) async fn the_range_of_events_grows_in_an_epoch_that_stays(place: &dyn Place) {
+    let store = open(place).await;
+    let empty = store.event_range().await.unwrap();
+    assert_eq!((empty.oldest, empty.newest), (1, 0), "no event is kept");
+    store.accept((0..3).map(|n| planned(n, &["mail"])).collect()).await.unwrap();
+    let expected = EventRange { newest: 3, ..empty };
+    assert_eq!(store.event_range().await.unwrap(), expected);
+    store.close().await;
+    let again = open(place).await;
+    assert_eq!(again.event_range().await.unwrap(), expected);
+    again.accept(vec![planned(3, &["mail"])]).await.unwrap();
+    assert_eq!(again.event_range().await.unwrap(), EventRange { newest: 4, ..expected });
+}
+
 pub(crate) async fn the_listener_is_told_each_commit_in_order_and_before_its_callers(place: &dyn Place) {
     let ear = Arc::new(Ear::default());
     let store = place.open(Arc::clone(&ear) as Arc<dyn CommitListener>).await;

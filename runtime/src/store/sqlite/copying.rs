@@ -20,7 +20,7 @@ use rusqlite::Connection;
 
 use super::failure::Failure;
 use super::schema::{self, Kind};
-use super::{UpkeepError, read};
+use super::{UpkeepError, numbering, read};
 use crate::store::StatusCounts64;
 
 /// A copy up to this many bytes is checked with its values and indexes; of a larger one the pages, which takes a fraction
@@ -134,6 +134,16 @@ impl Unfinished {
         let notifications = notifications(&db).map_err(failed)?;
         self.copied = Copied { bytes, version, notifications, deliveries, thorough };
         Ok(())
+    }
+
+    /// Has whoever follows its events know that it is another life of the database: numbers that were given after the
+    /// original was made are given again.
+    pub(super) fn begin_epoch(&self) -> Result<(), UpkeepError> {
+        let failed = |failure: Failure| UpkeepError::Copy { path: self.to.clone(), reason: failure.reason() };
+        let db = Connection::open(&self.path).map_err(Failure::from).map_err(failed)?;
+        // Without a log beside it: the file alone gets the name.
+        let set_up = db.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
+        set_up.map_err(Failure::from).and_then(|()| numbering::begin_epoch(&db)).map_err(failed)
     }
 
     /// Gives it its name; from then on it is there whatever happens.

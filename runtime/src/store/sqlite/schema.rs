@@ -13,7 +13,7 @@ use super::{copying, lookup, totals};
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_plugins.sql"),
     include_str!("schema/0003_kv.sql"),
@@ -27,6 +27,7 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("schema/0011_channels.sql"),
     include_str!("schema/0012_reroutes.sql"),
     include_str!("schema/0013_callbacks.sql"),
+    include_str!("schema/0014_epoch.sql"),
 ];
 
 /// The step whose table is filled from what is there, which takes more than SQL.

@@ -87,12 +87,13 @@ impl SqliteStore {
             stats: Arc::clone(&stats),
             totals: Arc::clone(&totals),
             checkpoints,
-            is_synced: durability == Durability::Full,
+            durability,
         })
         .map_err(|failure| failure.at(&path))?;
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (running, ended) = watch::channel(());
-        let store = Self { path, live, readers: None, commands: sender, stats, totals, ended };
+        let began_after = writer.last_event();
+        let store = Self { path, live, readers: None, commands: sender, began_after, stats, totals, ended };
         Ok((Arc::new(store), SteppedWriter { writer: Some(writer), commands, running: Some(running) }))
     }
 }

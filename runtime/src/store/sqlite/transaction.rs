@@ -32,7 +32,8 @@ use crate::domain::{
     KvChange, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
 };
 use crate::store::{
-    Accepted, CallbackChange, Cancelled, Replay, Replayed, Settled, Settlement, Shrink, Sweep, Swept, TemplateSource,
+    Accepted, CallbackChange, Cancelled, Replay, Replayed, Settled, Settlement, Shrink, StoreError, Sweep, Swept,
+    TemplateSource,
 };
 
 /// One thing to write.
@@ -87,6 +88,11 @@ pub(super) enum Answer {
     Purged(u64),
     Swept(Swept),
     Kv(KvWritten),
+}
+
+/// The writer answers each operation with the answer of its kind.
+pub(super) fn mixed_up() -> StoreError {
+    StoreError::Internal { reason: "the writer gave the answer to another question".to_owned() }
 }
 
 impl Operation {

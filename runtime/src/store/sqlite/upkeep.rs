@@ -154,6 +154,7 @@ pub fn restore(file: &Path, database: &Path, replace: bool, at: Timestamp) -> Re
         UpkeepError::Store(error) => unfit(error.to_string()),
         error => error,
     })?;
+    copy.begin_epoch()?;
     let kept = if is_there { Some(keep(database, at)?) } else { None };
     let copied = copy.place(true)?;
     drop(lock);

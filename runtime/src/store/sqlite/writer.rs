@@ -17,11 +17,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkpoint::Checkpoints;
 use super::failure::Failure;
 use super::live::Live;
+use super::numbering::Numbering;
 use super::readers::in_transaction;
 use super::transaction::{Answer, Effects, LaneNumbers, Operation, Transaction};
 use super::{audit, event, read, suspects, totals};
 use crate::domain::Event;
-use crate::store::{CommitListener, Committed, EventNumber, NumberedEvent, StoreStats, StoreTotals};
+use crate::store::{CommitListener, Committed, Durability, EventNumber, NumberedEvent, StoreStats, StoreTotals};
 
 /// Commands in one commit: enough for the sync to cost each of them little, few enough to answer within some 20 ms.
 const BATCH_COMMANDS_MAX: usize = 4_096;
@@ -63,8 +64,8 @@ pub(super) struct Parts {
     pub(super) totals: Arc<Mutex<StoreTotals>>,
     /// None where the database has no file.
     pub(super) checkpoints: Option<Checkpoints>,
-    /// Whether a commit is synced.
-    pub(super) is_synced: bool,
+    /// How durable a commit is.
+    pub(super) durability: Durability,
 }
 
 /// Owns the connection that writes.
@@ -75,7 +76,7 @@ pub(super) struct Writer {
     stats: Arc<Mutex<StoreStats>>,
     totals: Arc<Mutex<StoreTotals>>,
     checkpoints: Option<Checkpoints>,
-    last_event: EventNumber,
+    numbering: Numbering,
     is_synced: bool,
     lanes: LaneNumbers,
     /// Claims to be released with the next commit: the disk refused it, and nobody else will ask again.
@@ -86,11 +87,12 @@ impl Writer {
     /// A writer on a database that was just opened. Learns what the last one left behind and clears it up: targets of
     /// what was never accepted, claims that were alive when it died, cancels under way.
     pub(super) fn begin(parts: Parts) -> Result<Self, Failure> {
-        let Parts { db, live, listener, stats, totals, checkpoints, is_synced } = parts;
-        let last_event = read::last_event(&db)?;
+        let Parts { db, live, listener, stats, totals, checkpoints, durability } = parts;
+        let is_synced = durability == Durability::Full;
+        let numbering = Numbering::begin(&db, durability == Durability::Os)?;
         let lanes = LaneNumbers::new();
         let owed = Vec::new();
-        let mut writer = Self { db, live, listener, stats, totals, checkpoints, last_event, is_synced, lanes, owed };
+        let mut writer = Self { db, live, listener, stats, totals, checkpoints, numbering, is_synced, lanes, owed };
         writer.db.execute("DELETE FROM targets WHERE notification NOT IN (SELECT id FROM notifications)", [])?;
         let (crashes, after_crash) = suspects::learn(&writer.db)?;
         writer.live.learned(crashes, after_crash);
@@ -110,6 +112,11 @@ impl Writer {
         Ok(())
     }
 
+    /// The last number that was given to an event, or may have been.
+    pub(super) const fn last_event(&self) -> EventNumber {
+        self.numbering.last()
+    }
+
     /// Serves until it is told to close, or nobody is left to tell.
     pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut is_closed = false;
@@ -125,7 +132,7 @@ impl Writer {
     /// The end of the loop. `is_closed` where it was told to close.
     pub(super) fn end(self, is_closed: bool, commands: &mut mpsc::Receiver<Command>) {
         // Whoever lets go of a store without closing it leaves it as a crash would.
-        if is_closed && let Err(failure) = suspects::close(&self.db) {
+        if is_closed && let Err(failure) = self.numbering.close(&self.db).and_then(|()| suspects::close(&self.db)) {
             tracing::warn!(error = ?failure, "The store could not be marked as closed; the next start takes it for a crash.");
         }
         // What comes from here on is refused; the log goes into the file, so that a backup of it is whole.
@@ -221,7 +228,15 @@ impl Writer {
         let answers =
             writes.iter().map(|(operation, _)| transaction.perform(operation)).collect::<Result<Vec<_>, _>>()?;
         let mut effects = transaction.effects()?;
-        effects.totals.event_bytes += write_outbox(&self.db, self.last_event + 1, &effects.events)? as i64;
+        if !self.numbering.suffices_for(effects.events.len()) {
+            // Once in a block: what was done is done again, behind a commit of its own.
+            drop(guard);
+            self.lanes.clear();
+            self.live.rolled_back();
+            self.numbering.reserve(&self.db, effects.events.len())?;
+            return self.try_transact(writes);
+        }
+        effects.totals.event_bytes += write_outbox(&self.db, self.numbering.last() + 1, &effects.events)? as i64;
         effects.totals.audit_bytes += audit::write(&self.db, &mut effects.audit)? as i64;
         totals::write(&self.db, effects.totals)?;
         let started = Instant::now();
@@ -249,8 +264,8 @@ impl Writer {
             there.newest_event = self.last_event + events.len() as u64;
         }
         if is_news {
-            let first = self.last_event + 1;
-            self.last_event += events.len() as u64;
+            let first = self.numbering.last() + 1;
+            self.numbering.gave(events.len());
             let events = (first..).zip(events).map(|(number, event)| NumberedEvent { number, event }).collect();
             self.listener.committed(Committed { accepted, events, commands, took });
         }

@@ -235,6 +235,25 @@ async fn an_older_backup_is_restored_and_migrated_by_the_next_start() {
 }
 
 #[tokio::test]
+async fn what_is_restored_has_another_epoch_and_the_original_keeps_its_own() {
+    let folder = Folder::with(2).await;
+    let range = async |path: &Path| {
+        let store = open(path);
+        let range = store.event_range().await.unwrap();
+        store.close().await;
+        range
+    };
+    let before = range(&folder.database()).await;
+    backup(&folder.database(), &folder.path("copy.db"), false).unwrap();
+    assert_eq!(range(&folder.database()).await, before, "a backup changes nothing");
+    restore(&folder.path("copy.db"), &folder.database(), true, NOW).unwrap();
+    let after = range(&folder.database()).await;
+    assert_eq!((after.oldest, after.newest), (before.oldest, before.newest));
+    assert_ne!(after.epoch, before.epoch);
+    assert_eq!(range(&folder.database()).await, after, "it stays from here on");
+}
+
+#[tokio::test]
 async fn a_migration_keeps_what_was_there_unless_it_is_told_not_to() {
     let folder = Folder::with(2).await;
     let kept = folder.path("campanile.db.v4");

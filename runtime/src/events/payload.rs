@@ -1,0 +1,222 @@
+//! Published shape `event payload`: what clients read of an event, as JSON.
+//!
+//! *Invariants:* fields and types are added, never changed or taken away. One line, without an address, content or secret.
+//!
+//! ```json
+//! {"id":"00c0ffee00c0ffee-42","type":"delivery.sent","at":"2026-01-02T03:04:05.000Z",
+//!  "notification_id":"ntf_…","delivery_id":"dlv_…","data":{"attempts":1,"provider_id":"m-1","unconfirmed":false}}
+//! ```
+
+use std::fmt::Display;
+
+use serde::{Serialize, Serializer};
+
+use super::{EventId, Gap};
+use crate::domain::{
+    ChannelChange, ChannelEvent, DeliveryId, Event, EventBody, EventKind, NotificationId, PluginChange, PluginEvent,
+    PoolScaled, Timestamp, WorkerChange, WorkerEvent,
+};
+
+/// The type of what says that events are missing. It is told whatever a client filters by.
+pub const GAP: EventKind = "gap";
+
+/// Types whose events have no list of changes.
+const PLAIN: [EventKind; 13] = [
+    "notification.accepted",
+    "notification.completed",
+    "notification.cancelled",
+    "delivery.deduplicated",
+    "delivery.attempted",
+    "delivery.sent",
+    "delivery.accepted",
+    "delivery.retrying",
+    "delivery.rerouted",
+    "delivery.failed",
+    "delivery.cancelled",
+    "config.reloaded",
+    "pool.scaled",
+];
+
+/// Every type that an event may have, in the order of the alphabet.
+#[must_use]
+pub fn event_types() -> Vec<EventKind> {
+    let mut types = PLAIN.to_vec();
+    types.extend(ChannelChange::ALL.map(ChannelChange::kind));
+    types.extend(PluginChange::ALL.map(PluginChange::kind));
+    types.extend(WorkerChange::ALL.map(WorkerChange::kind));
+    types.sort_unstable();
+    types
+}
+
+/// Text that something is shown as.
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+#[derive(Serialize)]
+struct Payload<'a> {
+    id: Shown<EventId>,
+    #[serde(rename = "type")]
+    kind: EventKind,
+    at: Shown<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notification_id: Option<Shown<NotificationId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_id: Option<Shown<DeliveryId>>,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Accepted {
+        priority: &'static str,
+        deliveries: u32,
+    },
+    Completed {
+        status: &'static str,
+    },
+    Withdrawn {
+        deliveries: u32,
+    },
+    Deduplicated {
+        first: Shown<DeliveryId>,
+    },
+    Attempted {
+        attempt: u32,
+        end: &'a str,
+        duration_us: u64,
+    },
+    Sent {
+        attempts: u32,
+        provider_id: Option<&'a str>,
+        unconfirmed: bool,
+    },
+    Taken {
+        attempts: u32,
+        provider_id: Option<&'a str>,
+    },
+    Retrying {
+        attempts: u32,
+        due: Shown<Timestamp>,
+    },
+    Rerouted {
+        from: &'a str,
+        to: &'a str,
+        reason: &'a str,
+    },
+    Failed {
+        attempts: u32,
+        reason: &'a str,
+    },
+    Cancelled {
+        attempts: u32,
+    },
+    Plugin {
+        plugin: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<Shown<&'a semver::Version>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    },
+    Channel {
+        channel: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    },
+    Reloaded {
+        sha256: String,
+    },
+    Worker {
+        worker: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    },
+    Scaled {
+        from: u32,
+        to: u32,
+        reason: &'static str,
+        load_percent: u8,
+    },
+    Gap {
+        reason: &'static str,
+        after: Shown<EventId>,
+    },
+}
+
+fn data(body: &EventBody) -> Data<'_> {
+    match body {
+        EventBody::NotificationAccepted { priority, deliveries, .. } => {
+            Data::Accepted { priority: priority.as_str(), deliveries: *deliveries }
+        }
+        EventBody::NotificationCompleted { status, .. } => Data::Completed { status: status.as_str() },
+        EventBody::NotificationCancelled { deliveries, .. } => Data::Withdrawn { deliveries: *deliveries },
+        EventBody::DeliveryDeduplicated { first, .. } => Data::Deduplicated { first: Shown(*first) },
+        EventBody::DeliveryAttempted { attempt, end, duration_us, .. } => {
+            Data::Attempted { attempt: *attempt, end, duration_us: *duration_us }
+        }
+        EventBody::DeliverySent { attempts, provider_id, unconfirmed, .. } => {
+            Data::Sent { attempts: *attempts, provider_id: provider_id.as_deref(), unconfirmed: *unconfirmed }
+        }
+        EventBody::DeliveryAccepted { attempts, provider_id, .. } => {
+            Data::Taken { attempts: *attempts, provider_id: provider_id.as_deref() }
+        }
+        EventBody::DeliveryRetrying { attempts, due, .. } => Data::Retrying { attempts: *attempts, due: Shown(*due) },
+        EventBody::DeliveryRerouted { from, to, reason, .. } => {
+            Data::Rerouted { from: from.as_str(), to: to.as_str(), reason }
+        }
+        EventBody::DeliveryFailed { attempts, reason, .. } => Data::Failed { attempts: *attempts, reason },
+        EventBody::DeliveryCancelled { attempts, .. } => Data::Cancelled { attempts: *attempts },
+        EventBody::Plugin(PluginEvent { change: _, plugin, version, sha256, reason }) => Data::Plugin {
+            plugin,
+            version: version.as_ref().map(Shown),
+            sha256: sha256.as_ref().map(hex::encode),
+            reason: reason.as_deref(),
+        },
+        EventBody::Channel(ChannelEvent { channel, change: _, reason }) => {
+            Data::Channel { channel: channel.as_str(), reason: reason.as_deref() }
+        }
+        EventBody::ConfigReloaded { sha256 } => Data::Reloaded { sha256: hex::encode(sha256) },
+        EventBody::Worker(WorkerEvent { change: _, worker, reason }) => {
+            Data::Worker { worker: worker.0, reason: reason.as_deref() }
+        }
+        EventBody::PoolScaled(PoolScaled { from, to, reason, load_percent }) => {
+            Data::Scaled { from: *from, to: *to, reason: reason.as_str(), load_percent: *load_percent }
+        }
+    }
+}
+
+fn write(out: &mut Vec<u8>, payload: &Payload<'_>) {
+    // Our own shapes have string keys and finite numbers, and a `Vec` takes everything: it does not fail.
+    let _ = serde_json::to_writer(out, payload);
+}
+
+/// Appends the payload of an event.
+pub fn put(out: &mut Vec<u8>, id: EventId, event: &Event) {
+    let Event { at, body } = event;
+    let payload = Payload {
+        id: Shown(id),
+        kind: body.kind(),
+        at: Shown(*at),
+        notification_id: body.notification().map(Shown),
+        delivery_id: body.delivery().map(Shown),
+        data: data(body),
+    };
+    write(out, &payload);
+}
+
+/// Appends the payload of a gap that was met at this time. Its id is that of the last event that is missing.
+pub fn put_gap(out: &mut Vec<u8>, gap: Gap, at: Timestamp) {
+    let data = Data::Gap { reason: gap.reason.as_str(), after: Shown(gap.after) };
+    let (id, at) = (Shown(gap.resumes), Shown(at));
+    write(out, &Payload { id, kind: GAP, at, notification_id: None, delivery_id: None, data });
+}
+
+#[cfg(test)]
+mod tests;
