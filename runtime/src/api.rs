@@ -17,6 +17,7 @@ mod channels;
 mod cursor;
 mod dead_letters;
 mod decode;
+mod events;
 mod failure;
 mod filter;
 mod finding;
@@ -44,7 +45,7 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 32] = [
+const ROUTES: [&str; 33] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
@@ -57,6 +58,7 @@ const ROUTES: [&str; 32] = [
     "/v1/dead-letters",
     "/v1/dead-letters/replay",
     "/v1/audit",
+    "/v1/events",
     "/v1/plugins",
     "/v1/plugins/{name}/release",
     "/v1/plugins/{name}/approve",
@@ -99,7 +101,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
     let [notifications, batch, notification, deliveries, cancel, replay, delivery, rest @ ..] = ROUTES;
     let [replay_delivery, cancel_delivery, dead_letters, replay_dead_letters, rest @ ..] = rest;
-    let [audit, plugins, release, approve, reload, workers, scale, rest @ ..] = rest;
+    let [audit, events, plugins, release, approve, reload, workers, scale, rest @ ..] = rest;
     let [channels, channel, test_channel, pause_channel, resume_channel, reset_channel, rest @ ..] = rest;
     let [callbacks, dead_callbacks, replay_callbacks, enable_callback, stats, rest @ ..] = rest;
     let [healthz, readyz, metrics] = rest;
@@ -116,6 +118,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
         .route(dead_letters, get(dead_letters::list).delete(dead_letters::purge))
         .route(replay_dead_letters, post(dead_letters::replay))
         .route(audit, get(audit::list))
+        .route(events, get(events::stream))
         .route(plugins, get(operations::plugins))
         .route(release, post(operations::release))
         .route(approve, post(operations::approve))

@@ -8,16 +8,20 @@
 //!
 //! *Not here:* HTTP (`api`), what is done about an event (`callback`).
 
+mod filter;
 mod id;
 pub mod payload;
 mod ring;
 pub mod sse;
 mod stream;
+mod subscribers;
 
+pub use filter::{EventFilter, TypeFilter, UnknownType};
 pub use id::{EventId, EventIdError};
 pub use payload::event_types;
 pub use ring::{Batch, CHUNK_EVENTS, Chunk, Inlet, Outlet, RING_EVENTS};
 pub use stream::{EventLog, Follow, Followed, Gap, GapReason, Start};
+pub use subscribers::{SUBSCRIBERS_MAX, Subscriber, Subscribers, Subscription, TooManySubscribers};
 
 #[cfg(test)]
 mod tests;

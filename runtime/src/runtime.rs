@@ -15,6 +15,7 @@ mod channels;
 mod desk;
 mod doctor;
 mod draft;
+mod events;
 mod expander;
 mod finding;
 mod findings;
@@ -43,6 +44,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Source};
 use crate::dispatch::{Dispatcher, RetryPolicies};
 use crate::domain::{Actor, DeliveryId, NotificationId, PluginChange, PluginName, Priority};
+use crate::events::Subscribers;
 use crate::intake::{Acceptance, Intake, Problems, Submission, SubmitError};
 use crate::queue::QueueHandle;
 use crate::render::Renderer;
@@ -74,6 +76,7 @@ pub use callbacks::{
 pub use channels::{ChannelError, ChannelGate, ChannelState, ChannelTest};
 pub use doctor::{Check, CheckStatus, Examined, examine_installation};
 pub use draft::Notification;
+pub use events::{EventStream, StreamItem};
 pub use finding::{NotReplayed, NotificationQuery, ParseRateError, ReplayRate, ReplayReport};
 pub use findings::ConfigFinding;
 pub use gatekeeper::BreakerNote;
@@ -140,6 +143,7 @@ struct Parts {
     fuel_per_ms: u64,
     desk: Desk,
     callback_desk: CallbackDesk,
+    subscribers: Subscribers,
     /// Ends with the store, or with this.
     _expander: Expander,
     /// The same.
@@ -324,13 +328,15 @@ impl Runtime {
         let totals = self.parts.store.totals();
         self.parts.metrics.outstanding(totals.retrying, totals.dead_letters);
         self.parts.metrics.dead_callbacks(totals.dead_callbacks);
+        self.parts.metrics.event_subscribers(self.parts.subscribers.count());
         self.parts.metrics.encode()
     }
 
-    /// Lets go of everyone who [waits](Self::wait): they get the record as it stands. For a server that is about to
-    /// stop and owes answers.
+    /// Lets go of everyone who [waits](Self::wait): they get the record as it stands. Streams of events over connections
+    /// end. For a server that is about to stop and owes answers.
     pub fn release_waiters(&self) {
         self.parts.outcomes.stop();
+        self.parts.subscribers.stop();
     }
 
     /// Stops: no new deliveries are begun, those in flight get `timeout` to end, and what is left stays in the store

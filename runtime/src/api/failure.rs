@@ -7,11 +7,12 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 
 use super::wire::{ProblemDocument, ProblemItem};
+use crate::events::{EventIdError, TooManySubscribers};
 use crate::intake::{Problems, SubmitError};
 use crate::runtime::{ConfigFinding, OperatorError, ReloadError, StoreError};
 
-/// When to ask again where the store does not answer.
-const STORE_AGAIN: Duration = Duration::from_secs(5);
+/// When to ask again where the store does not answer, or there is no place for one more.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why a request is not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,10 @@ pub(super) enum Failure {
     NoSource(String),
     #[error("{0}")]
     Header(&'static str),
+    #[error("the header `Last-Event-ID`: {0}")]
+    LastEventId(EventIdError),
+    #[error(transparent)]
+    TooManySubscribers(#[from] TooManySubscribers),
     #[error("the body is over the limit of {limit} bytes")]
     TooLarge { limit: u64 },
     #[error("the body must be {expected}")]
@@ -81,7 +86,9 @@ pub(super) enum Failure {
 impl Failure {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed { .. } | Self::Query(_) | Self::Header(_) | Self::Broken => StatusCode::BAD_REQUEST,
+            Self::Malformed { .. } | Self::Query(_) | Self::Header(_) | Self::LastEventId(_) | Self::Broken => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Invalid(_) | Self::Configuration(_) | Self::Untestable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -98,7 +105,7 @@ impl Failure {
             | Self::NotFailed(_)
             | Self::Expired => StatusCode::CONFLICT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Starting | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Starting | Self::Unavailable { .. } | Self::TooManySubscribers(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -110,7 +117,8 @@ impl Failure {
             Self::Query(_) => "invalid-query",
             Self::Configuration(_) => "invalid-configuration",
             Self::NoSource(_) => "no-configuration-source",
-            Self::Header(_) => "invalid-header",
+            Self::Header(_) | Self::LastEventId(_) => "invalid-header",
+            Self::TooManySubscribers(_) => "too-many-subscribers",
             Self::TooLarge { .. } => "body-too-large",
             Self::MediaType { .. } => "unsupported-media-type",
             Self::TooSlow(_) => "body-too-slow",
@@ -162,6 +170,7 @@ impl IntoResponse for Failure {
         let retry_after = match self {
             Self::Starting => Some(Duration::from_secs(1)),
             Self::Unavailable { retry_after } => Some(retry_after),
+            Self::TooManySubscribers(_) => Some(ASK_AGAIN),
             _ => None,
         };
         if let Some(retry_after) = retry_after {
@@ -190,7 +199,7 @@ impl From<SubmitError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = %error, "The store could not be read or changed.");
-        if error.is_transient() { Self::Unavailable { retry_after: STORE_AGAIN } } else { Self::Internal }
+        if error.is_transient() { Self::Unavailable { retry_after: ASK_AGAIN } } else { Self::Internal }
     }
 }
 

@@ -20,6 +20,9 @@ const LIMIT: usize = 100;
 /// Entries of a page at most.
 const LIMIT_MAX: usize = 1_000;
 
+/// Left empty by a variable that is not set, a parameter must not mean "any".
+const EMPTY: &str = "is empty: give a value, or leave the parameter out";
+
 /// Values by name: of a query, or of an object in a body.
 pub(super) trait Named {
     /// How a problem names the place of a value.
@@ -62,6 +65,24 @@ impl Query {
         let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         let owned = pairs.by_ref().map(|(name, value)| (name.into_owned(), value.into_owned()));
         Self { pairs: owned.take(PARAMETERS_MAX).collect(), overflown: pairs.next().is_some() }
+    }
+
+    /// Every value of a parameter that may be there several times.
+    pub(super) fn words(&mut self, name: &str, problems: &mut Problems) -> Vec<String> {
+        let (mine, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pairs).into_iter().partition(|(key, _)| key == name);
+        self.pairs = others;
+        let words = mine.into_iter().map(|(_, value)| value);
+        let (empty, words): (Vec<_>, Vec<_>) = words.partition(String::is_empty);
+        if !empty.is_empty() {
+            problems.add(name, ProblemCode::Empty, EMPTY);
+        }
+        words
+    }
+
+    /// Whether a value says yes, or nothing is said.
+    pub(super) fn yes_unless(&mut self, name: &str, problems: &mut Problems) -> bool {
+        !self.pairs.iter().any(|(key, _)| key == name) || self.yes(name, problems)
     }
 
     /// How many entries a page may have.
@@ -131,9 +152,8 @@ impl Named for Query {
         if self.pairs.len() < others {
             problems.add(name, ProblemCode::DuplicateField, "the parameter is there twice");
         }
-        // Left empty by a variable that is not set, it must not mean "any".
         if value.is_empty() {
-            problems.add(name, ProblemCode::Empty, "is empty: give a value, or leave the parameter out");
+            problems.add(name, ProblemCode::Empty, EMPTY);
             return None;
         }
         Some(value)

@@ -180,19 +180,31 @@ impl Follow {
     ///
     /// [`StoreError`] where the outbox cannot be read; it may be asked again.
     pub async fn next(&mut self) -> Result<Option<Followed>, StoreError> {
-        match self.try_next().await {
+        self.next_until(None).await
+    }
+
+    /// The same; nothing more also once everything up to `until` was given.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    pub async fn next_until(&mut self, until: Option<EventNumber>) -> Result<Option<Followed>, StoreError> {
+        match self.try_next(until).await {
             Err(StoreError::Closed) => Ok(None),
             followed => followed,
         }
     }
 
-    async fn try_next(&mut self) -> Result<Option<Followed>, StoreError> {
+    async fn try_next(&mut self, until: Option<EventNumber>) -> Result<Option<Followed>, StoreError> {
         if let Some((reason, asked)) = self.gap {
             let gap = self.resume_at_oldest(reason, asked).await?;
             self.gap = None;
             return Ok(Some(gap));
         }
         loop {
+            if until.is_some_and(|until| self.after >= until) {
+                return Ok(None);
+            }
             let newest = self.known.max(*self.announced.borrow_and_update());
             if let Some(batch) = self.log.ring.after(self.after) {
                 return Ok(Some(self.given(batch)));

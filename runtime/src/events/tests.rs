@@ -13,7 +13,7 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore, backup, restore};
 use crate::store::{CommitListener, Committed, Durability, EventEpoch, EventNumber, Shrink, Store};
 
 /// Passes commits on, or keeps them until they are let go all at once.
-struct Gate {
+pub(super) struct Gate {
     inlet: Inlet,
     kept: Mutex<Option<Vec<Committed>>>,
 }
@@ -39,14 +39,14 @@ impl CommitListener for Gate {
 }
 
 /// A store that is open, and its events.
-struct Life {
+pub(super) struct Life {
     store: Arc<SqliteStore>,
-    log: Arc<EventLog>,
+    pub(super) log: Arc<EventLog>,
     gate: Arc<Gate>,
 }
 
 impl Life {
-    async fn begin(folder: &TempDir) -> Self {
+    pub(super) async fn begin(folder: &TempDir) -> Self {
         let (inlet, outlet) = Inlet::new();
         let gate = Arc::new(Gate { inlet, kept: Mutex::new(None) });
         let path = folder.path().join("campanile.db");
@@ -57,13 +57,13 @@ impl Life {
     }
 
     /// Tells so many more events in one commit.
-    async fn tell(&self, count: usize) {
+    pub(super) async fn tell(&self, count: usize) {
         let first = self.store.event_range().await.unwrap().newest + 1;
         self.store.tell((first..first + count as u64).map(event).collect()).await.unwrap();
     }
 
     /// Clears up all but the newest frame.
-    async fn clear_up(&self) {
+    pub(super) async fn clear_up(&self) {
         let shrink = Shrink {
             after: NotificationId::FIRST,
             notifications_before: Timestamp::default(),
@@ -76,7 +76,7 @@ impl Life {
         while self.store.shrink(shrink).await.unwrap().events > 0 {}
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         // Who listens to the store keeps the stream open.
         let Self { store, log: _, gate } = self;
         drop(gate);

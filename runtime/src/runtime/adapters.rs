@@ -11,6 +11,7 @@ use crate::domain::{
     Act, AuditEntry, AuditOutcome, ChannelName, Event, EventBody, KvEntry, KvWrite, KvWritten, PluginBook,
     TemplateName, TemplateUse,
 };
+use crate::events::Inlet;
 use crate::intake::{PinError, TemplatePins};
 use crate::queue::QueueHandle;
 use crate::render::{self, TemplateError, TemplateRegistry};
@@ -24,6 +25,7 @@ pub(super) struct Commits {
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) expansions: Expansions,
+    pub(super) events: Inlet,
 }
 
 impl CommitListener for Commits {
@@ -35,6 +37,8 @@ impl CommitListener for Commits {
         for event in &committed.events {
             self.metrics.event(event.event.body.kind());
         }
+        // Last: they are its to keep.
+        self.events.tell(committed.events);
     }
 }
 

@@ -22,6 +22,7 @@ use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, Source, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies, TimeLimits};
 use crate::domain::{ChannelName, PluginBook, RetryPolicy};
+use crate::events::{EventLog, Inlet, Subscribers};
 use crate::intake::{Intake, TemplatePins};
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::render::{Renderer, TemplateOptions, TemplateRegistry};
@@ -158,13 +159,17 @@ impl RuntimeBuilder {
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
         let expansions = Expansions::default();
+        let (inlet, outlet) = Inlet::new();
         let commits = Commits {
+            events: inlet,
             queue: queue.clone(),
             outcomes: Arc::clone(&outcomes),
             metrics: Arc::clone(&metrics),
             expansions: expansions.clone(),
         };
         let store = open_store(&config, Arc::new(commits)).await?;
+        let log = EventLog::start(outlet, Arc::clone(&store)).await?;
+        let subscribers = Subscribers::new(log, Arc::clone(&clock), Arc::clone(&metrics));
         let registry = open_registry(sandbox, &config, &clock, &entropy, memory(&store, &queue).await?).await;
         registry.expect(store.lanes().await?.into_iter().map(|depth| depth.lane.channel)).await;
         registry.log_channels();
@@ -214,6 +219,7 @@ impl RuntimeBuilder {
             dispatcher,
             fuel_per_ms,
             desk,
+            subscribers,
             _expander: expander,
             sweeper: SyncMutex::new(sweeper),
         };

@@ -128,6 +128,9 @@ pub struct Metrics {
     plugin_memory: Histograms,
     egress: Family<Labels, Counter>,
     events: Family<[(&'static str, &'static str); 1], Counter>,
+    event_subscribers: Gauge,
+    event_gaps: Family<[(&'static str, &'static str); 1], Counter>,
+    event_subscribers_cut_off: Counter,
     commit: Histogram,
     batch: Histogram,
     http: Family<HttpLabels, Counter>,
@@ -218,6 +221,13 @@ impl Metrics {
             }),
             egress: registered(r, "egress", "HTTP requests that plugins asked for"),
             events: registered(r, "events", "Events written"),
+            event_subscribers: registered(r, "event_subscribers", "Connections that follow the events"),
+            event_gaps: registered(r, "event_gaps", "Subscribers that were told that events are missing"),
+            event_subscribers_cut_off: registered(
+                r,
+                "event_subscribers_cut_off",
+                "Subscribers that were let go since they did not read what they were sent",
+            ),
             commit: observed(r, "store_commit_seconds", "Time a commit took", Histogram::new(COMMIT_S)),
             batch: observed(r, "store_batch_size", "Commands in a commit", Histogram::new(BATCH)),
             http: registered(r, "http_requests", "Requests to the HTTP API"),
@@ -359,6 +369,27 @@ impl Metrics {
     pub fn event(&self, kind: EventKind) {
         if self.enabled {
             self.events.get_or_create(&[("type", kind)]).inc();
+        }
+    }
+
+    /// So many connections follow the events.
+    pub fn event_subscribers(&self, count: usize) {
+        if self.enabled {
+            self.event_subscribers.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// A subscriber was told that events are missing: `retention`, `other-epoch`, `beyond-newest`.
+    pub fn event_gap(&self, reason: &'static str) {
+        if self.enabled {
+            self.event_gaps.get_or_create(&[("reason", reason)]).inc();
+        }
+    }
+
+    /// A subscriber did not read what it was sent, and was let go.
+    pub fn subscriber_cut_off(&self) {
+        if self.enabled {
+            self.event_subscribers_cut_off.inc();
         }
     }
 
