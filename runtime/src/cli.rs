@@ -5,9 +5,9 @@
 //!
 //! *Invariants:* data goes to standard output, talk to standard error. With `--json` a command that has ended prints one
 //! object on standard output, also where it failed: `{"error": {"message", "causes", "hint", "exit"}}`. Text that came from elsewhere is printed with its
-//! control characters escaped. A command is in `--help` only if it works.
+//! control characters escaped. `events` prints an object on each line, since it may not end. A command is in `--help` only if it works.
 //!
-//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit`, `channels`,
+//! *Not here:* what the server does. `send`, `status`, `list`, `cancel`, `replay`, `dead-letters`, `audit`, `events`, `channels`,
 //! `reload`, `top`, `workers`, and `list`, `release` and `approve` of `plugins` are clients of one over HTTP; `backup` reads
 //! the database beside one.
 
@@ -23,6 +23,7 @@ mod config;
 mod dead_letters;
 mod demo;
 mod doctor;
+mod events;
 mod failure;
 mod list;
 mod log;
@@ -114,6 +115,8 @@ enum Command {
     DeadLetters(dead_letters::Command),
     /// Show who did what, the newest first
     Audit(audit::Args),
+    /// Show what happened, or follow what happens
+    Events(events::Args),
     /// Look at channels, pause them, try them out
     #[command(subcommand, arg_required_else_help = true)]
     Channels(channels::Command),
@@ -247,6 +250,7 @@ fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::Replay(args) => block_on(replay::run(&globals, &args)),
         Command::DeadLetters(command) => block_on(dead_letters::run(&globals, &command)),
         Command::Audit(args) => block_on(audit::run(&globals, &args)),
+        Command::Events(args) => block_on(events::run(&globals, &args)),
         Command::Channels(command) => block_on(channels::run(&globals, &command)),
         Command::Callbacks(command) => block_on(callbacks::run(&globals, &command)),
         Command::Plugins(command) => block_on(plugins::run(&globals, command)),

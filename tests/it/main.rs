@@ -10,6 +10,7 @@ mod channels;
 mod contract;
 mod crash;
 mod delivery;
+mod events;
 mod fallback;
 mod finding;
 mod guests;

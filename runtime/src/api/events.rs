@@ -115,6 +115,15 @@ mod tests {
     }
 
     #[test]
+    fn one_subscriber_too_many_is_told_when_to_come_again() {
+        let failure = Failure::from(crate::events::TooManySubscribers);
+        let document = failure.document();
+        assert_eq!((document.status, document.code.as_str()), (503, "too-many-subscribers"));
+        assert!(document.detail.starts_with("1000 subscribers follow the events already"), "{}", document.detail);
+        assert_eq!(failure.into_response().headers()[http::header::RETRY_AFTER], "5");
+    }
+
+    #[test]
     fn the_last_id_of_a_client_is_an_id_or_nothing() {
         let of = |value: &'static [u8]| {
             last_event_id(&[(LAST_EVENT_ID, http::HeaderValue::from_bytes(value).unwrap())].into_iter().collect())

@@ -2,6 +2,7 @@
 
 pub(super) mod callbacks;
 pub(super) mod stats;
+pub(super) mod stream;
 pub(super) mod wire;
 pub(super) mod workers;
 

@@ -28,6 +28,9 @@ pub const SUBSCRIBERS_MAX: usize = 1_000;
 /// What is made ready for a subscriber that does not take it, in bytes. A larger portion has the buffer for itself.
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// The same in portions, each of which is of one commit at least.
+const BUFFER_PORTIONS: usize = 256;
+
 /// A buffer that is full for so long belongs to a client that reads no more, or too slowly.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 
@@ -141,7 +144,8 @@ impl Subscribers {
     /// [`TooManySubscribers`].
     pub fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, TooManySubscribers> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| TooManySubscribers)?;
-        let (out, portions) = mpsc::unbounded_channel();
+        // One place more: for the last word.
+        let (out, portions) = mpsc::channel(BUFFER_PORTIONS + 1);
         let Subscription { start, filter, follow } = subscription;
         let pump = Pump {
             // Before the first event of the stream could be missed.
@@ -171,7 +175,7 @@ struct Portion {
 
 /// One who reads: the bytes of server-sent events. What was taken makes room for more.
 pub struct Subscriber {
-    portions: mpsc::UnboundedReceiver<Portion>,
+    portions: mpsc::Receiver<Portion>,
 }
 
 impl std::fmt::Debug for Subscriber {
@@ -198,7 +202,7 @@ struct Pump {
     filter: EventFilter,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    out: mpsc::UnboundedSender<Portion>,
+    out: mpsc::Sender<Portion>,
     /// In bytes.
     room: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
@@ -206,6 +210,7 @@ struct Pump {
 
 impl Pump {
     async fn run(mut self, start: Start) {
+        let Ok(last_word) = self.out.clone().reserve_owned().await else { return };
         let mut opening = format!("retry: {RETRY_MS}\n\n").into_bytes();
         if start == Start::Newest {
             // Whoever is cut off before the first event resumes from here all the same.
@@ -224,7 +229,7 @@ impl Pump {
         let data = serde_json::json!({ "type": "end", "data": { "reason": end.as_str(), "detail": end.detail() } });
         sse::put(&mut last, None, "end", |out| out.extend_from_slice(data.to_string().as_bytes()));
         // Beside the buffer: one that is too slow is told why, if it reads on.
-        let _ = self.out.send(Portion { bytes: last.into(), _room: None });
+        last_word.send(Portion { bytes: last.into(), _room: None });
     }
 
     async fn pump(&mut self) -> Stop {
@@ -288,28 +293,28 @@ impl Pump {
     /// Waits for room, which the client makes by reading.
     async fn send(&mut self, bytes: Bytes) -> Result<(), Stop> {
         let wanted = u32::try_from(bytes.len().min(BUFFER_BYTES)).unwrap_or(u32::MAX);
-        let room = match Arc::clone(&self.room).try_acquire_many_owned(wanted) {
-            Ok(room) => room,
-            Err(_) => {
-                let too_late = self.clock.now().after(STALLED_AFTER);
-                tokio::select! {
-                    biased;
-                    stop = stop_of(&mut self.stopping, &self.out) => return Err(stop),
-                    room = Arc::clone(&self.room).acquire_many_owned(wanted) => match room {
-                        Ok(room) => room,
-                        // Nobody closes it.
-                        Err(_) => return Err(Stop::Gone),
-                    },
-                    () = self.clock.wait_until(too_late) => return Err(Stop::End(End::TooSlow)),
-                }
-            }
+        let too_late = self.clock.now().after(STALLED_AFTER);
+        let (rooms, out) = (&self.room, &self.out);
+        let ready = async {
+            let room = Arc::clone(rooms).acquire_many_owned(wanted).await.ok()?;
+            Some((room, out.reserve().await.ok()?))
         };
-        self.out.send(Portion { bytes, _room: Some(room) }).map_err(|_| Stop::Gone)
+        tokio::select! {
+            biased;
+            ready = ready => {
+                // Nobody closes the room: the reader is gone.
+                let (room, slot) = ready.ok_or(Stop::Gone)?;
+                slot.send(Portion { bytes, _room: Some(room) });
+                Ok(())
+            }
+            stop = stop_of(&mut self.stopping, out) => Err(stop),
+            () = self.clock.wait_until(too_late) => Err(Stop::End(End::TooSlow)),
+        }
     }
 }
 
 /// Completes when the server stops, or the reader is gone.
-async fn stop_of(stopping: &mut watch::Receiver<bool>, out: &mpsc::UnboundedSender<Portion>) -> Stop {
+async fn stop_of(stopping: &mut watch::Receiver<bool>, out: &mpsc::Sender<Portion>) -> Stop {
     tokio::select! {
         // One that cannot be asked any more has stopped.
         _ = stopping.wait_for(|stopping| *stopping) => Stop::End(End::Stopping),

@@ -22,7 +22,7 @@ use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, Source, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies, TimeLimits};
 use crate::domain::{ChannelName, PluginBook, RetryPolicy};
-use crate::events::{EventLog, Inlet, Subscribers};
+use crate::events::{EventLog, Inlet, Outlet, Subscribers};
 use crate::intake::{Intake, TemplatePins};
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::render::{Renderer, TemplateOptions, TemplateRegistry};
@@ -159,17 +159,9 @@ impl RuntimeBuilder {
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
         let expansions = Expansions::default();
-        let (inlet, outlet) = Inlet::new();
-        let commits = Commits {
-            events: inlet,
-            queue: queue.clone(),
-            outcomes: Arc::clone(&outcomes),
-            metrics: Arc::clone(&metrics),
-            expansions: expansions.clone(),
-        };
-        let store = open_store(&config, Arc::new(commits)).await?;
-        let log = EventLog::start(outlet, Arc::clone(&store)).await?;
-        let subscribers = Subscribers::new(log, Arc::clone(&clock), Arc::clone(&metrics));
+        let (commits, outlet) = listener(&queue, &outcomes, &metrics, &expansions);
+        let store = open_store(&config, commits).await?;
+        let subscribers = follow(outlet, &store, &clock, &metrics).await?;
         let registry = open_registry(sandbox, &config, &clock, &entropy, memory(&store, &queue).await?).await;
         registry.expect(store.lanes().await?.into_iter().map(|depth| depth.lane.channel)).await;
         registry.log_channels();
@@ -225,6 +217,35 @@ impl RuntimeBuilder {
         };
         Ok(Runtime::of(parts).await?)
     }
+}
+
+/// Who is told of commits, and where the events of them come out.
+fn listener(
+    queue: &QueueHandle,
+    outcomes: &Arc<Outcomes>,
+    metrics: &Arc<Metrics>,
+    expansions: &Expansions,
+) -> (Arc<Commits>, Outlet) {
+    let (events, outlet) = Inlet::new();
+    let commits = Commits {
+        queue: queue.clone(),
+        outcomes: Arc::clone(outcomes),
+        metrics: Arc::clone(metrics),
+        expansions: expansions.clone(),
+        events,
+    };
+    (Arc::new(commits), outlet)
+}
+
+/// Whoever follows the events may begin.
+async fn follow(
+    outlet: Outlet,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Subscribers, StoreError> {
+    let log = EventLog::start(outlet, Arc::clone(store)).await?;
+    Ok(Subscribers::new(log, Arc::clone(clock), Arc::clone(metrics)))
 }
 
 fn retry_policies(config: &Config) -> RetryPolicies {
