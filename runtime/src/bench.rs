@@ -6,6 +6,7 @@
 //!
 //! *Not here:* printing. The command line does that.
 
+pub mod events;
 pub mod intake;
 pub mod neighbour;
 pub mod pipeline;

@@ -15,6 +15,7 @@ mod ring;
 pub mod sse;
 mod stream;
 mod subscribers;
+mod tracker;
 
 pub use filter::{EventFilter, TypeFilter, UnknownType};
 pub use id::{EventId, EventIdError};
@@ -22,6 +23,7 @@ pub use payload::event_types;
 pub use ring::{Batch, CHUNK_EVENTS, Chunk, Inlet, Outlet, RING_EVENTS};
 pub use stream::{EventLog, Follow, Followed, Gap, GapReason, Start};
 pub use subscribers::{SUBSCRIBERS_MAX, Subscriber, Subscribers, Subscription, TooManySubscribers};
+pub use tracker::{EventTracker, Recorded, TrackerCounts};
 
 #[cfg(test)]
 mod tests;
