@@ -33,7 +33,7 @@ pub use channel::{ChannelBook, ChannelChange, ChannelDeed, ChannelEvent, Paused}
 pub use delivery::{
     Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Rerouted, Waiting,
 };
-pub use event::{Event, EventBody, EventKind};
+pub use event::{Event, EventBody, EventKind, PROGRESS_EVERY};
 pub use event_pattern::{EVENT_TYPES, EventPattern, ParseEventPatternError};
 pub use gate::{
     AdaptiveLimit, AdaptiveMark, AdaptiveSignal, Admission, BreakerBook, BreakerChange, BreakerCounts, BreakerPolicy,

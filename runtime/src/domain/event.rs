@@ -1,9 +1,14 @@
 //! Facts about notifications, deliveries, plugins, channels, workers and callbacks. Each is written in the transaction of its cause.
 
+use std::time::Duration;
+
 use super::{
     CallbackEvent, ChannelEvent, ChannelName, DeliveryId, DeliveryState, FailReason, NotificationId,
     NotificationStatus, PluginEvent, PoolScaled, Priority, Timestamp, Waiting, WorkerEvent,
 };
+
+/// How often the progress of one notification is told at most.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// What an event is about, with what is worth knowing. No address, no content, no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +29,21 @@ pub enum EventBody {
         notification: NotificationId,
         /// How it ended.
         status: NotificationStatus,
+    },
+    /// More deliveries of a notification that has several are final. Told at most once in [`PROGRESS_EVERY`], and not of the
+    /// last one: that is its completion.
+    NotificationProgress {
+        /// Which.
+        notification: NotificationId,
+        /// How many of its deliveries are final.
+        completed: u32,
+        /// How many deliveries it has.
+        total: u32,
+    },
+    /// The last of a notification's deliveries was given up because its time was over. Its completion follows.
+    NotificationExpired {
+        /// Which.
+        notification: NotificationId,
     },
     /// A caller withdrew a notification.
     NotificationCancelled {
@@ -133,6 +153,8 @@ impl EventBody {
         match self {
             Self::NotificationAccepted { .. } => "notification.accepted",
             Self::NotificationCompleted { .. } => "notification.completed",
+            Self::NotificationProgress { .. } => "notification.progress",
+            Self::NotificationExpired { .. } => "notification.expired",
             Self::NotificationCancelled { .. } => "notification.cancelled",
             Self::DeliveryDeduplicated { .. } => "delivery.deduplicated",
             Self::DeliveryAttempted { .. } => "delivery.attempted",
@@ -189,6 +211,8 @@ impl EventBody {
         match self {
             Self::NotificationAccepted { notification, .. }
             | Self::NotificationCompleted { notification, .. }
+            | Self::NotificationProgress { notification, .. }
+            | Self::NotificationExpired { notification }
             | Self::NotificationCancelled { notification, .. }
             | Self::DeliveryDeduplicated { notification, .. } => Some(*notification),
             Self::DeliveryAttempted { delivery, .. }
@@ -213,6 +237,8 @@ impl EventBody {
         match self {
             Self::NotificationAccepted { .. }
             | Self::NotificationCompleted { .. }
+            | Self::NotificationProgress { .. }
+            | Self::NotificationExpired { .. }
             | Self::NotificationCancelled { .. }
             // The first one is a delivery of another notification.
             | Self::DeliveryDeduplicated { .. }

@@ -255,6 +255,18 @@ impl StatusCounts {
         *count = count.saturating_sub(1);
     }
 
+    /// How many are final.
+    #[must_use]
+    pub const fn completed(&self) -> u32 {
+        self.sent + self.failed + self.cancelled
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn total(&self) -> u32 {
+        self.open + self.completed()
+    }
+
     fn of(&mut self, status: DeliveryStatus) -> &mut u32 {
         match status {
             DeliveryStatus::Pending | DeliveryStatus::Retrying => &mut self.open,

@@ -137,6 +137,8 @@ macro_rules! conformance {
             telling: events_are_numbered_from_one_without_gaps_through_restarts,
             telling: each_transition_writes_its_events_in_order,
             telling: a_notification_is_completed_once_when_its_last_delivery_is_final,
+            telling: progress_is_told_once_a_second_and_not_of_the_last,
+            telling: a_notification_whose_last_delivery_expires_is_told_to_have_expired,
             telling: what_is_refused_late_or_given_up_makes_no_event,
             telling: an_outbox_is_read_in_any_portions,
             telling: the_range_of_events_grows_in_an_epoch_that_stays,

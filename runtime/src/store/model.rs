@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::domain::{EventBody, KvChange, KvUsage, PluginName, settle_cancelled};
+use crate::domain::{EventBody, FailReason, KvChange, KvUsage, PROGRESS_EVERY, PluginName, settle_cancelled};
 
 /// What a store knows, as plain collections.
 #[derive(Debug, Default)]
@@ -26,6 +26,8 @@ pub(crate) struct Model {
     keys: BTreeMap<[u8; 16], (Timestamp, FirstUse)>,
     dedupe: BTreeMap<[u8; 16], (Timestamp, DeliveryId)>,
     pub(crate) dead: BTreeSet<DeliveryId>,
+    /// When progress was told last, in this process.
+    progress: BTreeMap<NotificationId, Timestamp>,
 }
 
 #[derive(Debug)]
@@ -130,7 +132,21 @@ impl Model {
             }
             _ => self.change(*delivery, state.clone(), *at),
         }
+        if state.status().is_final() {
+            self.tell_progress(delivery.notification(), *at);
+        }
         Settled::Applied(state)
+    }
+
+    fn tell_progress(&mut self, notification: NotificationId, at: Timestamp) {
+        let counts = self.counts_of(notification);
+        let is_soon = |last: &Timestamp| at.since(*last).max(last.since(at)) < PROGRESS_EVERY;
+        if counts.open > 0 && !self.progress.get(&notification).is_some_and(is_soon) {
+            self.progress.insert(notification, at);
+            let (completed, total) = (counts.completed(), counts.total());
+            let body = EventBody::NotificationProgress { notification, completed, total };
+            self.events.push(Event { at, body });
+        }
     }
 
     pub(crate) fn cancel(&mut self, id: NotificationId, at: Timestamp) -> Cancelled {
@@ -176,6 +192,7 @@ impl Model {
     /// Claims are forgotten; cancels that waited for them are finished.
     pub(crate) fn reopen(&mut self) {
         self.claims.clear();
+        self.progress.clear();
         for (id, at) in self.cancelling.clone() {
             self.withdrawable_of(id).into_iter().for_each(|id| self.cancel_one(id, at));
         }
@@ -273,6 +290,13 @@ impl Model {
         }
     }
 
+    fn counts_of(&self, id: NotificationId) -> StatusCounts {
+        let mut counts = StatusCounts::default();
+        let all = self.deliveries.range(id.delivery(0)..=id.delivery(u32::MAX));
+        all.for_each(|(_, kept)| counts.add(kept.state.status()));
+        counts
+    }
+
     fn open_of(&self, id: NotificationId) -> Vec<DeliveryId> {
         let all = self.deliveries.range(id.delivery(0)..=id.delivery(u32::MAX));
         all.filter(|(_, kept)| kept.due().is_some()).map(|(id, _)| *id).collect()
@@ -303,13 +327,14 @@ impl Model {
         if state.status().is_final() || state.is_accepted() {
             self.cancelling_one.remove(&id);
         }
+        let is_expired = matches!(state, DeliveryState::Failed { reason: FailReason::Expired, .. });
         self.deliveries.get_mut(&id).expect("what changes was accepted").state = state;
         let notification = id.notification();
         if self.open_of(notification).is_empty() {
-            let mut counts = StatusCounts::default();
-            let all = self.deliveries.range(notification.delivery(0)..=notification.delivery(u32::MAX));
-            all.for_each(|(_, kept)| counts.add(kept.state.status()));
-            let body = EventBody::NotificationCompleted { notification, status: counts.status() };
+            if is_expired {
+                self.events.push(Event { at, body: EventBody::NotificationExpired { notification } });
+            }
+            let body = EventBody::NotificationCompleted { notification, status: self.counts_of(notification).status() };
             self.events.push(Event { at, body });
             self.cancelling.remove(&notification);
         }

@@ -25,6 +25,7 @@ mod lock;
 mod lookup;
 mod numbering;
 mod once;
+mod progress;
 mod query;
 mod read;
 mod readers;

@@ -35,6 +35,10 @@ impl Ledger {
                 }
             }
             EventBody::NotificationCompleted { notification, .. } => self.learn_complete(*notification),
+            EventBody::NotificationProgress { notification, completed, total } => {
+                self.learn_progress(*notification, *completed, *total);
+            }
+            EventBody::NotificationExpired { notification } => self.learn_expired(*notification),
             EventBody::DeliveryAttempted { delivery, attempt, end, .. } => self.learn_attempt(*delivery, *attempt, end),
             EventBody::DeliverySent { delivery, attempts, unconfirmed, .. } => {
                 let (before, seen) = self.moves(*delivery, *attempts, Standing::Sent);
@@ -99,6 +103,27 @@ impl Ledger {
         let expected = told.deliveries as usize;
         if finals != expected && !was_unmade {
             self.breaks("I1", format!("{id} is complete with {finals} of {expected} deliveries"));
+        }
+    }
+
+    /// Some of what is final of a notification, and never all of it.
+    fn learn_progress(&mut self, id: NotificationId, completed: u32, total: u32) {
+        let all = self.deliveries.range(id.delivery(0)..=id.delivery(u32::MAX));
+        let finals = all.filter(|(_, seen)| !seen.standing.is_open()).count();
+        let told = self.notifications.entry(id).or_default();
+        let was_unmade = told.is_cancelled && told.deliveries as usize > DELIVERIES_SLICE;
+        let fits = (1..total).contains(&completed) && total <= told.deliveries;
+        if !fits || completed as usize != finals && !was_unmade {
+            let deliveries = told.deliveries;
+            self.breaks("I1", format!("{id} is at {completed} of {total}; {finals} of {deliveries} are final"));
+        }
+    }
+
+    /// Its completion follows, and says whether all are final.
+    fn learn_expired(&mut self, id: NotificationId) {
+        let mut all = self.deliveries.range(id.delivery(0)..=id.delivery(u32::MAX));
+        if !all.any(|(_, seen)| seen.standing == Standing::Failed) {
+            self.breaks("I1", format!("{id} is told to have expired, and none of its deliveries failed"));
         }
     }
 

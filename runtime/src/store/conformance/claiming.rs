@@ -119,7 +119,8 @@ pub(crate) async fn a_settlement_without_an_attempt_ends_the_delivery_and_keeps_
         let record = store.notification(id(1)).await.unwrap().unwrap();
         assert_eq!(record.deliveries[0].state, failed(0));
         assert_eq!(record.deliveries[0].attempts, []);
-        assert_eq!(kinds(&*store).await, ["notification.accepted", "delivery.failed", "notification.completed"]);
+        let expected = ["notification.accepted", "delivery.failed", "notification.expired", "notification.completed"];
+        assert_eq!(kinds(&*store).await, expected);
         // The second time it comes from the disk.
         store.close().await;
         store = open(place).await;

@@ -1,5 +1,7 @@
 //! Events and commits: everything is told once, in order, after it is durable.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::domain::{PoolScaled, ScaleReason, WorkerChange, WorkerEvent, WorkerNumber};
 
@@ -38,6 +40,7 @@ pub(crate) async fn each_transition_writes_its_events_in_order(place: &dyn Place
         (NOW, EventBody::DeliveryRetrying { delivery, attempts: 1, due: NOW }),
         (NOW, attempted(2)),
         (NOW, EventBody::DeliveryFailed { delivery, attempts: 2, reason: "expired".into() }),
+        (NOW, EventBody::NotificationProgress { notification: id(1), completed: 1, total: 2 }),
         (at(2_000), EventBody::NotificationCancelled { notification: id(1), deliveries: 1 }),
         (at(2_000), EventBody::DeliveryCancelled { delivery: other, attempts: 0 }),
         (at(2_000), EventBody::NotificationCompleted { notification: id(1), status: NotificationStatus::Failed }),
@@ -73,6 +76,58 @@ pub(crate) async fn a_notification_is_completed_once_when_its_last_delivery_is_f
     other.unwrap();
     let expected = [(id(1), NotificationStatus::Partial), (id(2), NotificationStatus::Sent)];
     assert_eq!(completed().await, expected);
+}
+
+pub(crate) async fn progress_is_told_once_a_second_and_not_of_the_last(place: &dyn Place) {
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail"; 6]), planned(2, &["mail"])]).await.unwrap();
+    let ids: Vec<_> = (0..6).map(|index| id(1).delivery(index)).chain([id(2).delivery(0)]).collect();
+    let mut claims = store.claim(&ids, NOW).await.unwrap();
+    let alone = claims.pop().expect("seven were claimed");
+    let settle = async |range: std::ops::Range<usize>, millis| {
+        let moved = |claim| Settlement { at: NOW.after(Duration::from_millis(millis)), ..settlement(claim, sent(1)) };
+        store.settle(claims[range].iter().map(moved).collect()).await.unwrap();
+    };
+    settle_one(&*store, &alone, sent(1)).await;
+    settle(0..2, 0).await;
+    settle(2..3, 999).await;
+    settle(3..4, 1_000).await;
+    // One that was overtaken, then the last.
+    settle(4..5, 900).await;
+    settle(5..6, 9_000).await;
+    let progress = store.outbox(0, 100).await.unwrap().into_iter().filter_map(|told| match told.event.body {
+        EventBody::NotificationProgress { notification, completed, total } => {
+            Some((notification, told.event.at.since(NOW).as_millis(), completed, total))
+        }
+        _ => None,
+    });
+    assert_eq!(progress.collect::<Vec<_>>(), [(id(1), 0, 1, 6), (id(1), 1_000, 4, 6)]);
+    assert_eq!(kinds(&*store).await.last(), Some(&"notification.completed"));
+}
+
+pub(crate) async fn a_notification_whose_last_delivery_expires_is_told_to_have_expired(place: &dyn Place) {
+    let store = open(place).await;
+    store.accept(vec![planned(1, &["mail"; 2]), planned(2, &["mail"; 2])]).await.unwrap();
+    let end = async |n, index, state| {
+        let claim = claim_one(&*store, id(n).delivery(index)).await;
+        store.settle(vec![Settlement { attempt: None, ..settlement(&claim, state) }]).await.unwrap();
+    };
+    end(1, 0, sent(0)).await;
+    end(1, 1, failed(0)).await;
+    end(2, 0, failed(0)).await;
+    end(2, 1, sent(0)).await;
+    let ends = |n| store.outbox(0, 100).map(move |events| kinds_of(events.unwrap(), id(n)));
+    let (first, second) = (ends(1).await, ends(2).await);
+    assert_eq!(
+        first[2..],
+        ["notification.progress", "delivery.failed", "notification.expired", "notification.completed"]
+    );
+    assert_eq!(second[2..], ["notification.progress", "delivery.sent", "notification.completed"], "the rest was sent");
+}
+
+fn kinds_of(events: Vec<NumberedEvent>, id: NotificationId) -> Vec<&'static str> {
+    let of_it = events.into_iter().filter(|told| told.event.body.notification() == Some(id));
+    of_it.map(|told| told.event.body.kind()).collect()
 }
 
 pub(crate) async fn what_is_refused_late_or_given_up_makes_no_event(place: &dyn Place) {

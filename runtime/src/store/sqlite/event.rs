@@ -25,6 +25,10 @@ const ACCEPTED: u8 = 22;
 const POOL_SCALED: u8 = 21;
 /// What became of a call of a callback.
 const CALLBACK: u8 = 24;
+/// More of a notification is final.
+const PROGRESS: u8 = 25;
+/// The rest of a notification came too late.
+const EXPIRED: u8 = 26;
 
 const STATUSES: [NotificationStatus; 5] = [
     NotificationStatus::Pending,
@@ -72,6 +76,16 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             out.push(2);
             out.extend_from_slice(notification.as_bytes());
             put_u64(out, u64::from(*deliveries));
+        }
+        EventBody::NotificationProgress { notification, completed, total } => {
+            out.push(PROGRESS);
+            out.extend_from_slice(notification.as_bytes());
+            put_u64(out, u64::from(*completed));
+            put_u64(out, u64::from(*total));
+        }
+        EventBody::NotificationExpired { notification } => {
+            out.push(EXPIRED);
+            out.extend_from_slice(notification.as_bytes());
         }
         EventBody::DeliveryAttempted { delivery, attempt, end, duration_us } => {
             put_delivery(out, 3, *delivery, *attempt);
@@ -222,18 +236,23 @@ fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
         _ => {}
     }
     let notification = NotificationId::from_bytes(reader.array()?);
-    if let 0..=2 = kind {
-        return Ok(match kind {
-            0 => {
-                EventBody::NotificationAccepted { notification, priority: priority(reader)?, deliveries: reader.u32()? }
-            }
-            1 => EventBody::NotificationCompleted { notification, status: status(reader)? },
-            _ => EventBody::NotificationCancelled { notification, deliveries: reader.u32()? },
-        });
-    }
-    if kind == 9 {
-        let first = NotificationId::from_bytes(reader.array()?).delivery(reader.u32()?);
-        return Ok(EventBody::DeliveryDeduplicated { notification, first });
+    match kind {
+        0 => {
+            let (priority, deliveries) = (priority(reader)?, reader.u32()?);
+            return Ok(EventBody::NotificationAccepted { notification, priority, deliveries });
+        }
+        1 => return Ok(EventBody::NotificationCompleted { notification, status: status(reader)? }),
+        2 => return Ok(EventBody::NotificationCancelled { notification, deliveries: reader.u32()? }),
+        9 => {
+            let first = NotificationId::from_bytes(reader.array()?).delivery(reader.u32()?);
+            return Ok(EventBody::DeliveryDeduplicated { notification, first });
+        }
+        PROGRESS => {
+            let (completed, total) = (reader.u32()?, reader.u32()?);
+            return Ok(EventBody::NotificationProgress { notification, completed, total });
+        }
+        EXPIRED => return Ok(EventBody::NotificationExpired { notification }),
+        _ => {}
     }
     let delivery = notification.delivery(reader.u32()?);
     if kind == REROUTED {
@@ -280,6 +299,8 @@ mod tests {
         let delivery = notification.delivery(999);
         let mut bodies = vec![
             EventBody::NotificationCancelled { notification, deliveries: 3 },
+            EventBody::NotificationProgress { notification, completed: 999, total: 100_000 },
+            EventBody::NotificationExpired { notification },
             EventBody::DeliveryDeduplicated { notification, first: NotificationId::from_bytes([9; 16]).delivery(2) },
             EventBody::DeliveryAttempted { delivery, attempt: 2, end: "rate-limited".into(), duration_us: u64::MAX },
             EventBody::DeliverySent { delivery, attempts: 1, provider_id: None, unconfirmed: true },

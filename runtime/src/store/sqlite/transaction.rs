@@ -4,7 +4,8 @@
 //! [`Effects`] and takes place after the commit, or never.
 //!
 //! *Invariants:* nothing in memory changes before the commit, except that deliveries about to be final are closed to
-//! claims. A delivery's events follow in the order attempted, new state, notification completed.
+//! claims. A delivery's events follow in the order attempted, new state, notification's
+//! progress or notification expired and completed.
 //!
 //! *Not here:* deciding. The one judgement needed, an attempt that ends after a cancel, is `domain::settle_cancelled`.
 
@@ -26,7 +27,7 @@ use super::failure::Failure;
 use super::live::{Change, Claimed, Live, Withdrawal};
 use super::statements::Statements;
 use super::suspects::{self, Noted};
-use super::{callbacks, kv, read, row, totals};
+use super::{callbacks, kv, progress, read, row, totals};
 use crate::domain::{
     Act, Actor, AuditEntry, AuditOutcome, ChannelBook, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody,
     KvChange, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Queued, StatusCounts, Timestamp, settle_cancelled,
@@ -142,6 +143,8 @@ pub(super) struct Effects {
     pub(super) totals: totals::Change,
     /// Claims that are written as in flight.
     pub(super) noted: Vec<Noted>,
+    /// Whose progress was told, and when.
+    pub(super) told: HashMap<NotificationId, Timestamp>,
 }
 
 /// The numbers of lanes, as far as the writer has met them.
@@ -153,6 +156,7 @@ pub(super) struct Transaction<'w> {
     statements: Statements<'w>,
     live: &'w Live,
     lanes: &'w mut LaneNumbers,
+    told: &'w progress::Told,
     effects: Effects,
     /// Tallies that the operation under way has changed.
     tallies: HashMap<NotificationId, StatusCounts>,
@@ -160,9 +164,14 @@ pub(super) struct Transaction<'w> {
 }
 
 impl<'w> Transaction<'w> {
-    pub(super) fn begin(db: &'w Connection, live: &'w Live, lanes: &'w mut LaneNumbers) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        db: &'w Connection,
+        live: &'w Live,
+        lanes: &'w mut LaneNumbers,
+        told: &'w progress::Told,
+    ) -> Result<Self, Failure> {
         let (effects, tallies, scratch) = (Effects::default(), HashMap::new(), Vec::new());
-        Ok(Self { db, statements: Statements::prepare(db)?, live, lanes, effects, tallies, scratch })
+        Ok(Self { db, statements: Statements::prepare(db)?, live, lanes, told, effects, tallies, scratch })
     }
 
     /// What is to take place after the commit. Claims that have lived for long are written first.
@@ -268,6 +277,7 @@ impl<'w> Transaction<'w> {
                 },
             );
         }
+        let siblings = claimed.siblings;
         let state = match self.cancelled_at(*delivery) {
             Some(_) if claimed.progress.accepted.is_none() => settle_cancelled(state.clone(), *at),
             // What its provider took is not withdrawn: the answer to a question counts, whatever it is.
@@ -279,11 +289,25 @@ impl<'w> Transaction<'w> {
             }
             _ => self.change_state(*delivery, claimed, &state, *at)?,
         }
+        if siblings > 1 && state.status().is_final() {
+            self.tell_progress(delivery.notification(), *at);
+        }
         if self.live.has_row(*delivery, *claim) {
             suspects::forget(self.db, *delivery)?;
         }
         self.effects.ended.insert(*claim);
         Ok(Settled::Applied(state))
+    }
+
+    /// Says how far a notification with several deliveries has come, unless that was said just now or all are final.
+    fn tell_progress(&mut self, id: NotificationId, at: Timestamp) {
+        let Some(counts) = self.tallies.get(&id).filter(|counts| counts.open > 0) else { return };
+        let (completed, total) = (counts.completed(), counts.total());
+        let last = self.effects.told.get(&id).copied().or_else(|| self.told.last(id));
+        if progress::is_due(last, at) {
+            self.event(at, EventBody::NotificationProgress { notification: id, completed, total });
+            self.effects.told.insert(id, at);
+        }
     }
 
     /// A claim given up ends without a trace, unless its delivery was cancelled meanwhile.
@@ -339,7 +363,7 @@ impl<'w> Transaction<'w> {
                 }
                 self.withdrawn(id)?;
                 self.effects.changes.push(Change::Final(id));
-                self.count_final(id.notification(), before.siblings, status, at)?;
+                self.count_final(id.notification(), before.siblings, state, at)?;
             }
         }
         Ok(())
@@ -350,7 +374,7 @@ impl<'w> Transaction<'w> {
         &mut self,
         id: NotificationId,
         siblings: u32,
-        status: DeliveryStatus,
+        state: &DeliveryState,
         at: Timestamp,
     ) -> Result<(), Failure> {
         let mut counts = match self.tallies.get(&id) {
@@ -359,11 +383,17 @@ impl<'w> Transaction<'w> {
             None => read::tally(self.db, id)?,
         };
         counts.remove(DeliveryStatus::Pending);
-        counts.add(status);
+        counts.add(state.status());
         if siblings > 1 {
             self.tallies.insert(id, counts);
         }
-        if counts.open == 0 { self.complete(id, counts, at) } else { Ok(()) }
+        if counts.open > 0 {
+            return Ok(());
+        }
+        if matches!(state, DeliveryState::Failed { reason: FailReason::Expired, .. }) {
+            self.event(at, EventBody::NotificationExpired { notification: id });
+        }
+        self.complete(id, counts, at)
     }
 
     fn complete(&mut self, id: NotificationId, counts: StatusCounts, at: Timestamp) -> Result<(), Failure> {

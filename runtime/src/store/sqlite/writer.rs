@@ -20,7 +20,7 @@ use super::live::Live;
 use super::numbering::Numbering;
 use super::readers::in_transaction;
 use super::transaction::{Answer, Effects, LaneNumbers, Operation, Transaction};
-use super::{audit, event, read, suspects, totals};
+use super::{audit, event, progress, read, suspects, totals};
 use crate::domain::Event;
 use crate::store::{CommitListener, Committed, Durability, EventNumber, NumberedEvent, StoreStats, StoreTotals};
 
@@ -79,6 +79,7 @@ pub(super) struct Writer {
     numbering: Numbering,
     is_synced: bool,
     lanes: LaneNumbers,
+    told: progress::Told,
     /// Claims to be released with the next commit: the disk refused it, and nobody else will ask again.
     owed: Vec<u64>,
 }
@@ -90,9 +91,9 @@ impl Writer {
         let Parts { db, live, listener, stats, totals, checkpoints, durability } = parts;
         let is_synced = durability == Durability::Full;
         let numbering = Numbering::begin(&db, durability == Durability::Os)?;
-        let lanes = LaneNumbers::new();
-        let owed = Vec::new();
-        let mut writer = Self { db, live, listener, stats, totals, checkpoints, numbering, is_synced, lanes, owed };
+        let (lanes, told, owed) = (LaneNumbers::new(), progress::Told::default(), Vec::new());
+        let mut writer =
+            Self { db, live, listener, stats, totals, checkpoints, numbering, is_synced, lanes, told, owed };
         writer.db.execute("DELETE FROM targets WHERE notification NOT IN (SELECT id FROM notifications)", [])?;
         let (crashes, after_crash) = suspects::learn(&writer.db)?;
         writer.live.learned(crashes, after_crash);
@@ -224,7 +225,7 @@ impl Writer {
     fn try_transact(&mut self, writes: &[Write]) -> Result<Vec<Answer>, Failure> {
         // Rolls back where it is dropped. Deferred: a batch of releases writes nothing and takes no lock.
         let guard = self.db.unchecked_transaction()?;
-        let mut transaction = Transaction::begin(&self.db, &self.live, &mut self.lanes)?;
+        let mut transaction = Transaction::begin(&self.db, &self.live, &mut self.lanes, &self.told)?;
         let answers =
             writes.iter().map(|(operation, _)| transaction.perform(operation)).collect::<Result<Vec<_>, _>>()?;
         let mut effects = transaction.effects()?;
@@ -246,10 +247,11 @@ impl Writer {
     }
 
     fn committed(&mut self, effects: Effects, commands: usize, took: Duration) {
-        let Effects { accepted, events, changes, audit: _, ended, cancelling, late, totals, noted } = effects;
+        let Effects { accepted, events, changes, audit: _, ended, cancelling, late, totals, noted, told } = effects;
         // Whatever else is written, a template or nothing at all, is none.
         let is_news = !events.is_empty() || !accepted.is_empty();
         self.live.committed(changes, ended, cancelling, noted);
+        self.told.committed(told);
         {
             let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
             stats.commits += 1;
