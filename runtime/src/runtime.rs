@@ -80,7 +80,7 @@ pub use events::{EventStream, StreamItem};
 pub use finding::{NotReplayed, NotificationQuery, ParseRateError, ReplayRate, ReplayReport};
 pub use findings::ConfigFinding;
 pub use gatekeeper::BreakerNote;
-pub use handle::{Handle, OutcomeError};
+pub use handle::{DeliveryOutcomeError, Handle, OutcomeError, Progress, ProgressError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
 pub use probing::{ChannelHealth, HealthState};
 pub use readiness::ComponentHealth;
@@ -95,7 +95,7 @@ pub(crate) use adapters::KeptIn;
 use callbacks::CallbackDesk;
 use desk::Desk;
 use expander::Expander;
-use outcomes::Outcomes;
+use outcomes::{For, Outcomes};
 use retention::Sweeper;
 
 /// A running Campanile. Clones share it.
@@ -214,13 +214,13 @@ impl Runtime {
     /// [`StoreError`] where the store cannot be read.
     pub async fn wait(&self, id: NotificationId, limit: Duration) -> Result<Option<NotificationRecord>, StoreError> {
         // First registered, then read: a completion in between is seen by one of the two.
-        let mut waiter = self.parts.outcomes.register(id);
+        let mut waiter = self.parts.outcomes.register(id, For::End);
         match self.notification(id).await? {
             Some(record) if record.counts.open > 0 => {}
             settled => return Ok(settled),
         }
         // Whether it was completed or the time is up, the record says how far it has come.
-        let _ = tokio::time::timeout(limit, waiter.completed()).await;
+        let _ = tokio::time::timeout(limit, waiter.woken()).await;
         self.notification(id).await
     }
 

@@ -147,8 +147,19 @@ pub(super) struct NotificationView {
     /// As asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) title: Option<String>,
+    /// Of all deliveries, also those that are not listed.
+    pub(super) progress: ProgressView,
     /// By index.
     pub(super) deliveries: Vec<DeliveryView>,
+}
+
+/// How far a notification has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct ProgressView {
+    /// Deliveries that are final.
+    pub(super) completed: u32,
+    /// Deliveries that there are, or will be made.
+    pub(super) total: u32,
 }
 
 /// One delivery with its attempts.
@@ -357,6 +368,7 @@ impl NotificationView {
             expires_at: notification.expires_at.map(|at| at.to_string()),
             correlation_id: notification.correlation_id.clone(),
             title: notification.content.title.clone(),
+            progress: ProgressView { completed: record.counts.completed(), total: record.counts.total() },
             deliveries: record.deliveries.iter().map(|delivery| DeliveryView::of(delivery, held)).collect(),
         }
     }

@@ -126,7 +126,7 @@ fn shell_word(text: &str) -> String {
 fn show(notifications: &[Notification], paint: Paint) -> String {
     let mut table = Table::new(["ID", "STATUS", "PRIORITY", "KIND", "ACCEPTED", "DELIVERIES", "TITLE"]);
     for notification in notifications {
-        let Notification { id, status, kind, priority, created_at, title, deliveries } = notification;
+        let Notification { id, status, kind, priority, created_at, title, progress: _, deliveries } = notification;
         table.row([
             id.as_str().into(),
             Cell::status(status),

@@ -1,5 +1,7 @@
 //! `campanile send`: hands a notification to the server, and waits for its outcome if asked to.
 
+mod waiting;
+
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use super::terminal::{Paint, escaped};
 use super::{Answer, Globals, when};
 use crate::config::{ParseUnitError, parse_duration};
 use crate::domain::Priority;
+use waiting::Waiting;
 
 /// The largest text and data that are read from standard input or a file, in bytes: the server's own default limit.
 const INPUT_MAX: u64 = 4 << 20;
@@ -80,7 +83,7 @@ pub(super) struct Args {
     /// A pair of your own, to find it by; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// Wait for the outcome, at most this long
+    /// Wait for the outcome, at most this long; standard error says how far it is
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "60s", value_parser = wait)]
     wait: Option<Duration>,
 }
@@ -106,17 +109,20 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
     let accepted: Answered<Accepted> = client.post(&["notifications"], &body).await?;
     let Some(wait) = wait else { return Ok(show_accepted(&accepted, globals)) };
     let id = accepted.value.id.as_str();
+    let mut waiting = Waiting::on_stderr();
     loop {
         let asked = Instant::now();
-        let hold = wait.saturating_sub(started.elapsed()).min(HOLD);
+        let hold = wait.saturating_sub(started.elapsed()).min(HOLD).min(waiting.pace());
         let outcome: Answered<Notification> =
             client.get(&["notifications", id], Some(hold)).await.map_err(|failure| {
                 failure
                     .hint(format!("it was accepted as `{id}`: do not send it again, ask with `campanile status {id}`"))
             })?;
-        if started.elapsed() >= wait || outcome.value.deliveries.iter().all(is_final) {
+        let progress = waiting::progress(&outcome.value);
+        if started.elapsed() >= wait || progress.completed >= progress.total {
             return Ok(show_outcome(&outcome, globals));
         }
+        waiting.say(&outcome.value, Instant::now());
         // A server that stops lets go of those who wait: it is not asked again at once.
         tokio::time::sleep(ASK_AGAIN.saturating_sub(asked.elapsed())).await;
     }
@@ -208,12 +214,16 @@ fn show_accepted(accepted: &Answered<Accepted>, globals: &Globals) -> Answer {
 
 fn show_outcome(outcome: &Answered<Notification>, globals: &Globals) -> Answer {
     let Notification { id, status, deliveries, .. } = &outcome.value;
+    let progress = waiting::progress(&outcome.value);
     let exit = if deliveries.iter().any(|delivery| is_final(delivery) && delivery.status != "sent") {
         Exit::No
-    } else if deliveries.iter().all(is_final) {
+    } else if progress.completed < progress.total {
+        Exit::TimedOut
+    } else if status == "sent" || deliveries.len() >= progress.total as usize {
         Exit::Ok
     } else {
-        Exit::TimedOut
+        // Of many not all are listed.
+        Exit::No
     };
     let text = if globals.json {
         format!("{:#}\n", outcome.json)

@@ -34,7 +34,7 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
 }
 
 fn show(notification: &Notification, paint: Paint) -> String {
-    let Notification { id, status, kind, priority, created_at, title, deliveries } = notification;
+    let Notification { id, status, kind, priority, created_at, title, progress: _, deliveries } = notification;
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a `String` cannot fail.

@@ -156,3 +156,18 @@ fn what_is_still_on_its_way_when_the_time_is_over_is_a_time_out() {
       mail     b          retrying  1         busy
     "#);
 }
+
+#[test]
+fn of_more_deliveries_than_are_listed_the_status_and_the_count_decide() {
+    for (status, completed, exit) in
+        [("sent", 5_000, Exit::Ok), ("partial", 5_000, Exit::No), ("pending", 4_999, Exit::TimedOut)]
+    {
+        let json = json!({
+            "id": "ntf_1", "status": status, "kind": "info", "priority": "normal", "created_at": "now",
+            "progress": { "completed": completed, "total": 5_000 },
+            "deliveries": [{ "id": "dlv_1_0", "channel": "ops", "status": "sent" }],
+        });
+        let value = serde_json::from_value(json.clone()).expect("the shape of the server's answer");
+        assert_eq!(show_outcome(&Answered { json, value }, &globals("http://127.0.0.1:1")).exit, exit, "{status}");
+    }
+}

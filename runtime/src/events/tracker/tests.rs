@@ -17,13 +17,13 @@ fn listening() -> (EventTracker<u32>, Heard) {
 }
 
 /// A tracker whose callback says which event it has and ends once it is let. Events come back through the receiver.
-fn gated(queue: usize) -> (EventTracker<u32>, Arc<Semaphore>, channel::UnboundedReceiver<u32>) {
-    let (gate, (told, begun)) = (Arc::new(Semaphore::new(0)), channel::unbounded_channel());
+fn gated(queue: usize) -> (EventTracker<u32>, Arc<Semaphore>, channel::Receiver<u32>) {
+    let (gate, (told, begun)) = (Arc::new(Semaphore::new(0)), channel::channel(64));
     let within = Arc::clone(&gate);
     let tracker = EventTracker::asynchronous(queue, move |_, event| {
         let (gate, told) = (Arc::clone(&within), told.clone());
         async move {
-            told.send(event).unwrap();
+            told.try_send(event).unwrap();
             gate.acquire().await.unwrap().forget();
         }
     });
