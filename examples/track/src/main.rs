@@ -93,10 +93,10 @@ async fn follow_forever(client: &reqwest::Client, url: &str, tracker: &mut Event
 /// Follows the stream until it ends.
 async fn follow(client: &reqwest::Client, url: &str, tracker: &mut EventTracker<Event>) -> anyhow::Result<()> {
     let mut request = client.get(format!("{}/v1/events", url.trim_end_matches('/')));
-    // Without one the stream begins with what happens from now on; `0` asks for the oldest event that is kept.
+    // Unless it is said, a stream begins with what happens from now on.
     request = match tracker.last_id() {
         Some(id) => request.header("Last-Event-ID", id),
-        None => request.query(&[("since", "0")]),
+        None => request.query(&[("since", "oldest")]),
     };
     let mut response = request.send().await?.error_for_status()?;
     let mut parser = Parser::default();
