@@ -379,6 +379,11 @@ pub trait Store: Send + Sync + 'static {
     /// One notification with its deliveries and their attempts.
     async fn notification(&self, id: NotificationId) -> Result<Option<NotificationRecord>, StoreError>;
 
+    /// A notification's deliveries per status, for less than its record costs.
+    async fn counts(&self, id: NotificationId) -> Result<Option<StatusCounts>, StoreError> {
+        Ok(self.notification(id).await?.map(|record| record.counts))
+    }
+
     /// Up to `limit` events behind `after`, in order. 0 is before the first.
     async fn outbox(&self, after: EventNumber, limit: usize) -> Result<Vec<NumberedEvent>, StoreError>;
 

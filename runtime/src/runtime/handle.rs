@@ -101,8 +101,8 @@ impl Handle {
     ///
     /// [`ProgressError::Gone`] where the notification is no longer kept.
     pub async fn progress(&self) -> Result<Progress, ProgressError> {
-        let record = self.runtime.notification(self.id()).await?.ok_or(ProgressError::Gone)?;
-        Ok(Progress { completed: record.counts.completed(), total: record.counts.total() })
+        let counts = self.runtime.parts.store.counts(self.id()).await?.ok_or(ProgressError::Gone)?;
+        Ok(Progress { completed: counts.completed(), total: counts.total() })
     }
 
     /// Waits until its progress is another than `seen`, at most `limit`, and says how it stands then, `seen` where nothing

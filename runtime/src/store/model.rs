@@ -290,7 +290,7 @@ impl Model {
         }
     }
 
-    fn counts_of(&self, id: NotificationId) -> StatusCounts {
+    pub(crate) fn counts_of(&self, id: NotificationId) -> StatusCounts {
         let mut counts = StatusCounts::default();
         let all = self.deliveries.range(id.delivery(0)..=id.delivery(u32::MAX));
         all.for_each(|(_, kept)| counts.add(kept.state.status()));

@@ -191,14 +191,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn accept(&self, planned: Vec<Planned>) -> Result<Vec<Accepted>, StoreError> {
         for one in &planned {
-            let count = one.deliveries.len();
+            let (id, count) = (one.notification.id, one.deliveries.len());
             if count == 0 || count > DELIVERIES_MAX {
-                return Err(StoreError::Internal {
-                    reason: format!(
-                        "`{}` has {count} deliveries, it may have 1 to {DELIVERIES_MAX}",
-                        one.notification.id
-                    ),
-                });
+                let reason = format!("`{id}` has {count} deliveries, it may have 1 to {DELIVERIES_MAX}");
+                return Err(StoreError::Internal { reason });
             }
         }
         let mut accepting = Vec::with_capacity(planned.len());
@@ -367,6 +363,11 @@ impl Store for SqliteStore {
 
     async fn notification(&self, id: NotificationId) -> Result<Option<NotificationRecord>, StoreError> {
         self.read(move |db| read::notification(db, id)).await
+    }
+
+    async fn counts(&self, id: NotificationId) -> Result<Option<crate::domain::StatusCounts>, StoreError> {
+        self.read(move |db| read::siblings(db, id)?.map(|deliveries| read::counts(db, id, deliveries)).transpose())
+            .await
     }
 
     async fn outbox(&self, after: EventNumber, limit: usize) -> Result<Vec<NumberedEvent>, StoreError> {

@@ -322,8 +322,11 @@ impl Pair {
         }
         assert_eq!(keys, model.kv.len());
 
+        assert_eq!(store.counts(NotificationId::LAST).await.unwrap(), None);
         for n in 0..self.accepted {
             let record = store.notification(id(n)).await.unwrap().expect("it was accepted");
+            assert_eq!(store.counts(id(n)).await.unwrap(), Some(record.counts));
+            assert_eq!(record.counts, model.counts_of(id(n)));
             for delivery in record.deliveries {
                 let kept = &model.deliveries[&delivery.id];
                 assert_eq!((&delivery.state, &delivery.attempts), (&kept.state, &kept.attempts));
