@@ -83,7 +83,7 @@ pub(super) struct Args {
     /// A pair of your own, to find it by; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// Wait for the outcome, at most this long; standard error says how far it is
+    /// Wait for the outcome, at most this long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "60s", value_parser = wait)]
     wait: Option<Duration>,
 }
