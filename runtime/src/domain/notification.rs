@@ -168,6 +168,12 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> NotificationId {
+        self.id
+    }
+
     /// From when on its deliveries could be made: when it was accepted, or later where it was scheduled.
     #[must_use]
     pub fn due_from(&self) -> Timestamp {

@@ -1,0 +1,338 @@
+//! What became of each call, and how callbacks are doing altogether.
+//!
+//! *Invariants:* bounded, whatever happens: [`RECENT_MAX`] executions, latencies of the last five minutes. Everything
+//! here is pure: instants and durations are brought along.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::registration::CallbackId;
+use crate::domain::{CallbackKind, CallbackName, Timestamp};
+use crate::store::EventNumber;
+
+/// Executions that are remembered.
+pub const RECENT_MAX: usize = 1_000;
+
+/// What ended longer ago is forgotten.
+pub const RECENT_FOR: Duration = Duration::from_hours(24);
+
+/// One slice of the recent history of latencies.
+const SLICE: Duration = Duration::from_mins(1);
+
+/// Slices that are kept: the last five minutes.
+const SLICES: usize = 5;
+
+/// Where one execution stands: one callback, called for one event, with all of its retries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecutionStatus {
+    /// It waits for a worker, or for the callbacks before it.
+    Queued,
+    /// A call is under way.
+    Running {
+        /// From 1.
+        attempt: u32,
+    },
+    /// The last call failed; it waits for the next.
+    Retrying {
+        /// Calls made.
+        attempts: u32,
+        /// Not before this.
+        due: Timestamp,
+        /// How the last one ended.
+        reason: String,
+    },
+    /// A call ended well.
+    Succeeded {
+        /// Calls made.
+        attempts: u32,
+    },
+    /// It was not called: its condition was not met, a callback before it failed, or it was removed.
+    Skipped,
+    /// It was given up, and is kept as a dead callback.
+    Dead {
+        /// Calls made.
+        attempts: u32,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ExecutionStatus {
+    /// Its word in every interface.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running { .. } => "running",
+            Self::Retrying { .. } => "retrying",
+            Self::Succeeded { .. } => "succeeded",
+            Self::Skipped => "skipped",
+            Self::Dead { .. } => "dead",
+        }
+    }
+
+    /// Whether it will change no more.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Succeeded { .. } | Self::Skipped | Self::Dead { .. })
+    }
+}
+
+/// One execution, as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutionRecord {
+    /// Greater than every one before, in this process.
+    pub id: u64,
+    /// Of which callback.
+    pub callback: CallbackId,
+    /// Its name.
+    pub name: CallbackName,
+    /// What it waits for.
+    pub kind: CallbackKind,
+    /// For which event.
+    pub event: EventNumber,
+    /// Where it stands.
+    pub status: ExecutionStatus,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How the callbacks of one kind are doing, since the runtime was started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KindStatistics {
+    /// Which kind.
+    pub kind: CallbackKind,
+    /// Executions that ended well.
+    pub succeeded: u64,
+    /// Calls that failed, those that were made again among them.
+    pub failed: u64,
+    /// Failed calls that panicked.
+    pub panicked: u64,
+    /// Failed calls whose time was up.
+    pub timed_out: u64,
+    /// Retries that were waited for.
+    pub retried: u64,
+    /// Executions that were given up.
+    pub dead: u64,
+    /// Executions that were not called.
+    pub skipped: u64,
+    /// Of the executions that ended well or were given up, the share that ended well; none where there was none.
+    pub success_rate: Option<f64>,
+    /// How long the calls of the last five minutes took; none where there was none.
+    pub latency: Option<LatencyStatistics>,
+}
+
+/// How long calls took. Each figure is at most 1 % off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatencyStatistics {
+    /// Calls that it is about.
+    pub count: u64,
+    /// The shortest.
+    pub min: Duration,
+    /// The mean.
+    pub avg: Duration,
+    /// The longest.
+    pub max: Duration,
+    /// 95 of 100 were not longer.
+    pub p95: Duration,
+    /// 99 of 100 were not longer.
+    pub p99: Duration,
+}
+
+/// How one call ended badly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mishap {
+    Failed,
+    Panicked,
+    TimedOut,
+}
+
+/// Follows executions.
+#[derive(Default)]
+pub(super) struct Tracker {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    recent: BTreeMap<u64, ExecutionRecord>,
+    kinds: BTreeMap<CallbackKind, Totals>,
+}
+
+#[derive(Default)]
+struct Totals {
+    succeeded: u64,
+    failed: u64,
+    panicked: u64,
+    timed_out: u64,
+    retried: u64,
+    dead: u64,
+    skipped: u64,
+    /// The newest last, each with when it began.
+    slices: VecDeque<(Timestamp, Histogram<u32>)>,
+}
+
+impl Tracker {
+    /// Begins to follow one. Answers its id.
+    pub(super) fn queued(
+        &self,
+        callback: CallbackId,
+        name: &CallbackName,
+        kind: CallbackKind,
+        event: EventNumber,
+        at: Timestamp,
+    ) -> u64 {
+        let mut state = self.lock();
+        state.next += 1;
+        let id = state.next;
+        let (name, status) = (name.clone(), ExecutionStatus::Queued);
+        state.recent.insert(id, ExecutionRecord { id, callback, name, kind, event, status, since: at });
+        state.clean(at);
+        id
+    }
+
+    pub(super) fn running(&self, id: u64, attempt: u32, at: Timestamp) {
+        self.lock().set(id, ExecutionStatus::Running { attempt }, at);
+    }
+
+    /// One call ended well, and the execution with it.
+    pub(super) fn succeeded(&self, id: u64, kind: CallbackKind, attempts: u32, took: Duration, at: Timestamp) {
+        let mut state = self.lock();
+        let totals = state.kinds.entry(kind).or_default();
+        totals.succeeded += 1;
+        totals.took(took, at);
+        state.set(id, ExecutionStatus::Succeeded { attempts }, at);
+    }
+
+    /// One call ended badly. What comes of the execution is told apart.
+    pub(super) fn failed(&self, kind: CallbackKind, mishap: Mishap, took: Duration, at: Timestamp) {
+        let mut state = self.lock();
+        let totals = state.kinds.entry(kind).or_default();
+        totals.failed += 1;
+        match mishap {
+            Mishap::Failed => {}
+            Mishap::Panicked => totals.panicked += 1,
+            Mishap::TimedOut => totals.timed_out += 1,
+        }
+        totals.took(took, at);
+    }
+
+    pub(super) fn retrying(&self, id: u64, kind: CallbackKind, status: ExecutionStatus, at: Timestamp) {
+        let mut state = self.lock();
+        state.kinds.entry(kind).or_default().retried += 1;
+        state.set(id, status, at);
+    }
+
+    pub(super) fn skipped(&self, id: u64, kind: CallbackKind, at: Timestamp) {
+        let mut state = self.lock();
+        state.kinds.entry(kind).or_default().skipped += 1;
+        state.set(id, ExecutionStatus::Skipped, at);
+    }
+
+    pub(super) fn dead(&self, id: u64, kind: CallbackKind, attempts: u32, reason: &str, at: Timestamp) {
+        let mut state = self.lock();
+        state.kinds.entry(kind).or_default().dead += 1;
+        state.set(id, ExecutionStatus::Dead { attempts, reason: reason.to_owned() }, at);
+    }
+
+    /// The newest executions, the newest first.
+    pub(super) fn recent(&self, at: Timestamp, limit: usize) -> Vec<ExecutionRecord> {
+        let mut state = self.lock();
+        state.clean(at);
+        state.recent.values().rev().take(limit).cloned().collect()
+    }
+
+    /// Every kind that was called or was to be.
+    pub(super) fn kinds(&self, at: Timestamp) -> Vec<KindStatistics> {
+        let mut state = self.lock();
+        state.kinds.iter_mut().map(|(kind, totals)| totals.told(*kind, at)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn set(&mut self, id: u64, status: ExecutionStatus, at: Timestamp) {
+        // One that is remembered no longer made room for newer ones.
+        if let Some(record) = self.recent.get_mut(&id) {
+            record.status = status;
+            record.since = at;
+        }
+    }
+
+    /// Forgets what is too old or too much: what has ended before what has not.
+    fn clean(&mut self, at: Timestamp) {
+        while let Some(oldest) = self.recent.first_entry() {
+            let is_old = oldest.get().status.is_final() && oldest.get().since.after(RECENT_FOR) <= at;
+            if !is_old {
+                break;
+            }
+            oldest.remove();
+        }
+        if self.recent.len() > RECENT_MAX {
+            let ended = self.recent.values().find(|record| record.status.is_final()).map(|record| record.id);
+            match ended {
+                Some(id) => drop(self.recent.remove(&id)),
+                None => drop(self.recent.pop_first()),
+            }
+        }
+    }
+}
+
+impl Totals {
+    fn took(&mut self, took: Duration, at: Timestamp) {
+        self.forget(at);
+        if self.slices.back().is_none_or(|(began, _)| began.after(SLICE) <= at) {
+            // Two digits are enough for people, and a slice stays small.
+            let Ok(slice) = Histogram::new(2) else { return };
+            self.slices.push_back((at, slice));
+        }
+        if let Some((_, slice)) = self.slices.back_mut() {
+            slice.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn forget(&mut self, at: Timestamp) {
+        let kept = SLICE * u32::try_from(SLICES).unwrap_or(u32::MAX);
+        self.slices.retain(|(began, _)| began.after(kept) > at);
+        while self.slices.len() > SLICES {
+            self.slices.pop_front();
+        }
+    }
+
+    fn told(&mut self, kind: CallbackKind, at: Timestamp) -> KindStatistics {
+        self.forget(at);
+        let &mut Self { succeeded, failed, panicked, timed_out, retried, dead, skipped, .. } = self;
+        let ended = succeeded + dead;
+        let success_rate = (ended > 0).then(|| succeeded as f64 / ended as f64);
+        let latency = self.latency();
+        KindStatistics { kind, succeeded, failed, panicked, timed_out, retried, dead, skipped, success_rate, latency }
+    }
+
+    fn latency(&self) -> Option<LatencyStatistics> {
+        let mut all = self.slices.front()?.1.clone();
+        for (_, slice) in self.slices.iter().skip(1) {
+            // It resizes itself: nothing is out of its range.
+            all.add(slice).ok()?;
+        }
+        let us = Duration::from_micros;
+        let avg = Duration::try_from_secs_f64(all.mean() / 1_000_000.0).unwrap_or_default();
+        Some(LatencyStatistics {
+            count: all.len(),
+            min: us(all.min()),
+            avg,
+            max: us(all.max()),
+            p95: us(all.value_at_quantile(0.95)),
+            p99: us(all.value_at_quantile(0.99)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
