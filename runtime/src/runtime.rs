@@ -11,6 +11,7 @@ mod adapters;
 mod auditing;
 mod builder;
 mod callbacks;
+mod calling;
 mod channels;
 mod desk;
 mod doctor;
@@ -35,11 +36,12 @@ mod working;
 mod workshop;
 
 use std::sync::{Arc, Mutex as SyncMutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
+use crate::callback::Callbacks;
 use crate::clock::Clock;
 use crate::config::{Config, Source};
 use crate::dispatch::{Dispatcher, RetryPolicies};
@@ -144,6 +146,7 @@ struct Parts {
     desk: Desk,
     callback_desk: CallbackDesk,
     subscribers: Subscribers,
+    callbacks: Callbacks,
     /// Ends with the store, or with this.
     _expander: Expander,
     /// The same.
@@ -340,7 +343,8 @@ impl Runtime {
     }
 
     /// Stops: no new deliveries are begun, those in flight get `timeout` to end, and what is left stays in the store
-    /// for the next start. A second call finds nothing to do.
+    /// for the next start. Callbacks are called for what has happened in what is left of `timeout`. A second call finds
+    /// nothing to do.
     ///
     /// # Errors
     ///
@@ -350,8 +354,10 @@ impl Runtime {
         if let Some(watch) = self.parts.watch.lock().await.take() {
             watch.stop().await;
         }
+        let began = Instant::now();
         let left = self.parts.dispatcher.shutdown(timeout).await;
         self.parts.desk.stop().await;
+        self.parts.callbacks.stop(timeout.saturating_sub(began.elapsed())).await;
         self.parts.store.close().await;
         if left == 0 { Ok(()) } else { Err(ShutdownError { left, timeout }) }
     }

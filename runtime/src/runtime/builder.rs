@@ -16,12 +16,16 @@ use super::outcomes::Outcomes;
 use super::retention::Retention;
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
+use crate::callback::{
+    Answer, BatchProgress, CallbackError, CallbackSettings, Callbacks, DeliveryError, Joints, News, Receipt,
+    Registration,
+};
 use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, Source, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies, TimeLimits};
-use crate::domain::{ChannelName, PluginBook, RetryPolicy};
+use crate::domain::{ChannelName, Notification, PluginBook, RetryPolicy};
 use crate::events::{EventLog, Inlet, Outlet, Subscribers};
 use crate::intake::{Intake, TemplatePins};
 use crate::queue::{QueueHandle, WindowLimits};
@@ -48,6 +52,8 @@ pub struct RuntimeBuilder {
     metrics: Arc<Metrics>,
     compiler: Option<PathBuf>,
     paused: bool,
+    callbacks: Option<CallbackSettings>,
+    registrations: Vec<Registration>,
 }
 
 impl Default for RuntimeBuilder {
@@ -61,6 +67,8 @@ impl Default for RuntimeBuilder {
             metrics: Metrics::new(),
             compiler: None,
             paused: false,
+            callbacks: None,
+            registrations: Vec::new(),
         }
     }
 }
@@ -84,6 +92,9 @@ pub enum BuildError {
     /// The sandbox does not start.
     #[error("the sandbox does not start")]
     Sandbox(#[from] SandboxError),
+    /// A callback cannot be registered, or callbacks cannot have these settings.
+    #[error("the callbacks cannot be registered")]
+    Callbacks(#[from] CallbackError),
 }
 
 impl RuntimeBuilder {
@@ -130,6 +141,48 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Calls this once for each delivery that was sent, from the start on. A closure that gives a future is run with the
+    /// program's tasks, any other one on a thread for callbacks.
+    ///
+    /// ```
+    /// use campanile::Runtime;
+    ///
+    /// let builder = Runtime::builder()
+    ///     .on_completion(|receipt| async move { println!("{} reached {}", receipt.notification, receipt.recipient) })
+    ///     .on_error(|notification, error| eprintln!("{}: {error}", notification.id()))
+    ///     .on_progress(|progress| println!("{} of {}", progress.completed, progress.total));
+    /// # let _ = builder;
+    /// ```
+    pub fn on_completion<K, A: Answer<K>>(self, closure: impl Fn(Receipt) -> A + Send + Sync + 'static) -> Self {
+        self.callback(Registration::completion(closure))
+    }
+
+    /// Calls this once for each delivery that failed for good. One that is replayed and fails again is told again.
+    pub fn on_error<K, A: Answer<K>>(
+        self,
+        closure: impl Fn(Arc<Notification>, DeliveryError) -> A + Send + Sync + 'static,
+    ) -> Self {
+        self.callback(Registration::error(closure))
+    }
+
+    /// Calls this as the deliveries of notifications with several of them become final, at most once a second for each
+    /// notification, and at the last one.
+    pub fn on_progress<K, A: Answer<K>>(self, closure: impl Fn(BatchProgress) -> A + Send + Sync + 'static) -> Self {
+        self.callback(Registration::progress(closure))
+    }
+
+    /// Registers a callback with its options, before anything is delivered.
+    pub fn callback(mut self, registration: Registration) -> Self {
+        self.registrations.push(registration);
+        self
+    }
+
+    /// Sets how callbacks are run, whatever the configuration says. Default: as `[callbacks]` says.
+    pub fn callbacks(mut self, settings: CallbackSettings) -> Self {
+        self.callbacks = Some(settings);
+        self
+    }
+
     /// Delivers nothing: for measuring what comes in.
     pub(crate) fn paused(mut self) -> Self {
         self.paused = true;
@@ -149,7 +202,8 @@ impl RuntimeBuilder {
     /// [`BuildError`]; nothing has started then. A plugin or channel that cannot be used is not an error: the others
     /// serve, and [`Runtime::plugins`] and [`Runtime::channels`] say why.
     pub async fn build(self) -> Result<Runtime, BuildError> {
-        let Self { config, source, clock, entropy, console, metrics, compiler, paused } = self;
+        let Self { config, source, clock, entropy, console, metrics, compiler, paused, callbacks, registrations } =
+            self;
         config.check()?;
         let sandbox = open_sandbox(&config, console, &metrics)?;
         if let Some(program) = compiler {
@@ -159,7 +213,8 @@ impl RuntimeBuilder {
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let outcomes = Arc::new(Outcomes::default());
         let expansions = Expansions::default();
-        let (commits, outlet) = listener(&queue, &outcomes, &metrics, &expansions);
+        let news = Arc::new(News::default());
+        let (commits, outlet) = listener(&queue, &outcomes, &metrics, &expansions, &news);
         let store = open_store(&config, commits).await?;
         let subscribers = follow(outlet, &store, &clock, &metrics).await?;
         let registry = open_registry(sandbox, &config, &clock, &entropy, memory(&store, &queue).await?).await;
@@ -187,6 +242,8 @@ impl RuntimeBuilder {
         };
         let intake = way_in(&neighbours, &registry, templates, &config);
         let desk = open_desk(&neighbours, &config, &registry).await?;
+        let settings = callbacks.unwrap_or_else(|| callback_settings(&config));
+        let callbacks = open_callbacks(&neighbours, news, settings, registrations).await?;
         let dispatcher = start(paused, &config.workers, neighbours).await?;
         desk.start(&registry, &clock).await;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
@@ -212,6 +269,7 @@ impl RuntimeBuilder {
             fuel_per_ms,
             desk,
             subscribers,
+            callbacks,
             _expander: expander,
             sweeper: SyncMutex::new(sweeper),
         };
@@ -225,6 +283,7 @@ fn listener(
     outcomes: &Arc<Outcomes>,
     metrics: &Arc<Metrics>,
     expansions: &Expansions,
+    news: &Arc<News>,
 ) -> (Arc<Commits>, Outlet) {
     let (events, outlet) = Inlet::new();
     let commits = Commits {
@@ -233,6 +292,7 @@ fn listener(
         metrics: Arc::clone(metrics),
         expansions: expansions.clone(),
         events,
+        news: Arc::clone(news),
     };
     (Arc::new(commits), outlet)
 }
@@ -283,6 +343,28 @@ async fn open_desk(with: &Neighbours, config: &Config, registry: &Registry) -> R
     with.queue.set_gates(gates::of_channels(config, implied.chain(desk.keeper.held())));
     desk.keeper.restore();
     Ok(desk)
+}
+
+/// Before anything is delivered, so that nothing is missed.
+async fn open_callbacks(
+    with: &Neighbours,
+    news: Arc<News>,
+    settings: CallbackSettings,
+    registrations: Vec<Registration>,
+) -> Result<Callbacks, CallbackError> {
+    let (store, clock, entropy) = (Arc::clone(&with.store), Arc::clone(&with.clock), Arc::clone(&with.entropy));
+    let callbacks =
+        Callbacks::start(Joints { store, clock, entropy, news }, settings).map_err(CallbackError::Settings)?;
+    for registration in registrations {
+        callbacks.register(registration).await?;
+    }
+    Ok(callbacks)
+}
+
+/// As the configuration says; `check` has seen that there is the policy that it names.
+pub(super) fn callback_settings(config: &Config) -> CallbackSettings {
+    let retry = config.retry.get(&config.callbacks.retry).cloned();
+    CallbackSettings::of(&config.callbacks, retry.unwrap_or_else(RetryPolicy::callback))
 }
 
 async fn start(paused: bool, workers: &WorkersConfig, with: Neighbours) -> Result<Dispatcher, StoreError> {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::auditing::digest_of;
-use super::builder::{policies, templates, time_limits};
+use super::builder::{callback_settings, policies, templates, time_limits};
 use super::findings::ConfigFinding;
 use super::gates;
 use super::retention::Retention;
@@ -188,6 +188,12 @@ impl Parts {
         self.dispatcher.set_paces(gates::paces(new));
         self.dispatcher.set_fallbacks(gates::fallbacks(new));
         self.renderer.set_strict(new.templates.strict);
+        if old.callbacks != new.callbacks || old.retry != new.retry {
+            // `check` has seen them: they are within their range.
+            if let Err(error) = self.callbacks.configure(callback_settings(new)) {
+                tracing::error!(error = %error, "Callbacks go on with their old settings.");
+            }
+        }
         let intake = self.intake.load_full();
         let pins = match old.templates == new.templates {
             true => Arc::clone(&intake.templates),
