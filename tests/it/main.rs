@@ -7,6 +7,7 @@ mod broadcast;
 mod callbacks;
 mod canary;
 mod channels;
+mod closures;
 mod contract;
 mod crash;
 mod delivery;
