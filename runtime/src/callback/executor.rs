@@ -31,6 +31,10 @@ use crate::domain::Timestamp;
 /// Jobs that wait for a retry. One more is given up at once.
 pub(super) const PARKED_MAX: usize = 1_000;
 
+/// Between two jobs that are given up since a full queue does not move. A stuck callback must not have the store write
+/// a dead callback for each delivery, as fast as they come.
+const GIVING_UP_PACE: Duration = Duration::from_millis(1);
+
 /// Runs jobs. Clones share it.
 #[derive(Clone)]
 pub(super) struct Executor {
@@ -59,8 +63,8 @@ struct State {
     due: VecDeque<Job>,
     workers: usize,
     parked: usize,
-    /// Since when the queue is full and nothing has changed.
-    full_since: Option<Timestamp>,
+    /// The queue is full, and nothing has changed since it is: who finds no room gives up at this instant.
+    patient_until: Option<Timestamp>,
     counts: FullCounts,
     /// Nothing is begun any more.
     is_closed: bool,
@@ -254,10 +258,11 @@ impl Shared {
                 Placed::InPlaceOf(oldest)
             }
             WhenFull::Wait(limit) => {
-                let until = state.full_since.get_or_insert(now).after(limit);
+                let until = *state.patient_until.get_or_insert(now.after(limit));
                 if now < until {
                     return Placed::Waits(job, until);
                 }
+                state.patient_until = Some(now.after(GIVING_UP_PACE));
                 state.counts.timed_out += 1;
                 let why = format!("the queue of callbacks was full for {limit:?}: {full} events waited");
                 Placed::Refused(job, why)
@@ -285,7 +290,7 @@ impl Shared {
             return Some(job);
         }
         let job = state.queue.pop_front()?;
-        state.full_since = None;
+        state.patient_until = None;
         self.room.notify_waiters();
         Some(job)
     }

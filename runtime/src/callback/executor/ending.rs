@@ -27,7 +27,7 @@ impl Shared {
         let at = self.clock.now();
         let Link { callback, execution, attempts, replay_of } = link;
         self.tracker.dead(execution, callback.kind, attempts, reason, at);
-        tracing::warn!(callback = %callback.name, event = job.event.number, attempts, reason, "A callback is given up.");
+        tracing::debug!(callback = %callback.name, event = job.event.number, attempts, reason, "A callback is given up.");
         let dead = DeadCallback {
             id: 0,
             callback: callback.name.clone(),
