@@ -28,6 +28,7 @@ mod statistics;
 mod target;
 mod threads;
 mod tracker;
+pub(crate) mod webhook;
 
 pub use closure::{Answer, Asynchronous, Blocking, Ending};
 pub use desk::{CallbackReplay, Callbacks};

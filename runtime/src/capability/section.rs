@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::domain::ChannelName;
+use crate::domain::{CallbackName, ChannelName};
 
 /// A section of the configuration, as it is written there: `[channels.ops]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,12 @@ impl Section {
     #[must_use]
     pub fn of_channel(channel: &ChannelName) -> Self {
         Self(format!("[channels.{channel}]").into())
+    }
+
+    /// Where what a webhook of ours is granted stands.
+    #[must_use]
+    pub fn of_webhook(name: &CallbackName) -> Self {
+        Self(format!("`[[callbacks.webhook]]` with `name = \"{name}\"`").into())
     }
 
     /// The same for a channel that has no name yet: for trials of a plugin.

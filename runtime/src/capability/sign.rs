@@ -22,7 +22,7 @@ use http::{HeaderName, HeaderValue};
 pub use aws::{AwsCredentials, FinalRequest, aws_sigv4};
 pub use grant::{Asked, OpenSign, SIGNATURES_MAX, SignErrors, SignGrant, Written};
 pub use jwt::jwt;
-pub use webhooks::standard_webhooks;
+pub use webhooks::{WebhookKeyError, check_webhook_key, standard_webhooks};
 
 use key::SigningKey;
 

@@ -15,6 +15,57 @@ const ID_BYTES_MAX: usize = 255;
 /// The shortest symmetric key, in bytes: the specification's 192 bits.
 const SYMMETRIC_BYTES_MIN: usize = 24;
 
+/// The longest symmetric key, in bytes: the specification's 512 bits.
+const SYMMETRIC_BYTES_MAX: usize = 64;
+
+/// What is wrong with a key for Standard Webhooks. Never quotes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WebhookKeyError {
+    /// It says neither that it is symmetric nor that it is not.
+    #[error("starts with neither `whsec_` nor `whsk_`")]
+    NoPrefix,
+    /// What follows `whsec_` or `whsk_` is something else.
+    #[error("has something other than base64 after its prefix")]
+    NotBase64,
+    /// A symmetric key that can be guessed.
+    #[error("is too short: {bytes} bytes, the least is {SYMMETRIC_BYTES_MIN}")]
+    TooShort {
+        /// Found after `whsec_`.
+        bytes: usize,
+    },
+    /// A symmetric key beyond what receivers take.
+    #[error("is too long: {bytes} bytes, the most is {SYMMETRIC_BYTES_MAX}")]
+    TooLong {
+        /// Found after `whsec_`.
+        bytes: usize,
+    },
+    /// No Ed25519 key: neither a seed of 32 bytes, nor 64 with its own public key behind it.
+    #[error("is no Ed25519 key: 32 bytes of its seed, or 64 with the public key after them")]
+    NotEd25519,
+}
+
+/// Judges a key before anything is signed with it: `whsec_` and base64 of 24 to 64 bytes, or `whsk_` and base64 of an
+/// Ed25519 key.
+///
+/// # Errors
+///
+/// [`WebhookKeyError`] says what it is not.
+pub fn check_webhook_key(text: &str) -> Result<(), WebhookKeyError> {
+    let text = text.trim();
+    if let Some(secret) = text.strip_prefix("whsec_") {
+        return match decode_base64(secret).ok_or(WebhookKeyError::NotBase64)?.len() {
+            bytes if bytes < SYMMETRIC_BYTES_MIN => Err(WebhookKeyError::TooShort { bytes }),
+            bytes if bytes > SYMMETRIC_BYTES_MAX => Err(WebhookKeyError::TooLong { bytes }),
+            _ => Ok(()),
+        };
+    }
+    let secret = text.strip_prefix("whsk_").ok_or(WebhookKeyError::NoPrefix)?;
+    let bytes = decode_base64(secret).ok_or(WebhookKeyError::NotBase64)?;
+    let pair = Some(bytes).filter(|bytes| matches!(bytes.len(), 32 | 64)).and_then(|bytes| ed25519_of_bytes(&bytes));
+    pair.map(drop).ok_or(WebhookKeyError::NotEd25519)
+}
+
 /// The headers `webhook-id`, `webhook-timestamp` and `webhook-signature` over `body`, with one signature for each key:
 /// `v1` for a key that starts with `whsec_` (base64 of at least 24 bytes), `v1a` for one that starts with `whsk_` (base64
 /// of an Ed25519 key: 32 bytes, or 64 with the public key after them).

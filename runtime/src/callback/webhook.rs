@@ -1,0 +1,302 @@
+//! Signed webhooks: other processes are told of events (Standard Webhooks 1.0).
+//!
+//! *Flow:* [`prepare`] reads keys and judges addresses → [`Webhooks::start`] gives each webhook a queue of its own →
+//! the queue follows the stream, and [`Endpoint`] signs, sends and judges what is answered.
+//!
+//! *Invariants:* each event that a webhook wants is told at least once, always with the same id, in the order of its
+//! notification; what cannot be told is a dead callback. No redirect is followed, no private address reached by
+//! accident, no reply repeated to anybody.
+//!
+//! *Not here:* what an event looks like (`events`), what is kept (`store`).
+
+mod answer;
+mod endpoint;
+mod line;
+mod message;
+mod outbound;
+mod replay;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::domain::{AuditEntry, CallbackBook, CallbackName, DeadCallback, EventPattern, OwedCallback, Timestamp};
+use crate::store::{CallbackChange, EventNumber, NumberedEvent, StoreError};
+
+pub(crate) use endpoint::{Endpoint, EndpointProblem, Way, open};
+pub(crate) use outbound::{Fed, Feed, Means, OweError, Standing, Surroundings};
+
+use crate::callback::{Execution, Failure, Target};
+use crate::config::WebhookConfig;
+use crate::domain::RetryPolicy;
+use outbound::{Again, Order, Outbound};
+
+/// Orders that wait for a queue: a reload and an operator at once.
+const ORDERS_MAX: usize = 8;
+/// Rows of the store that are read at once.
+const PAGE: usize = 1_000;
+
+/// Where queues have the stream from.
+#[async_trait]
+pub(crate) trait Feeds: Send + Sync + 'static {
+    /// The number of the newest event; 0 where there is none.
+    async fn newest(&self) -> Result<EventNumber, StoreError>;
+
+    /// The stream behind an event.
+    fn behind(&self, after: EventNumber) -> Box<dyn Feed>;
+
+    /// An event as everybody gets it: `{id, type, at, notification_id?, delivery_id?, data}`.
+    fn published(&self, event: &NumberedEvent) -> serde_json::Value;
+}
+
+/// A webhook that can be used.
+pub(crate) struct Prepared {
+    pub(crate) name: CallbackName,
+    pub(crate) means: Means,
+}
+
+/// Joins webhooks to their endpoints, which are in the same order. `policy` finds a retry policy by its name.
+pub(crate) fn prepare(
+    config: &[WebhookConfig],
+    endpoints: Vec<Endpoint>,
+    feeds: &Arc<dyn Feeds>,
+    policy: impl Fn(&str) -> RetryPolicy,
+) -> Vec<Prepared> {
+    let prepared = |(webhook, endpoint): (&WebhookConfig, Endpoint)| Prepared {
+        name: webhook.name.clone(),
+        means: Means {
+            target: Arc::new(Teller { endpoint, feeds: Arc::clone(feeds) }),
+            wanted: webhook.events.clone(),
+            policy: Arc::new(policy(&webhook.retry)),
+            concurrency: webhook.concurrency as usize,
+        },
+    };
+    config.iter().zip(endpoints).map(prepared).collect()
+}
+
+/// Tells an endpoint what happened.
+struct Teller {
+    endpoint: Endpoint,
+    feeds: Arc<dyn Feeds>,
+}
+
+#[async_trait]
+impl Target for Teller {
+    async fn call(&self, execution: &Execution) -> Result<(), Failure> {
+        self.endpoint.tell(self.feeds.published(&execution.event)).await
+    }
+}
+
+/// Why a webhook was not asked to do something.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WebhookError {
+    #[error("there is no webhook `{name}`; {}", there_are(.known))]
+    Unknown { name: CallbackName, known: Vec<CallbackName> },
+    #[error("`since` is {since}, later than `until`, which is {until}")]
+    Backwards { since: Timestamp, until: Timestamp },
+    #[error(transparent)]
+    NotOwed(#[from] OweError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It stops.
+    #[error("the webhook `{name}` is being stopped; ask again")]
+    Stopped { name: CallbackName },
+}
+
+fn there_are(known: &[CallbackName]) -> String {
+    match known {
+        [] => "none is configured: write `[[callbacks.webhook]]`".to_owned(),
+        known => format!("there are `{}`", known.iter().map(CallbackName::as_str).collect::<Vec<_>>().join("`, `")),
+    }
+}
+
+/// Every webhook, each with a queue of its own.
+pub(crate) struct Webhooks {
+    running: Mutex<BTreeMap<CallbackName, Running>>,
+    feeds: Arc<dyn Feeds>,
+    with: Surroundings,
+}
+
+struct Running {
+    orders: mpsc::Sender<Order>,
+    standing: watch::Receiver<Standing>,
+    wanted: Vec<EventPattern>,
+    task: JoinHandle<()>,
+}
+
+impl Webhooks {
+    /// Goes on where each webhook stopped. One that is new is told of what happens from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where it cannot be read how far they had come.
+    pub(crate) async fn start(
+        webhooks: Vec<Prepared>,
+        feeds: Arc<dyn Feeds>,
+        with: Surroundings,
+    ) -> Result<Self, StoreError> {
+        let all = Self { running: Mutex::new(BTreeMap::new()), feeds, with };
+        all.replace(webhooks).await?;
+        Ok(all)
+    }
+
+    /// Puts other webhooks in the place of those there are. One of the same name goes on where it is, by its new means;
+    /// one that is not there any more ends, and what it owes waits for its name to come back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where it cannot be read how far a new one had come. Those before it run then.
+    pub(crate) async fn replace(&self, webhooks: Vec<Prepared>) -> Result<(), StoreError> {
+        let mut running = self.running.lock().await;
+        let mut before = std::mem::take(&mut *running);
+        let mut books: BTreeMap<_, _> = BTreeMap::new();
+        if webhooks.iter().any(|webhook| !before.contains_key(&webhook.name)) {
+            books = self.with.store.callbacks().await?.into_iter().map(|book| (book.name.clone(), book)).collect();
+        }
+        for Prepared { name, means } in webhooks {
+            let wanted = means.wanted.clone();
+            let one = match before.remove(&name) {
+                Some(one) => {
+                    // One whose task has ended is at its end with the store.
+                    let _ = one.orders.send(Order::Use(Box::new(means))).await;
+                    Running { wanted, ..one }
+                }
+                None => self.begin(name.clone(), books.remove(&name), means).await?,
+            };
+            running.insert(name, one);
+        }
+        for (_, one) in before {
+            drop(one.orders);
+            // What is in flight ends by itself, within the time limit of a call.
+            drop(one.task);
+        }
+        Ok(())
+    }
+
+    async fn begin(&self, name: CallbackName, book: Option<CallbackBook>, means: Means) -> Result<Running, StoreError> {
+        let book = match book {
+            Some(book) => book,
+            None => {
+                let book = CallbackBook { name, cursor: self.feeds.newest().await?, disabled: None };
+                let change = CallbackChange { books: vec![book.clone()], ..CallbackChange::default() };
+                self.with.store.keep_callbacks(change).await?;
+                book
+            }
+        };
+        let owed = self.owed(&book.name).await?;
+        let (orders, received) = mpsc::channel(ORDERS_MAX);
+        let wanted = means.wanted.clone();
+        let feed = self.feeds.behind(book.cursor);
+        let (outbound, standing) = Outbound::new(book, owed, feed, means, self.with.clone());
+        Ok(Running { orders, standing, wanted, task: tokio::spawn(outbound.run(received)) })
+    }
+
+    async fn owed(&self, name: &CallbackName) -> Result<Vec<OwedCallback>, StoreError> {
+        let mut all: Vec<OwedCallback> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |row| row.event);
+            let page = self.with.store.owed_callbacks(name, after, PAGE).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+
+    /// How each one stands, by name.
+    pub(crate) async fn standings(&self) -> Vec<(CallbackName, Standing)> {
+        let running = self.running.lock().await;
+        running.iter().map(|(name, one)| (name.clone(), one.standing.borrow().clone())).collect()
+    }
+
+    /// How one of them stands, now and from now on.
+    pub(crate) async fn watch(&self, name: &CallbackName) -> Option<watch::Receiver<Standing>> {
+        self.running.lock().await.get(name).map(|one| one.standing.clone())
+    }
+
+    /// Calls a webhook again whose receiver wanted to hear no more. What happened meanwhile is told then, as far as it is
+    /// kept. Answers whether it was disabled.
+    ///
+    /// # Errors
+    ///
+    /// [`WebhookError`]; nothing changed then.
+    pub(crate) async fn enable(&self, name: &CallbackName, audit: Vec<AuditEntry>) -> Result<bool, WebhookError> {
+        let (orders, _) = self.find(name).await?;
+        let (reply, done) = oneshot::channel();
+        let stopped = || WebhookError::Stopped { name: name.clone() };
+        orders.send(Order::Enable(audit, reply)).await.map_err(|_| stopped())?;
+        Ok(done.await.map_err(|_| stopped())??)
+    }
+
+    /// Tells events again that were given up, with all attempts before them. All of `dead` are of webhook `name`. Answers
+    /// how many there are that did not wait already.
+    ///
+    /// # Errors
+    ///
+    /// [`WebhookError`]; nothing changed then.
+    pub(crate) async fn replay(
+        &self,
+        name: &CallbackName,
+        dead: &[DeadCallback],
+        audit: Vec<AuditEntry>,
+    ) -> Result<u64, WebhookError> {
+        let (orders, _) = self.find(name).await?;
+        let rows = replay::rows_of_dead(dead, self.with.clock.now());
+        let revived = dead.iter().map(|dead| dead.id).collect();
+        owe(name, &orders, Again { rows, revived, audit }).await
+    }
+
+    /// Tells all that a webhook wants to hear of a stretch of time again, as far as it is kept. Answers how many events
+    /// there are that did not wait already.
+    ///
+    /// # Errors
+    ///
+    /// [`WebhookError`]; nothing changed then.
+    pub(crate) async fn replay_range(
+        &self,
+        name: &CallbackName,
+        (since, until): (Timestamp, Timestamp),
+        audit: Vec<AuditEntry>,
+    ) -> Result<u64, WebhookError> {
+        if since > until {
+            return Err(WebhookError::Backwards { since, until });
+        }
+        let (orders, wanted) = self.find(name).await?;
+        let bounds = (self.with.clock.now(), line::OWED_MAX);
+        let rows = replay::rows_of_range(&self.with.store, name, &wanted, (since, until), bounds).await?;
+        owe(name, &orders, Again { rows, revived: Vec::new(), audit }).await
+    }
+
+    async fn find(&self, name: &CallbackName) -> Result<(mpsc::Sender<Order>, Vec<EventPattern>), WebhookError> {
+        let running = self.running.lock().await;
+        match running.get(name) {
+            Some(one) => Ok((one.orders.clone(), one.wanted.clone())),
+            None => Err(WebhookError::Unknown { name: name.clone(), known: running.keys().cloned().collect() }),
+        }
+    }
+
+    /// Stops: no new calls are begun, those under way get `timeout` to end, and how far each has come is written down. What
+    /// is left is told after the next start.
+    pub(crate) async fn stop(&self, timeout: Duration) {
+        let running = std::mem::take(&mut *self.running.lock().await);
+        let tasks: Vec<_> = running.into_values().map(|one| one.task).collect();
+        let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
+        if tokio::time::timeout(timeout, futures_util::future::join_all(tasks)).await.is_err() {
+            aborts.iter().for_each(tokio::task::AbortHandle::abort);
+        }
+    }
+}
+
+async fn owe(name: &CallbackName, orders: &mpsc::Sender<Order>, again: Again) -> Result<u64, WebhookError> {
+    let (reply, done) = oneshot::channel();
+    let stopped = || WebhookError::Stopped { name: name.clone() };
+    orders.send(Order::Owe(again, reply)).await.map_err(|_| stopped())?;
+    Ok(done.await.map_err(|_| stopped())??)
+}
+
+#[cfg(test)]
+mod tests;
