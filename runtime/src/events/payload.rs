@@ -13,15 +13,17 @@ use serde::{Serialize, Serializer};
 
 use super::{EventId, Gap};
 use crate::domain::{
-    ChannelChange, ChannelEvent, DeliveryId, Event, EventBody, EventKind, NotificationId, PluginChange, PluginEvent,
-    PoolScaled, Timestamp, WorkerChange, WorkerEvent,
+    CallbackEvent, CallbackFate, ChannelChange, ChannelEvent, DeliveryId, Event, EventBody, EventKind, NotificationId,
+    PluginChange, PluginEvent, PoolScaled, Timestamp, WorkerChange, WorkerEvent,
 };
 
 /// The type of what says that events are missing. It is told whatever a client filters by.
 pub const GAP: EventKind = "gap";
 
 /// Types whose events have no list of changes.
-const PLAIN: [EventKind; 13] = [
+const PLAIN: [EventKind; 15] = [
+    "callback.dead",
+    "callback.failed",
     "notification.accepted",
     "notification.completed",
     "notification.cancelled",
@@ -144,13 +146,21 @@ enum Data<'a> {
         reason: &'static str,
         load_percent: u8,
     },
+    Callback {
+        callback: &'a str,
+        kind: &'static str,
+        event: Shown<EventId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
+    },
     Gap {
         reason: &'static str,
         after: Shown<EventId>,
     },
 }
 
-fn data(body: &EventBody) -> Data<'_> {
+/// `id` is the event's own: another one that it names is of the same life of the database.
+fn data(id: EventId, body: &EventBody) -> Data<'_> {
     match body {
         EventBody::NotificationAccepted { priority, deliveries, .. } => {
             Data::Accepted { priority: priority.as_str(), deliveries: *deliveries }
@@ -189,6 +199,14 @@ fn data(body: &EventBody) -> Data<'_> {
         EventBody::PoolScaled(PoolScaled { from, to, reason, load_percent }) => {
             Data::Scaled { from: *from, to: *to, reason: reason.as_str(), load_percent: *load_percent }
         }
+        EventBody::Callback(CallbackEvent { callback, fate, kind, event, notification: _, delivery: _ }) => {
+            let attempt = match fate {
+                CallbackFate::Failed { attempt } => Some(*attempt),
+                CallbackFate::Dead => None,
+            };
+            let event = Shown(EventId { epoch: id.epoch, number: *event });
+            Data::Callback { callback: callback.as_str(), kind: kind.as_str(), event, attempt }
+        }
     }
 }
 
@@ -206,7 +224,7 @@ pub fn put(out: &mut Vec<u8>, id: EventId, event: &Event) {
         at: Shown(*at),
         notification_id: body.notification().map(Shown),
         delivery_id: body.delivery().map(Shown),
-        data: data(body),
+        data: data(id, body),
     };
     write(out, &payload);
 }
