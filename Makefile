@@ -30,7 +30,7 @@ RUN_TESTS := cargo test --locked --no-fail-fast --lib --bins --tests
 LEAVE_OUT = -- $(addprefix --skip ,$(addsuffix ::,$(NEED_MORE)))
 endif
 # The rooms of tests/it that need more than Rust and a C compiler: `make setup-test` sees to it.
-NEED_MORE := languages registry
+NEED_MORE := languages registry webhooks
 space := $(subst ,, )
 
 STEP := .ci/step
@@ -78,9 +78,9 @@ $(EXAMPLES)/discord-fetch.wasm: $(JS_SOURCES)
 	@mkdir -p $(@D)
 	@cd $(JS) && ../../$(STEP) channel-js-fetch npm run build:fetch --silent -- $@
 
-$(VENV)/installed: $(PYTHON)/requirements.txt
+$(VENV)/installed: $(PYTHON)/requirements.txt tests/requirements.txt
 	@$(STEP) venv python3 -m venv $(VENV)
-	@$(STEP) pip $(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@$(STEP) pip $(VENV)/bin/pip install --quiet --disable-pip-version-check $(addprefix -r ,$^)
 	@touch $@
 
 $(EXAMPLES)/ntfy.wasm: $(VENV)/installed $(wildcard $(PYTHON)/src/*.py $(PYTHON)/tests/*.py $(PYTHON)/wit/*.wit) $(CONTRACT)
@@ -103,7 +103,7 @@ test: setup-test ## Everything: format, lints, guests, examples, unit, integrati
 
 test-core: ## As `test`, with Rust and a C compiler only
 	@$(MAKE) --no-print-directory fmt-check clippy guests unit FILTER=core
-	@echo "left out of test-core: documentation tests, lints of the guests, plugins in JavaScript and Python, plugins out of a registry"
+	@echo "left out of test-core: documentation tests, lints of the guests, plugins in JavaScript and Python, plugins out of a registry, webhooks as an independent receiver judges them"
 
 quick: ## Before each commit: format, lints, tests of the library and the plugins
 	@$(MAKE) --no-print-directory fmt-check clippy guests

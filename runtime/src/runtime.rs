@@ -32,6 +32,7 @@ mod retention;
 mod statistics;
 mod supplying;
 mod upkeep;
+mod webhooks;
 mod working;
 mod workshop;
 
@@ -90,6 +91,7 @@ pub use reload::{ReloadError, Reloaded};
 pub use statistics::{QueueDepth, RuntimeStatistics};
 pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};
 pub use upkeep::{STORE_VERSION, backup_store, migrate_store, restore_store, store_version};
+pub use webhooks::{WebhookError, WebhookStatus, check_webhooks};
 pub use workshop::{KeepError, Kept, TRIAL_MEMORY_MAX, Trial, TrialError, Tried, Workpiece};
 
 #[cfg(test)]
@@ -99,6 +101,7 @@ use desk::Desk;
 use expander::Expander;
 use outcomes::{For, Outcomes};
 use retention::Sweeper;
+use webhooks::WebhookDesk;
 
 /// A running Campanile. Clones share it.
 ///
@@ -147,6 +150,7 @@ struct Parts {
     callback_desk: CallbackDesk,
     subscribers: Subscribers,
     callbacks: Callbacks,
+    webhooks: WebhookDesk,
     /// Ends with the store, or with this.
     _expander: Expander,
     /// The same.
@@ -357,7 +361,11 @@ impl Runtime {
         let began = Instant::now();
         let left = self.parts.dispatcher.shutdown(timeout).await;
         self.parts.desk.stop().await;
-        self.parts.callbacks.stop(timeout.saturating_sub(began.elapsed())).await;
+        // What is told of the last deliveries after that is told by the next start.
+        tokio::join!(
+            self.parts.callbacks.stop(timeout.saturating_sub(began.elapsed())),
+            self.parts.webhooks.stop(timeout.saturating_sub(began.elapsed())),
+        );
         self.parts.store.close().await;
         if left == 0 { Ok(()) } else { Err(ShutdownError { left, timeout }) }
     }

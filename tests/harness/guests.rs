@@ -50,6 +50,20 @@ pub fn example(name: &str) -> PathBuf {
     path
 }
 
+/// Python with the packages of `tests/requirements.txt`.
+///
+/// # Panics
+///
+/// Where it has not been installed.
+#[must_use]
+pub fn python() -> PathBuf {
+    let folder = std::env::var_os("CAMPANILE_EXAMPLES")
+        .expect("CAMPANILE_EXAMPLES names the folder of built examples; run the tests through `make test`");
+    let path = PathBuf::from(folder).join("venv/bin/python");
+    assert!(path.exists(), "`{}` is missing; run `make examples`", path.display());
+    path
+}
+
 /// The guest `fickle` as this version of it. `mood` is `good`, or `bad`: then every call panics. `hosts` is what it
 /// asks for, separated by commas.
 ///

@@ -4,6 +4,6 @@ mod guests;
 mod receiver;
 mod server;
 
-pub use guests::{example, fickle, guest, guests_dir, plugin};
+pub use guests::{example, fickle, guest, guests_dir, plugin, python};
 pub use receiver::{Received, Receiver, Reply};
 pub use server::{Outcome, Server, program};

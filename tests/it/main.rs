@@ -40,4 +40,5 @@ mod tools;
 mod top;
 mod track;
 mod upkeep;
+mod webhooks;
 mod workers;

@@ -11,6 +11,7 @@
 
 mod answer;
 mod endpoint;
+mod feed;
 mod line;
 mod message;
 mod outbound;
@@ -27,8 +28,9 @@ use tokio::task::JoinHandle;
 use crate::domain::{AuditEntry, CallbackBook, CallbackName, DeadCallback, EventPattern, OwedCallback, Timestamp};
 use crate::store::{CallbackChange, EventNumber, NumberedEvent, StoreError};
 
-pub(crate) use endpoint::{Endpoint, EndpointProblem, Way, open};
-pub(crate) use outbound::{Fed, Feed, Means, OweError, Standing, Surroundings};
+pub(crate) use endpoint::{Endpoint, Way, open};
+pub(crate) use feed::Stream;
+pub(crate) use outbound::{Fed, Feed, Means, Standing, Surroundings};
 
 use crate::callback::{Execution, Failure, Target};
 use crate::config::WebhookConfig;
@@ -91,20 +93,50 @@ impl Target for Teller {
     }
 }
 
-/// Why a webhook was not asked to do something.
+/// Why a webhook does not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WebhookError {
+#[non_exhaustive]
+pub enum WebhookError {
+    /// None is configured under this name.
     #[error("there is no webhook `{name}`; {}", there_are(.known))]
-    Unknown { name: CallbackName, known: Vec<CallbackName> },
+    Unknown {
+        /// The name.
+        name: CallbackName,
+        /// Those that are configured.
+        known: Vec<CallbackName>,
+    },
+    /// The stretch of time ends before it begins.
     #[error("`since` is {since}, later than `until`, which is {until}")]
-    Backwards { since: Timestamp, until: Timestamp },
-    #[error(transparent)]
-    NotOwed(#[from] OweError),
+    Backwards {
+        /// Its beginning.
+        since: Timestamp,
+        /// Its end.
+        until: Timestamp,
+    },
+    /// It would owe too much.
+    #[error(
+        "{asked} events are more than `{name}` can take now, which is {room}: a webhook owes {most} at most; ask for fewer, \
+         or again when it has heard of some"
+    )]
+    Full {
+        /// Which webhook.
+        name: CallbackName,
+        /// How many events were asked for; of a stretch of time it may be more.
+        asked: usize,
+        /// How many it can take.
+        room: usize,
+        /// How many it may owe.
+        most: usize,
+    },
+    /// The store cannot be read or changed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It stops.
     #[error("the webhook `{name}` is being stopped; ask again")]
-    Stopped { name: CallbackName },
+    Stopped {
+        /// Which webhook.
+        name: CallbackName,
+    },
 }
 
 fn there_are(known: &[CallbackName]) -> String {
@@ -126,6 +158,13 @@ struct Running {
     standing: watch::Receiver<Standing>,
     wanted: Vec<EventPattern>,
     task: JoinHandle<()>,
+}
+
+impl Drop for Webhooks {
+    fn drop(&mut self) {
+        // Who is dropped without a stop waits for nobody: what is under way is told again.
+        self.running.get_mut().values().for_each(|one| one.task.abort());
+    }
 }
 
 impl Webhooks {

@@ -83,6 +83,11 @@ impl Problem {
         Self { place, key: key.into(), message: message.into(), hint: None }
     }
 
+    /// Found by who looked at more than the configuration: at the value of a secret, or at an address.
+    pub(crate) fn found(place: Place, key: String, message: String, hint: Option<String>) -> Self {
+        Self { place, key, message, hint }
+    }
+
     #[must_use]
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

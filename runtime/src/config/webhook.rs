@@ -26,7 +26,8 @@ pub struct WebhookConfig {
     pub events: Vec<EventPattern>,
     /// How long a call may take. Default: 15 s.
     pub timeout: Duration,
-    /// The retry policy, by name. Default: `standard-webhooks`.
+    /// The retry policy, by name. Its retries are what ends it; its `max_age` has no say, since what is replayed is old.
+    /// Default: `standard-webhooks`.
     pub retry: String,
     /// Special and private address ranges it may stand in, such as `127.0.0.1/32`. Default: none.
     pub allow_networks: Vec<String>,

@@ -14,6 +14,7 @@ use super::expander::Expansions;
 use super::gates;
 use super::outcomes::Outcomes;
 use super::retention::Retention;
+use super::webhooks::{WebhookDesk, open_webhooks};
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
 use crate::callback::{
@@ -23,7 +24,7 @@ use crate::callback::{
 use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
-use crate::config::{Config, ConfigError, Source, TemplatesConfig, WorkersConfig};
+use crate::config::{Config, ConfigError, Places, Source, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies, TimeLimits};
 use crate::domain::{ChannelName, Notification, PluginBook, RetryPolicy};
 use crate::events::{EventLog, Inlet, Outlet, Subscribers};
@@ -205,6 +206,8 @@ impl RuntimeBuilder {
         let Self { config, source, clock, entropy, console, metrics, compiler, paused, callbacks, registrations } =
             self;
         config.check()?;
+        let endpoints = open_webhooks(&config, &clock, &entropy, &Places::default()).await;
+        let endpoints = endpoints.map_err(|problems| ConfigError { problems })?;
         let sandbox = open_sandbox(&config, console, &metrics)?;
         if let Some(program) = compiler {
             sandbox.compile_with(program);
@@ -216,7 +219,9 @@ impl RuntimeBuilder {
         let news = Arc::new(News::default());
         let (commits, outlet) = listener(&queue, &outcomes, &metrics, &expansions, &news);
         let store = open_store(&config, commits).await?;
-        let subscribers = follow(outlet, &store, &clock, &metrics).await?;
+        let log = EventLog::start(outlet, Arc::clone(&store)).await?;
+        let subscribers = Subscribers::new(Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
+        let webhooks = WebhookDesk::start(&config, endpoints, log, (&store, &clock, &entropy)).await?;
         let registry = open_registry(sandbox, &config, &clock, &entropy, memory(&store, &queue).await?).await;
         registry.expect(store.lanes().await?.into_iter().map(|depth| depth.lane.channel)).await;
         registry.log_channels();
@@ -270,6 +275,7 @@ impl RuntimeBuilder {
             desk,
             subscribers,
             callbacks,
+            webhooks,
             _expander: expander,
             sweeper: SyncMutex::new(sweeper),
         };
@@ -295,17 +301,6 @@ fn listener(
         news: Arc::clone(news),
     };
     (Arc::new(commits), outlet)
-}
-
-/// Whoever follows the events may begin.
-async fn follow(
-    outlet: Outlet,
-    store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
-    metrics: &Arc<Metrics>,
-) -> Result<Subscribers, StoreError> {
-    let log = EventLog::start(outlet, Arc::clone(store)).await?;
-    Ok(Subscribers::new(log, Arc::clone(clock), Arc::clone(metrics)))
 }
 
 fn retry_policies(config: &Config) -> RetryPolicies {

@@ -118,7 +118,14 @@ impl Runtime {
         // Plugins are asked also where something else is wrong: whoever mends it wants to know all.
         let judged = examined.judgeable().config;
         let planned = parts.registry.plan_reload(judged.channels, judged.plugins.defaults).await;
-        let Examined { config, file, places, problems, warnings } = examined;
+        let Examined { config, file, places, mut problems, warnings } = examined;
+        let endpoints = match problems.iter().any(|problem| problem.key.starts_with("callbacks")) {
+            true => Vec::new(),
+            false => parts.webhooks.open(&config, &places).await.unwrap_or_else(|found| {
+                problems.extend(found);
+                Vec::new()
+            }),
+        };
         let planned = match planned {
             Ok(planned) if problems.is_empty() => planned,
             planned => {
@@ -134,6 +141,7 @@ impl Runtime {
         parts.store.keep_plugins(Vec::new(), events(&channels, sha256, at), vec![entry]).await?;
         planned.apply().await;
         parts.follow(&old, &new);
+        parts.webhooks.replace(&new, endpoints).await;
         let warnings = together(&warnings, &self.grants_in_vain(), &places);
         let reloaded = Reloaded {
             file,

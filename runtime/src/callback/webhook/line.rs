@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::domain::{CallbackName, DeliveryId, NotificationId, OwedCallback, Timestamp};
+use crate::domain::{CallbackName, NotificationId, OwedCallback, Timestamp};
 use crate::store::{EventNumber, NumberedEvent};
 
 /// Events that one endpoint may owe: about a megabyte of memory.
@@ -331,9 +331,4 @@ impl Line {
             }
         }
     }
-}
-
-/// The delivery that an event is about.
-pub(super) fn delivery_of(event: &NumberedEvent) -> Option<DeliveryId> {
-    event.event.body.delivery()
 }

@@ -15,12 +15,13 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::WebhookError;
 use super::line::{End, Line, Turn};
 use crate::callback::{Execution, Failure, Occasion, Target};
 use crate::clock::{Clock, Entropy};
 use crate::domain::{
-    AuditEntry, CallbackBook, CallbackDisabled, CallbackKind, CallbackName, DeadCallback, EventPattern, OwedCallback,
-    RetryPolicy, Timestamp,
+    AuditEntry, CallbackBook, CallbackDisabled, CallbackEvent, CallbackFate, CallbackKind, CallbackName, DeadCallback,
+    Event, EventBody, EventPattern, OwedCallback, RetryPolicy, Timestamp,
 };
 use crate::store::{CallbackChange, EventNumber, NumberedEvent, Store, StoreError};
 
@@ -86,7 +87,7 @@ pub(crate) enum Order {
     /// Calls again, from the cursor on, after its receiver wanted to hear no more.
     Enable(Vec<AuditEntry>, oneshot::Sender<Result<bool, StoreError>>),
     /// Puts events in once more.
-    Owe(Again, oneshot::Sender<Result<u64, OweError>>),
+    Owe(Again, oneshot::Sender<Result<u64, WebhookError>>),
 }
 
 /// Events that are to be told again.
@@ -96,19 +97,6 @@ pub(crate) struct Again {
     /// Calls that were given up and are not any more, by id.
     pub(crate) revived: Vec<u64>,
     pub(crate) audit: Vec<AuditEntry>,
-}
-
-/// Why events are not told again.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OweError {
-    /// More than an endpoint may owe.
-    #[error(
-        "{asked} events are more than `{name}` can take now, which is {room}: an endpoint owes {most} at most; ask for \
-         fewer, or again when it has heard of some"
-    )]
-    Full { name: CallbackName, asked: usize, room: usize, most: usize },
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// How a call ended, in its own task.
@@ -129,6 +117,7 @@ pub(super) struct Outbound {
     disabled: Option<CallbackDisabled>,
     held_until: Option<Timestamp>,
     /// Written with the next change.
+    told: Vec<Event>,
     dead: Vec<DeadCallback>,
     revived: Vec<u64>,
     audit: Vec<AuditEntry>,
@@ -155,6 +144,7 @@ impl Outbound {
             means,
             disabled: book.disabled.clone(),
             held_until: None,
+            told: Vec::new(),
             dead: Vec::new(),
             revived: Vec::new(),
             audit: Vec::new(),
@@ -267,7 +257,10 @@ impl Outbound {
         let number = event.number;
         let (reason, after) = match failure {
             Failure::Retry { reason, after } => (reason, after),
-            Failure::GiveUp { reason } => return self.bury(self.dead_of(event, attempt, reason, now)),
+            Failure::GiveUp { reason } => {
+                self.tell(event, CallbackFate::Dead, now);
+                return self.bury(self.dead_of(event, attempt, reason, now));
+            }
             Failure::Disable { reason } => {
                 tracing::warn!(webhook = %self.name, %reason, "A webhook is called no longer.");
                 self.disabled.get_or_insert(CallbackDisabled { at: now, reason });
@@ -280,11 +273,28 @@ impl Outbound {
         }
         match self.means.policy.wait(attempt, after, self.with.entropy.roll()) {
             Some(wait) => {
+                self.tell(event, CallbackFate::Failed { attempt }, now);
                 tracing::debug!(webhook = %self.name, event = number, attempt, %reason, "A webhook is called again later.");
                 self.line.ended(number, End::Again { due: now.after(wait), reason });
             }
-            None => self.bury(self.dead_of(event, attempt, reason, now)),
+            None => {
+                self.tell(event, CallbackFate::Dead, now);
+                self.bury(self.dead_of(event, attempt, reason, now));
+            }
         }
+    }
+
+    /// Has others hear what became of a call. What is about callbacks itself goes no further: a webhook that fails would hear
+    /// of its failures, fail, and so on.
+    fn tell(&mut self, event: &NumberedEvent, fate: CallbackFate, at: Timestamp) {
+        let body = &event.event.body;
+        if matches!(body, EventBody::Callback(_)) {
+            return;
+        }
+        let (callback, kind) = (self.name.clone(), CallbackKind::Webhook);
+        let (notification, delivery) = (body.notification(), body.delivery());
+        let told = CallbackEvent { callback, fate, kind, event: event.number, notification, delivery };
+        self.told.push(Event { at, body: EventBody::Callback(told) });
     }
 
     fn hold(&mut self, until: Timestamp) {
@@ -325,12 +335,12 @@ impl Outbound {
         }
     }
 
-    async fn owe(&mut self, again: Again) -> Result<u64, OweError> {
+    async fn owe(&mut self, again: Again) -> Result<u64, WebhookError> {
         let Again { rows, revived, audit } = again;
         let (asked, most) = (rows.len(), super::line::OWED_MAX);
         let room = most.saturating_sub(self.line.owed());
         if asked > room {
-            return Err(OweError::Full { name: self.name.clone(), asked, room, most });
+            return Err(WebhookError::Full { name: self.name.clone(), asked, room, most });
         }
         let more = self.line.owe(rows);
         self.revived.extend(revived);
@@ -375,6 +385,7 @@ impl Outbound {
             settled,
             dead: self.dead.clone(),
             revived: self.revived.clone(),
+            events: self.told.clone(),
             audit: self.audit.clone(),
             ..CallbackChange::default()
         };
@@ -385,6 +396,7 @@ impl Outbound {
         change.books.push(book.clone());
         self.with.store.keep_callbacks(change).await?;
         self.line.written();
+        self.told.clear();
         self.dead.clear();
         self.revived.clear();
         self.audit.clear();

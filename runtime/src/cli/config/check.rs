@@ -11,7 +11,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::terminal::escaped;
 use crate::config::{Examined, Judgeable, Problem};
 use crate::domain::ChannelName;
-use crate::runtime::{ChannelFinding, ChannelStatus, ConfigFinding, check_channels};
+use crate::runtime::{ChannelFinding, ChannelStatus, ConfigFinding, check_channels, check_webhooks};
 
 /// What became of a check.
 #[derive(Debug)]
@@ -25,15 +25,18 @@ pub(super) struct Verdict {
     disabled: Vec<ChannelName>,
 }
 
-/// Has a configuration judged, also by the plugins of its channels: in a sandbox, as far as it can be. `compiler` is this
+/// Has a configuration judged, also by the plugins of its channels: in a sandbox, as far as it can be. Keys of webhooks are
+/// read. `compiler` is this
 /// program, which compiles them in processes of their own; without it they are compiled here.
 pub(super) async fn check(examined: &Examined, compiler: Option<&Path>) -> Result<Verdict, Failure> {
+    let mut examined = examined.clone();
+    examined.problems.extend(check_webhooks(&examined).await);
     let Judgeable { config, left_out } = examined.judgeable();
     let asked = match config.channels.is_empty() {
         true => Vec::new(),
         false => check_channels(&config, compiler).await.context("the plugins cannot be asked")?,
     };
-    Ok(Verdict::of(examined, &asked, left_out))
+    Ok(Verdict::of(&examined, &asked, left_out))
 }
 
 impl Verdict {

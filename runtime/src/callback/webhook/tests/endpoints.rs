@@ -56,3 +56,10 @@ async fn a_key_that_is_too_short_or_none_is_refused_and_never_shown() {
     let all = said(&rig, "http://127.0.0.1/", &[], both);
     assert_eq!(all.lines().count(), 3, "each problem is told: {all}");
 }
+
+#[test]
+fn every_type_of_event_that_is_published_can_be_asked_for() {
+    for kind in crate::events::event_types() {
+        assert!(crate::domain::EVENT_TYPES.contains(&kind), "{kind}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Webhooks of the configuration: judged before anything starts, joined to the stream and the store, and put in the place
+//! of those before them at a reload.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Runtime;
+use crate::callback::webhook::{Endpoint, Feeds, Stream, Surroundings, Way, Webhooks, open, prepare};
+use crate::capability::http::Egress;
+use crate::clock::{Clock, Entropy, SystemClock};
+use crate::config::{Config, Examined, Places, Problem};
+use crate::domain::{CallbackDisabled, CallbackName, Timestamp};
+use crate::events::EventLog;
+use crate::store::{Store, StoreError};
+
+pub use crate::callback::webhook::WebhookError;
+
+/// How a webhook is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookStatus {
+    /// Which.
+    pub name: CallbackName,
+    /// Every event up to this number of the outbox is done with: told, owed, or given up.
+    pub cursor: u64,
+    /// Events behind it that are still to be told.
+    pub owed: usize,
+    /// Calls under way.
+    pub in_flight: usize,
+    /// Why it is called no longer, and since when.
+    pub disabled: Option<CallbackDisabled>,
+    /// It asked not to be called before.
+    pub held_until: Option<Timestamp>,
+}
+
+impl Runtime {
+    /// How every webhook is doing, by name.
+    pub async fn webhooks(&self) -> Vec<WebhookStatus> {
+        let standings = self.parts.webhooks.webhooks.standings().await;
+        let status = |(name, standing): (CallbackName, crate::callback::webhook::Standing)| WebhookStatus {
+            name,
+            cursor: standing.cursor,
+            owed: standing.owed,
+            in_flight: standing.in_flight,
+            disabled: standing.disabled,
+            held_until: standing.held_until,
+        };
+        standings.into_iter().map(status).collect()
+    }
+
+    /// Tells a webhook again of what it wants to hear of a stretch of time, both ends included, as far as events are kept.
+    /// What waits already is not told twice. Answers how many events are to be told.
+    ///
+    /// # Errors
+    ///
+    /// [`WebhookError`]; nothing changed then.
+    pub async fn replay_webhook(
+        &self,
+        name: &CallbackName,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, WebhookError> {
+        self.parts.webhooks.webhooks.replay_range(name, (since, until), Vec::new()).await
+    }
+
+    /// Calls a webhook again whose receiver wanted to hear no more. What happened meanwhile is told then, as far as it is
+    /// kept. Answers whether it was disabled.
+    ///
+    /// # Errors
+    ///
+    /// [`WebhookError`]; nothing changed then.
+    pub async fn enable_webhook(&self, name: &CallbackName) -> Result<bool, WebhookError> {
+        self.parts.webhooks.webhooks.enable(name, Vec::new()).await
+    }
+}
+
+/// Where webhooks are looked after.
+pub(super) struct WebhookDesk {
+    pub(super) webhooks: Webhooks,
+    feeds: Arc<dyn Feeds>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<Entropy>,
+}
+
+impl WebhookDesk {
+    /// Goes on where each webhook stopped.
+    pub(super) async fn start(
+        config: &Config,
+        endpoints: Vec<Endpoint>,
+        log: Arc<EventLog>,
+        (store, clock, entropy): (&Arc<dyn Store>, &Arc<dyn Clock>, &Arc<Entropy>),
+    ) -> Result<Self, StoreError> {
+        let feeds: Arc<dyn Feeds> = Arc::new(Stream::new(log, Arc::clone(clock)));
+        let with = Surroundings { store: Arc::clone(store), clock: Arc::clone(clock), entropy: Arc::clone(entropy) };
+        let prepared = prepare(&config.webhooks, endpoints, &feeds, |name| policy(config, name));
+        let webhooks = Webhooks::start(prepared, Arc::clone(&feeds), with).await?;
+        Ok(Self { webhooks, feeds, clock: Arc::clone(clock), entropy: Arc::clone(entropy) })
+    }
+
+    /// Reads the keys of another configuration and judges its webhooks.
+    pub(super) async fn open(&self, config: &Config, places: &Places) -> Result<Vec<Endpoint>, Vec<Problem>> {
+        open_webhooks(config, &self.clock, &self.entropy, places).await
+    }
+
+    /// Puts the webhooks of another configuration in the place of those there are.
+    pub(super) async fn replace(&self, config: &Config, endpoints: Vec<Endpoint>) {
+        let prepared = prepare(&config.webhooks, endpoints, &self.feeds, |name| policy(config, name));
+        if let Err(error) = self.webhooks.replace(prepared).await {
+            tracing::error!(%error, "A webhook that is new cannot be started; reload once more.");
+        }
+    }
+
+    pub(super) async fn stop(&self, timeout: Duration) {
+        self.webhooks.stop(timeout).await;
+    }
+}
+
+/// `check` has seen that there is one of that name.
+fn policy(config: &Config, name: &str) -> crate::domain::RetryPolicy {
+    config.retry.get(name).cloned().unwrap_or_default()
+}
+
+/// Reads the keys of every webhook of a configuration and judges keys and addresses.
+pub(super) async fn open_webhooks(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<Entropy>,
+    places: &Places,
+) -> Result<Vec<Endpoint>, Vec<Problem>> {
+    if config.webhooks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (webhooks, clock, entropy) = (config.webhooks.clone(), Arc::clone(clock), Arc::clone(entropy));
+    let opened = tokio::task::spawn_blocking(move || {
+        let way = Way { egress: Egress::system(), entropy, clock };
+        open(&webhooks, &way)
+    });
+    let problem = |number: usize, key: &str, message: String, hint: Option<String>| {
+        let key = format!("callbacks.webhook.{number}.{key}");
+        Problem::found(places.of(&key), key, message, hint)
+    };
+    match opened.await {
+        Ok(Ok(endpoints)) => Ok(endpoints),
+        Ok(Err(found)) => Err(found
+            .into_iter()
+            .map(|(number, found)| problem(number, found.key, found.message, found.hint))
+            .collect()),
+        Err(error) => Err(vec![problem(0, "secret", format!("could not be read: {error}"), None)]),
+    }
+}
+
+/// Judges the webhooks of a configuration as a start would: reads their keys and looks at their addresses. Nothing is
+/// sent. Answers nothing where they have problems that a look at the configuration found already.
+pub async fn check_webhooks(examined: &Examined) -> Vec<Problem> {
+    if examined.problems.iter().any(|problem| problem.key.starts_with("callbacks")) {
+        return Vec::new();
+    }
+    let (clock, entropy): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Arc::new(Entropy::from_system()));
+    open_webhooks(&examined.config, &clock, &entropy, &examined.places).await.err().unwrap_or_default()
+}
