@@ -43,6 +43,7 @@ pub use crate::store::DeadCallbackFilter;
 
 pub(crate) use desk::Joints;
 pub(crate) use feed::News;
+pub(crate) use target::{Execution, Failure, Occasion, Target};
 
 #[cfg(test)]
 mod tests;
