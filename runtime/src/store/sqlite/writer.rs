@@ -263,7 +263,7 @@ impl Writer {
         {
             let mut there = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
             *there = totals.applied(*there);
-            there.newest_event = self.last_event + events.len() as u64;
+            there.newest_event = self.numbering.last() + events.len() as u64;
         }
         if is_news {
             let first = self.numbering.last() + 1;
