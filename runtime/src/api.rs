@@ -45,7 +45,7 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 33] = [
+const ROUTES: [&str; 34] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
@@ -75,6 +75,7 @@ const ROUTES: [&str; 33] = [
     "/v1/callbacks/dead-letters",
     "/v1/callbacks/dead-letters/replay",
     "/v1/callbacks/{name}/enable",
+    "/v1/callbacks/{name}/replay",
     "/v1/stats",
     "/healthz",
     "/readyz",
@@ -103,7 +104,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let [replay_delivery, cancel_delivery, dead_letters, replay_dead_letters, rest @ ..] = rest;
     let [audit, events, plugins, release, approve, reload, workers, scale, rest @ ..] = rest;
     let [channels, channel, test_channel, pause_channel, resume_channel, reset_channel, rest @ ..] = rest;
-    let [callbacks, dead_callbacks, replay_callbacks, enable_callback, stats, rest @ ..] = rest;
+    let [callbacks, dead_callbacks, replay_callbacks, enable_callback, replay_callback, stats, rest @ ..] = rest;
     let [healthz, readyz, metrics] = rest;
     Router::new()
         .route(notifications, post(notifications::submit).get(finding::list))
@@ -135,6 +136,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
         .route(dead_callbacks, get(callbacks::dead_letters).delete(callbacks::purge))
         .route(replay_callbacks, post(callbacks::replay))
         .route(enable_callback, post(callbacks::enable))
+        .route(replay_callback, post(callbacks::replay_range))
         .route(stats, get(stats::show))
         .route(healthz, get(operations::healthz))
         .route(readyz, get(operations::readyz))

@@ -42,7 +42,6 @@ pub use tracker::{ExecutionRecord, ExecutionStatus, KindStatistics, LatencyStati
 pub use crate::store::DeadCallbackFilter;
 
 pub(crate) use desk::Joints;
-pub(crate) use feed::News;
 pub(crate) use target::{Execution, Failure, Occasion, Target};
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ mod tracker;
 
 pub use filter::{EventFilter, TypeFilter, UnknownType};
 pub use id::{EventId, EventIdError};
-pub use payload::event_types;
 pub use ring::{Batch, CHUNK_EVENTS, Chunk, Inlet, Outlet, RING_EVENTS};
 pub use stream::{EventLog, Follow, Followed, Gap, GapReason, Start};
 pub use subscribers::{SUBSCRIBERS_MAX, Subscriber, Subscribers, Subscription, TooManySubscribers};

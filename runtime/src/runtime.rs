@@ -150,7 +150,7 @@ struct Parts {
     callback_desk: CallbackDesk,
     subscribers: Subscribers,
     callbacks: Callbacks,
-    webhooks: WebhookDesk,
+    webhooks: Arc<WebhookDesk>,
     /// Ends with the store, or with this.
     _expander: Expander,
     /// The same.

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use crate::api::Api;
+
 const NEW_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OLD_KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OTHER_KEY: &str = "whsec_Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
@@ -122,6 +124,18 @@ async fn an_independent_verifier_accepts_what_is_sent_and_nothing_else() {
         count += 1;
     }
     assert_eq!(ids(&receiver.received()).len(), 4);
+
+    // A stretch of time can be told again; of this one nothing is kept.
+    let api = Api::of(&server);
+    let replay = async |name: &str, since: &str, until: &str| {
+        api.post(&format!("/v1/callbacks/{name}/replay"), &json!({ "since": since, "until": until })).await
+    };
+    let (early, late) = ("2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z");
+    let replayed = replay("crm", early, late).await;
+    assert_eq!((replayed.status, &replayed.body["replayed"]), (200, &json!(0)), "{}", replayed.body);
+    assert_eq!(replay("crm", late, early).await.status, 409);
+    assert_eq!(replay("crn", early, late).await.status, 404);
+    assert_eq!(replay("crm", "yesterday", late).await.status, 400);
     assert_eq!(server.terminate().await, 0);
 }
 

@@ -12,15 +12,20 @@ use super::cursor::DeadCallbackId;
 use super::decode::{Object, decode_owned, wrong_type};
 use super::failure::{Failure, json};
 use super::query::{self, Named, Query};
+use super::submission::instant;
 use super::wire::callbacks::{
     CallbackReplayAnswer, CallbacksView, DeadCallbackList, DeadCallbackView, EnableAnswer, PurgedView,
+    RangeReplayAnswer,
 };
 use super::{Api, body, cursor, filter};
 use crate::domain::CallbackName;
 use crate::intake::{Problem, ProblemCode, Problems};
-use crate::runtime::{CallbackOperationError, DeadCallbackChoice, DeadCallbackFilter};
+use crate::runtime::{CallbackOperationError, DeadCallbackChoice, DeadCallbackFilter, WebhookError};
 
 const JSON: &str = "application/json";
+
+/// What a replay of a stretch of time takes.
+const RANGE: [&str; 2] = ["since", "until"];
 
 /// Ids that one request may name; for more there are filters.
 const IDS_MAX: usize = 1_000;
@@ -91,6 +96,38 @@ pub(super) async fn enable(Asked(runtime): Asked, Path(name): Path<String>) -> R
     Ok(json(StatusCode::OK, JSON, &EnableAnswer { changed, name: name.to_string() }))
 }
 
+/// `POST /v1/callbacks/{name}/replay`: `{"since": "…", "until": "…"}`, both included. Of webhooks.
+pub(super) async fn replay_range(
+    State(api): State<Arc<Api>>,
+    Asked(runtime): Asked,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    query::none(query.as_deref())?;
+    let name = CallbackName::new(&name).map_err(|error| Failure::NoCallback(error.to_string()))?;
+    body::format_of(&headers, false)?;
+    let bytes = body::read(&headers, body, api.body_max).await?;
+    let raw = body::parse(body::text(&bytes)?).map_err(|message| Failure::Malformed { message })?;
+    let mut problems = Problems::default();
+    let mut ends = [None, None];
+    if let Some(mut object) = Object::read(String::new(), raw, &mut problems) {
+        for (end, key) in ends.iter_mut().zip(RANGE) {
+            *end = object.parsed(key, instant, &mut problems);
+            if end.is_none() && problems.is_empty() {
+                let message = format!("`{key}` is missing: give both ends of the stretch of time");
+                problems.push(Problem { at: object.at(key), code: ProblemCode::Missing, message, hint: None });
+            }
+        }
+        object.finish(&RANGE, &[], &mut problems);
+    }
+    query::sound(problems)?;
+    let [Some(since), Some(until)] = ends else { return Err(Failure::Internal) };
+    let replayed = runtime.replay_webhook(&name, since, until).await?;
+    Ok(json(StatusCode::OK, JSON, &RangeReplayAnswer { replayed }))
+}
+
 /// The list of ids, if there is one.
 fn ids(object: &mut Object<'_>, problems: &mut Problems) -> Option<Vec<u64>> {
     let listed = object.list("ids", IDS_MAX, problems);
@@ -129,6 +166,18 @@ impl From<CallbackOperationError> for Failure {
         match error {
             CallbackOperationError::Store(error) => error.into(),
             CallbackOperationError::Unknown { .. } => Self::NoCallback(error.to_string()),
+        }
+    }
+}
+
+impl From<WebhookError> for Failure {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::Store(error) => error.into(),
+            WebhookError::Unknown { .. } => Self::NoCallback(error.to_string()),
+            WebhookError::Backwards { .. } | WebhookError::Full { .. } | WebhookError::Stopped { .. } => {
+                Self::NothingToDo(error.to_string())
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ pub use self::replay::CallbackReplay;
 use self::replay::{end_of, progress_of};
 use super::closure::{ClosureTarget, Surroundings};
 use super::executor::{Executor, Job};
-use super::feed::{Feed, News};
+use super::feed::Feed;
 use super::follower::{DurableFollower, Follower};
 use super::ledger::Ledger;
 use super::progress::Progress;
@@ -25,6 +25,7 @@ use super::threads::Threads;
 use super::tracker::{ExecutionRecord, Tracker};
 use crate::clock::{Clock, Entropy};
 use crate::domain::{CallbackBook, CallbackKind, CallbackName, NotificationId};
+use crate::events::EventLog;
 use crate::store::{CallbackChange, DELIVERIES_SLICE, NumberedEvent, Store};
 
 /// Threads for closures that block. More than workers, so that those that are stuck do not keep the others from theirs;
@@ -36,7 +37,7 @@ pub(crate) struct Joints {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<Entropy>,
-    pub(crate) news: Arc<News>,
+    pub(crate) log: Arc<EventLog>,
 }
 
 /// The callbacks of one runtime. Clones share them.
@@ -67,7 +68,7 @@ struct Parts {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     entropy: Arc<Entropy>,
-    news: Arc<News>,
+    log: Arc<EventLog>,
     registry: Arc<Registry>,
     tracker: Arc<Tracker>,
     ledger: Ledger,
@@ -97,7 +98,7 @@ impl Callbacks {
     /// Starts: nothing is registered.
     pub(crate) fn start(with: Joints, settings: CallbackSettings) -> Result<Self, CallbackSettingsError> {
         settings.check()?;
-        let Joints { store, clock, entropy, news } = with;
+        let Joints { store, clock, entropy, log } = with;
         let (registry, tracker) = (Arc::new(Registry::default()), Arc::new(Tracker::default()));
         let (ledger, scribe) = Ledger::start(Arc::clone(&store), Arc::clone(&clock));
         let (their_clock, their_entropy) = (Arc::clone(&clock), Arc::clone(&entropy));
@@ -108,7 +109,7 @@ impl Callbacks {
             store,
             clock,
             entropy,
-            news,
+            log,
             registry,
             tracker,
             ledger,
@@ -136,7 +137,7 @@ impl Callbacks {
     /// [`CallbackError`]; nothing is registered then.
     pub async fn register(&self, registration: Registration) -> Result<CallbackId, CallbackError> {
         let parts = &self.parts;
-        let newest = parts.news.newest(parts.store.as_ref()).await?;
+        let newest = parts.log.newest().number;
         let book = match &registration.name {
             Some(name) => Some(self.book(name, newest).await?),
             None => None,
@@ -190,7 +191,7 @@ impl Callbacks {
         if let Some(name) = registration.name {
             return Err(CallbackError::NameOfOne { name });
         }
-        let newest = parts.news.newest(parts.store.as_ref()).await?;
+        let newest = parts.log.newest().number;
         let mut callback = parts.callback(registration)?;
         callback.notification = Some(notification);
         let callback = Arc::new(callback);
@@ -288,11 +289,11 @@ impl Callbacks {
     /// Every callback that is registered, in the order of registration.
     #[must_use]
     pub fn list(&self) -> Vec<CallbackInfo> {
-        let news = &self.parts.news;
+        let newest = self.parts.log.newest().number;
         let info = |callback: Arc<Callback>| CallbackInfo {
             id: callback.id,
             name: callback.name.clone(),
-            lag: callback.place.as_ref().map(|place| news.lag(place.cursor())),
+            lag: callback.place.as_ref().map(|place| newest.saturating_sub(place.cursor())),
             kind: callback.kind,
             notification: callback.notification,
             options: CallbackOptions::clone(&callback.options.load()),
@@ -332,8 +333,11 @@ impl Callbacks {
         let parts = &self.parts;
         let (executor, lost) = (parts.executor.statistics(), parts.ledger.lost());
         let all = parts.registry.list();
-        let behind =
-            all.iter().filter_map(|callback| callback.place.as_ref()).map(|place| parts.news.lag(place.cursor()));
+        let newest = parts.log.newest().number;
+        let behind = all
+            .iter()
+            .filter_map(|callback| callback.place.as_ref())
+            .map(|place| newest.saturating_sub(place.cursor()));
         let behind = behind.max();
         CallbackStatistics {
             kinds: parts.tracker.kinds(parts.clock.now()),
@@ -381,8 +385,7 @@ impl Callbacks {
 
 impl Parts {
     fn feed(&self) -> Feed {
-        let (store, clock, news) = (Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.news));
-        Feed { store, clock, news, stopping: self.stopping.subscribe() }
+        Feed::new(Arc::clone(&self.log), Arc::clone(&self.clock), self.stopping.subscribe())
     }
 
     fn keep(&self, follower: JoinHandle<()>) {

@@ -17,24 +17,26 @@ mod message;
 mod outbound;
 mod replay;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::domain::{AuditEntry, CallbackBook, CallbackName, DeadCallback, EventPattern, OwedCallback, Timestamp};
+use crate::domain::{
+    Act, Actor, AuditEntry, AuditOutcome, CallbackBook, CallbackDeed, CallbackName, DeadCallback, EventPattern,
+    OwedCallback, RetryPolicy, Timestamp,
+};
 use crate::store::{CallbackChange, EventNumber, NumberedEvent, StoreError};
 
 pub(crate) use endpoint::{Endpoint, Way, open};
 pub(crate) use feed::Stream;
-pub(crate) use outbound::{Fed, Feed, Means, Standing, Surroundings};
+pub(crate) use outbound::{Fed, Feed, Means, Standing, Surroundings, Tally};
 
 use crate::callback::{Execution, Failure, Target};
 use crate::config::WebhookConfig;
-use crate::domain::RetryPolicy;
 use outbound::{Again, Order, Outbound};
 
 /// Orders that wait for a queue: a reload and an operator at once.
@@ -149,6 +151,8 @@ fn there_are(known: &[CallbackName]) -> String {
 /// Every webhook, each with a queue of its own.
 pub(crate) struct Webhooks {
     running: Mutex<BTreeMap<CallbackName, Running>>,
+    /// Those that run, for who cannot wait.
+    names: SyncMutex<BTreeSet<CallbackName>>,
     feeds: Arc<dyn Feeds>,
     with: Surroundings,
 }
@@ -178,7 +182,7 @@ impl Webhooks {
         feeds: Arc<dyn Feeds>,
         with: Surroundings,
     ) -> Result<Self, StoreError> {
-        let all = Self { running: Mutex::new(BTreeMap::new()), feeds, with };
+        let all = Self { running: Mutex::default(), names: SyncMutex::default(), feeds, with };
         all.replace(webhooks).await?;
         Ok(all)
     }
@@ -191,28 +195,26 @@ impl Webhooks {
     /// [`StoreError`] where it cannot be read how far a new one had come. Those before it run then.
     pub(crate) async fn replace(&self, webhooks: Vec<Prepared>) -> Result<(), StoreError> {
         let mut running = self.running.lock().await;
-        let mut before = std::mem::take(&mut *running);
-        let mut books: BTreeMap<_, _> = BTreeMap::new();
-        if webhooks.iter().any(|webhook| !before.contains_key(&webhook.name)) {
-            books = self.with.store.callbacks().await?.into_iter().map(|book| (book.name.clone(), book)).collect();
+        let (kept, new): (Vec<_>, Vec<_>) = webhooks.into_iter().partition(|one| running.contains_key(&one.name));
+        let mut begun = BTreeMap::new();
+        if !new.is_empty() {
+            let books = self.with.store.callbacks().await?;
+            let mut books: BTreeMap<_, _> = books.into_iter().map(|book| (book.name.clone(), book)).collect();
+            for Prepared { name, means } in new {
+                let one = self.begin(name.clone(), books.remove(&name), means).await?;
+                begun.insert(name, one);
+            }
         }
-        for Prepared { name, means } in webhooks {
+        let mut before = std::mem::replace(&mut *running, begun);
+        for Prepared { name, means } in kept {
+            let Some(one) = before.remove(&name) else { continue };
             let wanted = means.wanted.clone();
-            let one = match before.remove(&name) {
-                Some(one) => {
-                    // One whose task has ended is at its end with the store.
-                    let _ = one.orders.send(Order::Use(Box::new(means))).await;
-                    Running { wanted, ..one }
-                }
-                None => self.begin(name.clone(), books.remove(&name), means).await?,
-            };
-            running.insert(name, one);
+            // One whose task has ended is at its end with the store.
+            let _ = one.orders.send(Order::Use(Box::new(means))).await;
+            running.insert(name, Running { wanted, ..one });
         }
-        for (_, one) in before {
-            drop(one.orders);
-            // What is in flight ends by itself, within the time limit of a call.
-            drop(one.task);
-        }
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = running.keys().cloned().collect();
+        // Of those that are left, what is in flight ends by itself, within the time limit of a call.
         Ok(())
     }
 
@@ -246,6 +248,16 @@ impl Webhooks {
         }
     }
 
+    /// Whether there is one of this name.
+    pub(crate) fn knows(&self, name: &CallbackName) -> bool {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    /// What came of all calls.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.with.tally
+    }
+
     /// How each one stands, by name.
     pub(crate) async fn standings(&self) -> Vec<(CallbackName, Standing)> {
         let running = self.running.lock().await;
@@ -253,6 +265,7 @@ impl Webhooks {
     }
 
     /// How one of them stands, now and from now on.
+    #[cfg(test)]
     pub(crate) async fn watch(&self, name: &CallbackName) -> Option<watch::Receiver<Standing>> {
         self.running.lock().await.get(name).map(|one| one.standing.clone())
     }
@@ -299,7 +312,7 @@ impl Webhooks {
         &self,
         name: &CallbackName,
         (since, until): (Timestamp, Timestamp),
-        audit: Vec<AuditEntry>,
+        by: Actor,
     ) -> Result<u64, WebhookError> {
         if since > until {
             return Err(WebhookError::Backwards { since, until });
@@ -307,7 +320,10 @@ impl Webhooks {
         let (orders, wanted) = self.find(name).await?;
         let bounds = (self.with.clock.now(), line::OWED_MAX);
         let rows = replay::rows_of_range(&self.with.store, name, &wanted, (since, until), bounds).await?;
-        owe(name, &orders, Again { rows, revived: Vec::new(), audit }).await
+        let (callback, calls) = (name.clone(), rows.len() as u64);
+        let act = Act::Callback { callback, deed: CallbackDeed::Replay, calls };
+        let entry = AuditEntry { at: self.with.clock.now(), by, act, outcome: AuditOutcome::Done };
+        owe(name, &orders, Again { rows, revived: Vec::new(), audit: vec![entry] }).await
     }
 
     async fn find(&self, name: &CallbackName) -> Result<(mpsc::Sender<Order>, Vec<EventPattern>), WebhookError> {

@@ -2,8 +2,7 @@
 
 use std::str::FromStr;
 
-use super::payload::event_types;
-use crate::domain::{Event, EventKind, NotificationId};
+use crate::domain::{EVENT_TYPES, Event, EventKind, NotificationId};
 
 /// The longest text that is shown of what is no type, in characters.
 const SHOWN_CHARS_MAX: usize = 64;
@@ -28,7 +27,7 @@ impl TypeFilter {
 
 /// A text that names no type of events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no event type `{text}`; there are {}, and groups such as `delivery.*`", event_types().join(", "))]
+#[error("there is no event type `{text}`; there are {}, and groups such as `delivery.*`", EVENT_TYPES.join(", "))]
 pub struct UnknownType {
     /// Its first 64 characters.
     pub text: String,
@@ -38,14 +37,13 @@ impl FromStr for TypeFilter {
     type Err = UnknownType;
 
     fn from_str(text: &str) -> Result<Self, UnknownType> {
-        let types = event_types();
         let group = text.strip_suffix('*').filter(|prefix| prefix.ends_with('.'));
         if let Some(prefix) = group
-            && types.iter().any(|kind| kind.starts_with(prefix))
+            && EVENT_TYPES.iter().any(|kind| kind.starts_with(prefix))
         {
             return Ok(Self::Group(prefix.to_owned()));
         }
-        let exact = types.into_iter().find(|kind| *kind == text);
+        let exact = EVENT_TYPES.into_iter().find(|kind| *kind == text);
         exact.map(Self::Exact).ok_or_else(|| UnknownType { text: text.chars().take(SHOWN_CHARS_MAX).collect() })
     }
 }
@@ -111,7 +109,7 @@ mod tests {
         for text in ["", "*", "delivery", "delivery*", "delivery.*.x", "deliveri.*", "delivery.Sent", "gap"] {
             let error = text.parse::<TypeFilter>().unwrap_err().to_string();
             assert!(
-                error.starts_with(&format!("there is no event type `{text}`; there are channel.added, ")),
+                error.starts_with(&format!("there is no event type `{text}`; there are callback.dead, ")),
                 "{error}"
             );
             assert!(

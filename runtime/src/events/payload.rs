@@ -13,42 +13,12 @@ use serde::{Serialize, Serializer};
 
 use super::{EventId, Gap};
 use crate::domain::{
-    CallbackEvent, CallbackFate, ChannelChange, ChannelEvent, DeliveryId, Event, EventBody, EventKind, NotificationId,
-    PluginChange, PluginEvent, PoolScaled, Timestamp, WorkerChange, WorkerEvent,
+    CallbackEvent, CallbackFate, ChannelEvent, DeliveryId, Event, EventBody, EventKind, NotificationId, PluginEvent,
+    PoolScaled, Timestamp, WorkerEvent,
 };
 
 /// The type of what says that events are missing. It is told whatever a client filters by.
 pub const GAP: EventKind = "gap";
-
-/// Types whose events have no list of changes.
-const PLAIN: [EventKind; 15] = [
-    "callback.dead",
-    "callback.failed",
-    "notification.accepted",
-    "notification.completed",
-    "notification.cancelled",
-    "delivery.deduplicated",
-    "delivery.attempted",
-    "delivery.sent",
-    "delivery.accepted",
-    "delivery.retrying",
-    "delivery.rerouted",
-    "delivery.failed",
-    "delivery.cancelled",
-    "config.reloaded",
-    "pool.scaled",
-];
-
-/// Every type that an event may have, in the order of the alphabet.
-#[must_use]
-pub fn event_types() -> Vec<EventKind> {
-    let mut types = PLAIN.to_vec();
-    types.extend(ChannelChange::ALL.map(ChannelChange::kind));
-    types.extend(PluginChange::ALL.map(PluginChange::kind));
-    types.extend(WorkerChange::ALL.map(WorkerChange::kind));
-    types.sort_unstable();
-    types
-}
 
 /// Text that something is shown as.
 struct Shown<T>(T);
@@ -82,6 +52,11 @@ enum Data<'a> {
     Completed {
         status: &'static str,
     },
+    Progress {
+        completed: u32,
+        total: u32,
+    },
+    Expired {},
     Withdrawn {
         deliveries: u32,
     },
@@ -166,6 +141,10 @@ fn data(id: EventId, body: &EventBody) -> Data<'_> {
             Data::Accepted { priority: priority.as_str(), deliveries: *deliveries }
         }
         EventBody::NotificationCompleted { status, .. } => Data::Completed { status: status.as_str() },
+        EventBody::NotificationProgress { completed, total, .. } => {
+            Data::Progress { completed: *completed, total: *total }
+        }
+        EventBody::NotificationExpired { .. } => Data::Expired {},
         EventBody::NotificationCancelled { deliveries, .. } => Data::Withdrawn { deliveries: *deliveries },
         EventBody::DeliveryDeduplicated { first, .. } => Data::Deduplicated { first: Shown(*first) },
         EventBody::DeliveryAttempted { attempt, end, duration_us, .. } => {

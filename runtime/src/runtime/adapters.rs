@@ -6,7 +6,6 @@ use async_trait::async_trait;
 
 use super::expander::Expansions;
 use super::outcomes::Outcomes;
-use crate::callback::News;
 use crate::capability::kv::{KvStore, KvUnavailable};
 use crate::domain::{
     Act, AuditEntry, AuditOutcome, ChannelName, Event, EventBody, KvEntry, KvWrite, KvWritten, PluginBook,
@@ -27,7 +26,6 @@ pub(super) struct Commits {
     pub(super) metrics: Arc<Metrics>,
     pub(super) expansions: Expansions,
     pub(super) events: Inlet,
-    pub(super) news: Arc<News>,
 }
 
 impl CommitListener for Commits {
@@ -36,7 +34,6 @@ impl CommitListener for Commits {
         self.queue.offer_all(&committed.accepted);
         self.outcomes.tell(&committed.events);
         self.expansions.tell(&committed.events);
-        self.news.tell(&committed.events);
         for event in &committed.events {
             self.metrics.event(event.event.body.kind());
         }

@@ -18,8 +18,7 @@ use super::webhooks::{WebhookDesk, open_webhooks};
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
 use crate::callback::{
-    Answer, BatchProgress, CallbackError, CallbackSettings, Callbacks, DeliveryError, Joints, News, Receipt,
-    Registration,
+    Answer, BatchProgress, CallbackError, CallbackSettings, Callbacks, DeliveryError, Joints, Receipt, Registration,
 };
 use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
@@ -27,7 +26,7 @@ use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, Places, Source, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies, TimeLimits};
 use crate::domain::{ChannelName, Notification, PluginBook, RetryPolicy};
-use crate::events::{EventLog, Inlet, Outlet, Subscribers};
+use crate::events::{EventLog, Inlet, Subscribers};
 use crate::intake::{Intake, TemplatePins};
 use crate::queue::{QueueHandle, WindowLimits};
 use crate::render::{Renderer, TemplateOptions, TemplateRegistry};
@@ -214,14 +213,10 @@ impl RuntimeBuilder {
         }
         let fuel_per_ms = sandbox.fuel_per_ms();
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
-        let outcomes = Arc::new(Outcomes::default());
-        let expansions = Expansions::default();
-        let news = Arc::new(News::default());
-        let (commits, outlet) = listener(&queue, &outcomes, &metrics, &expansions, &news);
-        let store = open_store(&config, commits).await?;
-        let log = EventLog::start(outlet, Arc::clone(&store)).await?;
+        let Told { store, log, outcomes, expansions } = open_told(&config, &queue, &metrics).await?;
         let subscribers = Subscribers::new(Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
-        let webhooks = WebhookDesk::start(&config, endpoints, log, (&store, &clock, &entropy)).await?;
+        let webhooks =
+            WebhookDesk::start(&config, endpoints, Arc::clone(&log), (&store, &clock, &entropy), &metrics).await?;
         let registry = open_registry(sandbox, &config, &clock, &entropy, memory(&store, &queue).await?).await;
         registry.expect(store.lanes().await?.into_iter().map(|depth| depth.lane.channel)).await;
         registry.log_channels();
@@ -248,14 +243,16 @@ impl RuntimeBuilder {
         let intake = way_in(&neighbours, &registry, templates, &config);
         let desk = open_desk(&neighbours, &config, &registry).await?;
         let settings = callbacks.unwrap_or_else(|| callback_settings(&config));
-        let callbacks = open_callbacks(&neighbours, news, settings, registrations).await?;
+        let callbacks = open_callbacks(&neighbours, log, settings, registrations).await?;
         let dispatcher = start(paused, &config.workers, neighbours).await?;
         desk.start(&registry, &clock).await;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
+        let callers = vec![Arc::clone(&webhooks) as _];
+        let callback_desk = CallbackDesk::new(&store, &clock, callers);
         let parts = Parts {
-            callback_desk: CallbackDesk::new(&store, &clock, Vec::new()),
+            callback_desk,
             memory_max: memory_of(&config),
             config: ArcSwap::from_pointee(config),
             source,
@@ -281,26 +278,6 @@ impl RuntimeBuilder {
         };
         Ok(Runtime::of(parts).await?)
     }
-}
-
-/// Who is told of commits, and where the events of them come out.
-fn listener(
-    queue: &QueueHandle,
-    outcomes: &Arc<Outcomes>,
-    metrics: &Arc<Metrics>,
-    expansions: &Expansions,
-    news: &Arc<News>,
-) -> (Arc<Commits>, Outlet) {
-    let (events, outlet) = Inlet::new();
-    let commits = Commits {
-        queue: queue.clone(),
-        outcomes: Arc::clone(outcomes),
-        metrics: Arc::clone(metrics),
-        expansions: expansions.clone(),
-        events,
-        news: Arc::clone(news),
-    };
-    (Arc::new(commits), outlet)
 }
 
 fn retry_policies(config: &Config) -> RetryPolicies {
@@ -343,13 +320,13 @@ async fn open_desk(with: &Neighbours, config: &Config, registry: &Registry) -> R
 /// Before anything is delivered, so that nothing is missed.
 async fn open_callbacks(
     with: &Neighbours,
-    news: Arc<News>,
+    log: Arc<EventLog>,
     settings: CallbackSettings,
     registrations: Vec<Registration>,
 ) -> Result<Callbacks, CallbackError> {
     let (store, clock, entropy) = (Arc::clone(&with.store), Arc::clone(&with.clock), Arc::clone(&with.entropy));
     let callbacks =
-        Callbacks::start(Joints { store, clock, entropy, news }, settings).map_err(CallbackError::Settings)?;
+        Callbacks::start(Joints { store, clock, entropy, log }, settings).map_err(CallbackError::Settings)?;
     for registration in registrations {
         callbacks.register(registration).await?;
     }
@@ -423,6 +400,30 @@ pub(super) async fn open_registry(
         holds,
     };
     Registry::open(sandbox, settings, Arc::clone(clock)).await
+}
+
+/// The store, and those who are told of its commits.
+struct Told {
+    store: Arc<dyn Store>,
+    log: Arc<EventLog>,
+    outcomes: Arc<Outcomes>,
+    expansions: Expansions,
+}
+
+async fn open_told(config: &Config, queue: &QueueHandle, metrics: &Arc<Metrics>) -> Result<Told, StoreError> {
+    let outcomes = Arc::new(Outcomes::default());
+    let expansions = Expansions::default();
+    let (inlet, outlet) = Inlet::new();
+    let commits = Commits {
+        events: inlet,
+        queue: queue.clone(),
+        outcomes: Arc::clone(&outcomes),
+        metrics: Arc::clone(metrics),
+        expansions: expansions.clone(),
+    };
+    let store = open_store(config, Arc::new(commits)).await?;
+    let log = EventLog::start(outlet, Arc::clone(&store)).await?;
+    Ok(Told { store, log, outcomes, expansions })
 }
 
 async fn open_store(config: &Config, listener: Arc<Commits>) -> Result<Arc<dyn Store>, StoreError> {

@@ -2,16 +2,23 @@
 //! of those before them at a reload.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::Runtime;
-use crate::callback::webhook::{Endpoint, Feeds, Stream, Surroundings, Way, Webhooks, open, prepare};
+use super::callbacks::{CallbackStatistics, Caller, KindStatistics};
+use crate::callback::webhook::{Endpoint, Feeds, Standing, Stream, Surroundings, Tally, Way, Webhooks, open, prepare};
 use crate::capability::http::Egress;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, Examined, Places, Problem};
-use crate::domain::{CallbackDisabled, CallbackName, Timestamp};
+use crate::domain::{
+    AuditEntry, CallbackBook, CallbackDisabled, CallbackKind, CallbackName, DeadCallback, RetryPolicy, Timestamp,
+};
 use crate::events::EventLog;
 use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
 
 pub use crate::callback::webhook::WebhookError;
 
@@ -36,7 +43,7 @@ impl Runtime {
     /// How every webhook is doing, by name.
     pub async fn webhooks(&self) -> Vec<WebhookStatus> {
         let standings = self.parts.webhooks.webhooks.standings().await;
-        let status = |(name, standing): (CallbackName, crate::callback::webhook::Standing)| WebhookStatus {
+        let status = |(name, standing): (CallbackName, Standing)| WebhookStatus {
             name,
             cursor: standing.cursor,
             owed: standing.owed,
@@ -59,17 +66,7 @@ impl Runtime {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<u64, WebhookError> {
-        self.parts.webhooks.webhooks.replay_range(name, (since, until), Vec::new()).await
-    }
-
-    /// Calls a webhook again whose receiver wanted to hear no more. What happened meanwhile is told then, as far as it is
-    /// kept. Answers whether it was disabled.
-    ///
-    /// # Errors
-    ///
-    /// [`WebhookError`]; nothing changed then.
-    pub async fn enable_webhook(&self, name: &CallbackName) -> Result<bool, WebhookError> {
-        self.parts.webhooks.webhooks.enable(name, Vec::new()).await
+        self.parts.webhooks.webhooks.replay_range(name, (since, until), self.by).await
     }
 }
 
@@ -88,12 +85,19 @@ impl WebhookDesk {
         endpoints: Vec<Endpoint>,
         log: Arc<EventLog>,
         (store, clock, entropy): (&Arc<dyn Store>, &Arc<dyn Clock>, &Arc<Entropy>),
-    ) -> Result<Self, StoreError> {
+        metrics: &Arc<Metrics>,
+    ) -> Result<Arc<Self>, StoreError> {
         let feeds: Arc<dyn Feeds> = Arc::new(Stream::new(log, Arc::clone(clock)));
-        let with = Surroundings { store: Arc::clone(store), clock: Arc::clone(clock), entropy: Arc::clone(entropy) };
+        let with = Surroundings {
+            store: Arc::clone(store),
+            clock: Arc::clone(clock),
+            entropy: Arc::clone(entropy),
+            metrics: Arc::clone(metrics),
+            tally: Arc::default(),
+        };
         let prepared = prepare(&config.webhooks, endpoints, &feeds, |name| policy(config, name));
         let webhooks = Webhooks::start(prepared, Arc::clone(&feeds), with).await?;
-        Ok(Self { webhooks, feeds, clock: Arc::clone(clock), entropy: Arc::clone(entropy) })
+        Ok(Arc::new(Self { webhooks, feeds, clock: Arc::clone(clock), entropy: Arc::clone(entropy) }))
     }
 
     /// Reads the keys of another configuration and judges its webhooks.
@@ -114,8 +118,53 @@ impl WebhookDesk {
     }
 }
 
+#[async_trait]
+impl Caller for WebhookDesk {
+    fn knows(&self, callback: &CallbackName) -> bool {
+        self.webhooks.knows(callback)
+    }
+
+    async fn replay(&self, dead: Vec<DeadCallback>, entry: AuditEntry) -> Result<(), StoreError> {
+        // All of them are of one callback.
+        let Some(name) = dead.first().map(|dead| dead.callback.clone()) else { return Ok(()) };
+        self.webhooks.replay(&name, &dead, vec![entry]).await.map(drop).map_err(of_store)
+    }
+
+    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<(), StoreError> {
+        self.webhooks.enable(&book.name, vec![entry]).await.map(drop).map_err(of_store)
+    }
+
+    fn statistics(&self, _: Timestamp) -> CallbackStatistics {
+        let Tally { succeeded, failed, retried, dead } = self.webhooks.tally();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (succeeded, dead) = (read(succeeded), read(dead));
+        let ended = succeeded + dead;
+        let kind = KindStatistics {
+            kind: CallbackKind::Webhook,
+            succeeded,
+            failed: read(failed),
+            panicked: 0,
+            timed_out: 0,
+            retried: read(retried),
+            dead,
+            skipped: 0,
+            success_rate: (ended > 0).then(|| succeeded as f64 / ended as f64),
+            latency: None,
+        };
+        CallbackStatistics { executor: None, kinds: vec![kind] }
+    }
+}
+
+/// It may be asked again: once it owes less, or after a reload.
+fn of_store(error: WebhookError) -> StoreError {
+    match error {
+        WebhookError::Store(error) => error,
+        error => StoreError::Unavailable { reason: error.to_string() },
+    }
+}
+
 /// `check` has seen that there is one of that name.
-fn policy(config: &Config, name: &str) -> crate::domain::RetryPolicy {
+fn policy(config: &Config, name: &str) -> RetryPolicy {
     config.retry.get(name).cloned().unwrap_or_default()
 }
 

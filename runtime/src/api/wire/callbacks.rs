@@ -158,6 +158,13 @@ pub(in crate::api) struct EnableAnswer {
     pub(in crate::api) name: String,
 }
 
+/// What came of the replay of a stretch of time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::api) struct RangeReplayAnswer {
+    /// Events that are told again; what waits already is not among them.
+    pub(in crate::api) replayed: u64,
+}
+
 impl From<&CallbacksStatus> for CallbacksView {
     fn from(status: &CallbacksStatus) -> Self {
         let CallbacksStatus { statistics, callbacks, dead_letters, components } = status;

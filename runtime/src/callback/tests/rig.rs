@@ -6,27 +6,18 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::super::{CallbackSettings, Callbacks, Joints, News, WhenFull};
+use super::super::{CallbackSettings, Callbacks, Joints, WhenFull};
 use crate::clock::{Clock, Entropy, ManualClock};
 use crate::domain::{
     ChannelName, Content, DeadCallback, DeliveryId, DeliveryState, EventBody, FailReason, Notification, NotificationId,
     Priority, Receipt, Recipient, Timestamp,
 };
+use crate::events::{EventLog, Inlet};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
-use crate::store::{
-    CommitListener, Committed, DeadCallbackFilter, Durability, Planned, PlannedDelivery, Settlement, Store,
-};
+use crate::store::{DeadCallbackFilter, Durability, Planned, PlannedDelivery, Settlement, Store};
 
 pub(super) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-
-struct Tee(Arc<News>);
-
-impl CommitListener for Tee {
-    fn committed(&self, committed: Committed) {
-        self.0.tell(&committed.events);
-    }
-}
 
 pub(super) struct Rig {
     pub(super) clock: ManualClock,
@@ -49,16 +40,17 @@ impl Rig {
 
     /// With a file, for what is to be found again.
     pub(super) async fn start_in(path: Option<PathBuf>, clock: ManualClock, settings: CallbackSettings) -> Self {
-        let news = Arc::new(News::default());
+        let (inlet, outlet) = Inlet::new();
         let store = SqliteStore::open(SqliteOptions {
             durability: if path.is_some() { Durability::Os } else { Durability::Memory },
             path: path.unwrap_or_else(|| PathBuf::from("memory")),
-            listener: Arc::new(Tee(Arc::clone(&news))),
+            listener: Arc::new(inlet),
         })
         .unwrap();
         let entropy = Arc::new(Entropy::fixed(clock.now().as_millis()));
         let (their_store, their_clock) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(clock.clone()));
-        let joints = Joints { store: their_store, clock: their_clock, entropy: Arc::clone(&entropy), news };
+        let log = EventLog::start(outlet, Arc::clone(&their_store)).await.unwrap();
+        let joints = Joints { store: their_store, clock: their_clock, entropy: Arc::clone(&entropy), log };
         let callbacks = Callbacks::start(joints, settings).unwrap();
         let (tell, told) = mpsc::channel(10_000);
         Self { clock, store, callbacks, entropy, tell, told }

@@ -8,12 +8,14 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::WebhookError;
 use super::line::{End, Line, Turn};
@@ -24,6 +26,7 @@ use crate::domain::{
     Event, EventBody, EventPattern, OwedCallback, RetryPolicy, Timestamp,
 };
 use crate::store::{CallbackChange, EventNumber, NumberedEvent, Store, StoreError};
+use crate::telemetry::{CallbackResult, Metrics};
 
 /// How often a cursor is written at most: what is between is told again after a crash.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -63,6 +66,19 @@ pub(crate) struct Surroundings {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<Entropy>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tally: Arc<Tally>,
+}
+
+/// What came of the calls of all webhooks, since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) succeeded: AtomicU64,
+    /// Those that were made again among them.
+    pub(crate) failed: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    /// Events that were given up.
+    pub(crate) dead: AtomicU64,
 }
 
 /// How a webhook stands.
@@ -101,7 +117,7 @@ pub(crate) struct Again {
 
 /// How a call ended, in its own task.
 enum Called {
-    Ended(Arc<NumberedEvent>, Result<(), Failure>),
+    Ended(Arc<NumberedEvent>, Result<(), Failure>, Duration),
     /// The event is not kept any more.
     Gone,
     Unread(StoreError),
@@ -239,8 +255,14 @@ impl Outbound {
         let Ok((number, attempt, called)) = done else { return };
         let now = self.with.clock.now();
         match called {
-            Called::Ended(_, Ok(())) => self.line.ended(number, End::Heard),
-            Called::Ended(event, Err(failure)) => self.failed(&event, attempt, failure, now),
+            Called::Ended(_, Ok(()), took) => {
+                self.count(CallbackResult::Succeeded, Some(took));
+                self.line.ended(number, End::Heard);
+            }
+            Called::Ended(event, Err(failure), took) => {
+                self.count(CallbackResult::Failed, Some(took));
+                self.failed(&event, attempt, failure, now);
+            }
             Called::Gone => {
                 let reason = "the event is not kept any more".to_owned();
                 self.bury(DeadCallback { attempts: attempt - 1, ..self.dead(number, reason, now) });
@@ -273,6 +295,7 @@ impl Outbound {
         }
         match self.means.policy.wait(attempt, after, self.with.entropy.roll()) {
             Some(wait) => {
+                self.with.tally.retried.fetch_add(1, Ordering::Relaxed);
                 self.tell(event, CallbackFate::Failed { attempt }, now);
                 tracing::debug!(webhook = %self.name, event = number, attempt, %reason, "A webhook is called again later.");
                 self.line.ended(number, End::Again { due: now.after(wait), reason });
@@ -282,6 +305,17 @@ impl Outbound {
                 self.bury(self.dead_of(event, attempt, reason, now));
             }
         }
+    }
+
+    fn count(&self, result: CallbackResult, took: Option<Duration>) {
+        self.with.metrics.callback(CallbackKind::Webhook, result, took);
+        let Tally { succeeded, failed, retried: _, dead } = &*self.with.tally;
+        let counter = match result {
+            CallbackResult::Succeeded => succeeded,
+            CallbackResult::Dead => dead,
+            _ => failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Has others hear what became of a call. What is about callbacks itself goes no further: a webhook that fails would hear
@@ -315,6 +349,7 @@ impl Outbound {
         let (event, attempts, reason) = (dead.event, dead.attempts, &dead.reason);
         tracing::warn!(webhook = %self.name, event, attempts, %reason, "A webhook does not hear of an event.");
         self.line.ended(dead.event, End::GivenUp);
+        self.count(CallbackResult::Dead, None);
         self.dead.push(dead);
     }
 
@@ -422,7 +457,8 @@ async fn call(
         },
     };
     let execution = Execution { event: Arc::clone(&event), attempt, occasion: Occasion::Event };
+    let begun = Instant::now();
     let ended = AssertUnwindSafe(target.call(&execution)).catch_unwind().await;
     let panicked = |_| Err(Failure::Retry { reason: "the call panicked".to_owned(), after: None });
-    Called::Ended(event, ended.unwrap_or_else(panicked))
+    Called::Ended(event, ended.unwrap_or_else(panicked), begun.elapsed())
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::rig::{Got, KEY, OTHER_KEY, Receiver, Reply, Rig, START, come, name, until};
 use crate::capability::sign::{Key, standard_webhooks};
-use crate::domain::Timestamp;
+use crate::domain::{Actor, Timestamp};
 
 const STOP: Duration = Duration::from_secs(10);
 
@@ -249,7 +249,7 @@ async fn a_stretch_of_time_is_told_again_as_far_as_it_is_wanted() {
     receiver.has(20).await;
     until(&webhooks, "crm", |standing| standing.cursor == 30 && standing.in_flight == 0).await;
     let minute = |n: u64| START.after(Duration::from_secs(60 * n));
-    let replay = async |since, until| webhooks.replay_range(&name("crm"), (since, until), Vec::new()).await;
+    let replay = async |since, until| webhooks.replay_range(&name("crm"), (since, until), Actor::Embedder).await;
     assert_eq!(replay(minute(3), minute(4)).await.expect("kept"), 4);
     receiver.has(24).await;
     let mut again = receiver.numbers().split_off(20);

@@ -23,6 +23,7 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{
     CommitListener, Committed, DeadCallbackFilter, Durability, EventNumber, NumberedEvent, Store, StoreError,
 };
+use crate::telemetry::Metrics;
 
 pub(super) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 pub(super) const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -236,7 +237,13 @@ impl Rig {
 
     pub(super) async fn start(&self, webhooks: &[WebhookConfig]) -> Webhooks {
         let Way { clock, entropy, .. } = self.way();
-        let with = Surroundings { store: Arc::clone(&self.store), clock, entropy };
+        let with = Surroundings {
+            store: Arc::clone(&self.store),
+            clock,
+            entropy,
+            metrics: Metrics::off(),
+            tally: Arc::default(),
+        };
         Webhooks::start(self.prepare(webhooks), self.feeds(), with).await.expect("the store can be read")
     }
 

@@ -95,6 +95,29 @@ events = []
 "#;
     let error = load(text).expect_err("bad").to_string();
     assert!(!error.contains("canary"), "{error}");
-    assert_snapshot!(error, @"");
-    assert_snapshot!(load("[callbacks]\nwebhook = 1\n").expect_err("bad"), @"");
+    for (line, key, what) in [
+        (3, "0.url", "is no http or https URL with a host; write `url = \"https://HOST/PATH\"`"),
+        (4, "0.secret", "is no reference to a secret: write `env:NAME`"),
+        (5, "0.events", "has a bad value: `delivery.snet` is no type of event"),
+        (5, "0.events", "has a bad value: `delivery` is no type of event"),
+        (6, "0.timeout", "is `5m`, the limits are `100ms` to `1m`"),
+        (7, "0.retry", "names the policy `standard-webhook`, which does not exist; did you mean `standard-webhooks`?"),
+        (8, "0.allow_networks", "has `private`, expected an address or a range"),
+        (9, "0.concurrency", "is `0`, the limits are `1` to `256`"),
+        (10, "0.colour", "is not a known key"),
+        (14, "1.url", "has a fragment, which is never sent"),
+        (15, "1.secret", "names 3 signing keys, expected 1, or 2 while keys are changed"),
+        (18, "2.name", "is `crm`, which is the name of `callbacks.webhook.1` already"),
+        (19, "2.url", "carries credentials, which are not sent: requests are signed"),
+        (20, "2.secret", "names 0 signing keys"),
+        (21, "2.events", "is empty, so that it would never be called"),
+    ] {
+        let told = format!("campanile.toml:{line}: `callbacks.webhook.{key}` {what}");
+        assert!(error.contains(&told), "{told}\n{error}");
+    }
+    assert!(error.contains("`callbacks.webhook.0.name` is missing; name it: `name = \"crm\"`"), "{error}");
+    assert_eq!(error.lines().count(), 17, "each is told once: {error}");
+    let no_list = load("[callbacks]\nwebhook = 1\n").expect_err("bad").to_string();
+    let told = "campanile.toml:2: `callbacks.webhook` is no list of sections, expected `[[callbacks.webhook]]`";
+    assert!(no_list.contains(told), "{no_list}");
 }
