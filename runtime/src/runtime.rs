@@ -73,7 +73,7 @@ pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustEr
 pub use auditing::AuditQuery;
 pub use builder::{BuildError, RuntimeBuilder};
 pub use callbacks::{
-    CallbackOperationError, CallbackReplay, CallbackStanding, CallbackStatistics, CallbacksStatus, DeadCallbackChoice,
+    CallbackOperationError, CallbackReplay, CallbackStanding, CallbacksStatus, CallerStatistics, DeadCallbackChoice,
     DeadCallbackPage, ExecutorStatistics, FullCounts, KindStatistics, LatencyStatistics,
 };
 pub use channels::{ChannelError, ChannelGate, ChannelState, ChannelTest};

@@ -34,6 +34,7 @@ const NOTHING_IS_OLD: Sweep = Sweep {
     keys_before: Timestamp::from_millis(0),
     events_before: Timestamp::from_millis(0),
     audit_before: Timestamp::from_millis(0),
+    dead_callbacks_before: Timestamp::from_millis(0),
     limit: 1,
 };
 

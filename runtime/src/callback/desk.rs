@@ -27,6 +27,7 @@ use crate::clock::{Clock, Entropy};
 use crate::domain::{CallbackBook, CallbackKind, CallbackName, NotificationId};
 use crate::events::EventLog;
 use crate::store::{CallbackChange, DELIVERIES_SLICE, NumberedEvent, Store};
+use crate::telemetry::Metrics;
 
 /// Threads for closures that block. More than workers, so that those that are stuck do not keep the others from theirs;
 /// far from what a process may have.
@@ -38,6 +39,7 @@ pub(crate) struct Joints {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<Entropy>,
     pub(crate) log: Arc<EventLog>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The callbacks of one runtime. Clones share them.
@@ -98,8 +100,8 @@ impl Callbacks {
     /// Starts: nothing is registered.
     pub(crate) fn start(with: Joints, settings: CallbackSettings) -> Result<Self, CallbackSettingsError> {
         settings.check()?;
-        let Joints { store, clock, entropy, log } = with;
-        let (registry, tracker) = (Arc::new(Registry::default()), Arc::new(Tracker::default()));
+        let Joints { store, clock, entropy, log, metrics } = with;
+        let (registry, tracker) = (Arc::new(Registry::default()), Arc::new(Tracker::new(metrics)));
         let (ledger, scribe) = Ledger::start(Arc::clone(&store), Arc::clone(&clock));
         let (their_clock, their_entropy) = (Arc::clone(&clock), Arc::clone(&entropy));
         let executor = Executor::new(settings, their_clock, their_entropy, Arc::clone(&tracker), ledger.clone());

@@ -1,10 +1,10 @@
 //! What became of each call, and how callbacks are doing altogether.
 //!
-//! *Invariants:* bounded, whatever happens: [`RECENT_MAX`] executions, latencies of the last five minutes. Everything
-//! here is pure: instants and durations are brought along.
+//! *Invariants:* bounded, whatever happens: [`RECENT_MAX`] executions, latencies of the last five minutes. Instants and
+//! durations are brought along. What is counted here is counted in the metrics.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -12,6 +12,7 @@ use hdrhistogram::Histogram;
 use super::registration::CallbackId;
 use crate::domain::{CallbackKind, CallbackName, Timestamp};
 use crate::store::EventNumber;
+use crate::telemetry::{CallbackResult, Metrics};
 
 /// Executions that are remembered.
 pub const RECENT_MAX: usize = 1_000;
@@ -151,9 +152,9 @@ pub(super) enum Mishap {
 }
 
 /// Follows executions.
-#[derive(Default)]
 pub(super) struct Tracker {
     state: Mutex<State>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -177,6 +178,10 @@ struct Totals {
 }
 
 impl Tracker {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { state: Mutex::default(), metrics }
+    }
+
     /// Begins to follow one. Answers its id.
     pub(super) fn queued(
         &self,
@@ -206,6 +211,8 @@ impl Tracker {
         totals.succeeded += 1;
         totals.took(took, at);
         state.set(id, ExecutionStatus::Succeeded { attempts }, at);
+        drop(state);
+        self.metrics.callback(kind, CallbackResult::Succeeded, Some(took));
     }
 
     /// One call ended badly. What comes of the execution is told apart.
@@ -213,12 +220,20 @@ impl Tracker {
         let mut state = self.lock();
         let totals = state.kinds.entry(kind).or_default();
         totals.failed += 1;
-        match mishap {
-            Mishap::Failed => {}
-            Mishap::Panicked => totals.panicked += 1,
-            Mishap::TimedOut => totals.timed_out += 1,
-        }
+        let result = match mishap {
+            Mishap::Failed => CallbackResult::Failed,
+            Mishap::Panicked => {
+                totals.panicked += 1;
+                CallbackResult::Panicked
+            }
+            Mishap::TimedOut => {
+                totals.timed_out += 1;
+                CallbackResult::TimedOut
+            }
+        };
         totals.took(took, at);
+        drop(state);
+        self.metrics.callback(kind, result, Some(took));
     }
 
     pub(super) fn retrying(&self, id: u64, kind: CallbackKind, status: ExecutionStatus, at: Timestamp) {
@@ -231,12 +246,16 @@ impl Tracker {
         let mut state = self.lock();
         state.kinds.entry(kind).or_default().skipped += 1;
         state.set(id, ExecutionStatus::Skipped, at);
+        drop(state);
+        self.metrics.callback(kind, CallbackResult::Skipped, None);
     }
 
     pub(super) fn dead(&self, id: u64, kind: CallbackKind, attempts: u32, reason: &str, at: Timestamp) {
         let mut state = self.lock();
         state.kinds.entry(kind).or_default().dead += 1;
         state.set(id, ExecutionStatus::Dead { attempts, reason: reason.to_owned() }, at);
+        drop(state);
+        self.metrics.callback(kind, CallbackResult::Dead, None);
     }
 
     /// The newest executions, the newest first.

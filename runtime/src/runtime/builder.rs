@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
-use super::callbacks::CallbackDesk;
+use super::callbacks::{CallbackDesk, Caller};
 use super::desk::Desk;
 use super::expander::Expansions;
 use super::gates;
@@ -249,7 +249,7 @@ impl RuntimeBuilder {
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
-        let callers = vec![Arc::clone(&webhooks) as _];
+        let callers: Vec<Arc<dyn Caller>> = vec![Arc::new(callbacks.clone()), Arc::clone(&webhooks) as _];
         let callback_desk = CallbackDesk::new(&store, &clock, callers);
         let parts = Parts {
             callback_desk,
@@ -325,8 +325,9 @@ async fn open_callbacks(
     registrations: Vec<Registration>,
 ) -> Result<Callbacks, CallbackError> {
     let (store, clock, entropy) = (Arc::clone(&with.store), Arc::clone(&with.clock), Arc::clone(&with.entropy));
+    let metrics = Arc::clone(&with.metrics);
     let callbacks =
-        Callbacks::start(Joints { store, clock, entropy, log }, settings).map_err(CallbackError::Settings)?;
+        Callbacks::start(Joints { store, clock, entropy, log, metrics }, settings).map_err(CallbackError::Settings)?;
     for registration in registrations {
         callbacks.register(registration).await?;
     }

@@ -18,7 +18,8 @@ use crate::domain::{
 };
 use crate::store::{CallbackChange, DeadCallbackFilter, EventNumber, Store, StoreError};
 
-pub use figures::{CallbackStatistics, ExecutorStatistics, FullCounts, KindStatistics, LatencyStatistics};
+pub use crate::callback::{ExecutorStatistics, FullCounts, KindStatistics, LatencyStatistics};
+pub use figures::CallerStatistics;
 
 /// Dead letters that are read and changed together.
 const SLICE: usize = 1_000;
@@ -40,7 +41,7 @@ pub(super) trait Caller: Send + Sync + 'static {
     async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<(), StoreError>;
 
     /// How its callbacks are doing.
-    fn statistics(&self, now: Timestamp) -> CallbackStatistics;
+    fn statistics(&self, now: Timestamp) -> CallerStatistics;
 }
 
 /// Which dead letters of callbacks.
@@ -91,7 +92,7 @@ pub struct CallbackStanding {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallbacksStatus {
     /// Of each who calls callbacks.
-    pub statistics: Vec<CallbackStatistics>,
+    pub statistics: Vec<CallerStatistics>,
     /// Those with a durable name, by name.
     pub callbacks: Vec<CallbackStanding>,
     /// Calls that were given up.

@@ -2,11 +2,35 @@
 
 use std::sync::Arc;
 
-use super::{Handle, Runtime};
+use async_trait::async_trait;
+
+use super::callbacks::{Caller, CallerStatistics};
+use super::{Handle, Runtime, StoreError};
 use crate::callback::{
-    Answer, BatchProgress, CallbackError, CallbackId, Callbacks, DeliveryError, Receipt, Registration,
+    Answer, BatchProgress, CallbackError, CallbackId, CallbackStatistics, Callbacks, DeliveryError, Receipt,
+    Registration,
 };
-use crate::domain::Notification;
+use crate::domain::{AuditEntry, CallbackBook, CallbackName, DeadCallback, Notification, Timestamp};
+
+#[async_trait]
+impl Caller for Callbacks {
+    fn knows(&self, callback: &CallbackName) -> bool {
+        Self::knows(self, callback)
+    }
+
+    async fn replay(&self, dead: Vec<DeadCallback>, entry: AuditEntry) -> Result<(), StoreError> {
+        self.replay_with(&dead, entry).await
+    }
+
+    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<(), StoreError> {
+        self.keep(book, entry).await
+    }
+
+    fn statistics(&self, _: Timestamp) -> CallerStatistics {
+        let CallbackStatistics { kinds, executor, .. } = Self::statistics(self);
+        CallerStatistics { executor: Some(executor), kinds }
+    }
+}
 
 impl Runtime {
     /// The callbacks: to register, change, list and replay them, and to see how they are doing.

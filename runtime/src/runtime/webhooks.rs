@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Runtime;
-use super::callbacks::{CallbackStatistics, Caller, KindStatistics};
+use super::callbacks::{Caller, CallerStatistics, KindStatistics};
 use crate::callback::webhook::{Endpoint, Feeds, Standing, Stream, Surroundings, Tally, Way, Webhooks, open, prepare};
 use crate::capability::http::Egress;
 use crate::clock::{Clock, Entropy, SystemClock};
@@ -134,7 +134,7 @@ impl Caller for WebhookDesk {
         self.webhooks.enable(&book.name, vec![entry]).await.map(drop).map_err(of_store)
     }
 
-    fn statistics(&self, _: Timestamp) -> CallbackStatistics {
+    fn statistics(&self, _: Timestamp) -> CallerStatistics {
         let Tally { succeeded, failed, retried, dead } = self.webhooks.tally();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (succeeded, dead) = (read(succeeded), read(dead));
@@ -151,7 +151,7 @@ impl Caller for WebhookDesk {
             success_rate: (ended > 0).then(|| succeeded as f64 / ended as f64),
             latency: None,
         };
-        CallbackStatistics { executor: None, kinds: vec![kind] }
+        CallerStatistics { executor: None, kinds: vec![kind] }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::super::target::Occasion;
 use super::Callbacks;
-use crate::domain::{CallbackKind, CallbackName, DeadCallback, DeliveryState, Event, EventBody};
-use crate::store::{DeadCallbackFilter, DeliveryRecord, NotificationRecord, NumberedEvent, StoreError};
+use crate::domain::{
+    AuditEntry, CallbackBook, CallbackKind, CallbackName, DeadCallback, DeliveryState, Event, EventBody,
+};
+use crate::store::{CallbackChange, DeadCallbackFilter, DeliveryRecord, NotificationRecord, NumberedEvent, StoreError};
 
 /// What became of dead callbacks that were to be replayed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,24 @@ impl Callbacks {
             }
         }
         Ok(replay)
+    }
+
+    /// Calls these again, all of one callback, and keeps `entry` of it. Each is listed as dead until it has succeeded.
+    pub(crate) async fn replay_with(&self, dead: &[DeadCallback], entry: AuditEntry) -> Result<(), StoreError> {
+        self.parts.store.record(vec![entry]).await?;
+        let ids: Vec<_> = dead.iter().map(|dead| dead.id).collect();
+        self.replay(&ids).await.map(drop)
+    }
+
+    /// Whether a callback is registered under this durable name.
+    pub(crate) fn knows(&self, name: &CallbackName) -> bool {
+        self.parts.registry.named(name).is_some()
+    }
+
+    /// Keeps another book of a callback. A closure is never disabled, so there is nothing else to do.
+    pub(crate) async fn keep(&self, book: CallbackBook, entry: AuditEntry) -> Result<(), StoreError> {
+        let change = CallbackChange { books: vec![book], audit: vec![entry], ..CallbackChange::default() };
+        self.parts.store.keep_callbacks(change).await
     }
 
     /// What a dead callback was about: its event, or, where that is no longer kept, what the store says of it now.

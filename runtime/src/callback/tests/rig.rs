@@ -15,6 +15,7 @@ use crate::domain::{
 use crate::events::{EventLog, Inlet};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{DeadCallbackFilter, Durability, Planned, PlannedDelivery, Settlement, Store};
+use crate::telemetry::Metrics;
 
 pub(super) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -50,7 +51,13 @@ impl Rig {
         let entropy = Arc::new(Entropy::fixed(clock.now().as_millis()));
         let (their_store, their_clock) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(clock.clone()));
         let log = EventLog::start(outlet, Arc::clone(&their_store)).await.unwrap();
-        let joints = Joints { store: their_store, clock: their_clock, entropy: Arc::clone(&entropy), log };
+        let joints = Joints {
+            store: their_store,
+            clock: their_clock,
+            entropy: Arc::clone(&entropy),
+            log,
+            metrics: Metrics::off(),
+        };
         let callbacks = Callbacks::start(joints, settings).unwrap();
         let (tell, told) = mpsc::channel(10_000);
         Self { clock, store, callbacks, entropy, tell, told }

@@ -16,7 +16,7 @@ fn close(told: Duration, computed: Duration) -> bool {
 /// Of 1 ms, 2 ms … 1000 ms, a tenth of them failed: the figures are what arithmetic says, to 1 %.
 #[test]
 fn figures_are_what_arithmetic_says() {
-    let tracker = Tracker::default();
+    let tracker = Tracker::new(Metrics::off());
     for ms in 1..=1_000 {
         let (id, took) = (queued(&tracker, START), Duration::from_millis(ms));
         tracker.running(id, 1, START);
@@ -42,7 +42,7 @@ fn figures_are_what_arithmetic_says() {
 /// Latencies are those of the last five minutes; totals are those of all time.
 #[test]
 fn latencies_are_of_recent_calls_and_totals_of_all() {
-    let tracker = Tracker::default();
+    let tracker = Tracker::new(Metrics::off());
     let succeed = |took: u64, at: Timestamp| {
         let id = queued(&tracker, at);
         tracker.succeeded(id, CallbackKind::Completion, 1, Duration::from_secs(took), at);
@@ -62,7 +62,7 @@ fn latencies_are_of_recent_calls_and_totals_of_all() {
 /// The newest thousand are remembered for a day; those under way before those that have ended.
 #[test]
 fn old_executions_are_forgotten() {
-    let tracker = Tracker::default();
+    let tracker = Tracker::new(Metrics::off());
     let under_way = queued(&tracker, START);
     for _ in 0..RECENT_MAX + 10 {
         let id = queued(&tracker, START);

@@ -58,8 +58,8 @@ impl Caller for Crm {
         self.store.keep_callbacks(change).await
     }
 
-    fn statistics(&self, _: Timestamp) -> CallbackStatistics {
-        CallbackStatistics { executor: None, kinds: Vec::new() }
+    fn statistics(&self, _: Timestamp) -> CallerStatistics {
+        CallerStatistics { executor: None, kinds: Vec::new() }
     }
 }
 
