@@ -101,8 +101,10 @@ pub struct TrackerCounts {
     pub panicked: u64,
 }
 
+type SyncCallback<E> = Box<dyn FnMut(&str, &E) + Send>;
+
 enum Callback<E> {
-    Sync(Box<dyn FnMut(&str, &E) + Send>),
+    Sync(SyncCallback<E>),
     Async(Line<E>),
     /// The last event whose callback had ended by then.
     Closed(Option<Arc<str>>),

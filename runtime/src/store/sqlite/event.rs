@@ -62,31 +62,24 @@ pub(super) fn frame(count: usize, bytes: &[u8]) -> Result<Vec<Event>, Damaged> {
 fn put_body(out: &mut Vec<u8>, body: &EventBody) {
     match body {
         EventBody::NotificationAccepted { notification, priority, deliveries } => {
-            out.push(0);
-            out.extend_from_slice(notification.as_bytes());
+            put_notification(out, 0, *notification);
             put_text(out, priority.as_str());
             put_u64(out, u64::from(*deliveries));
         }
         EventBody::NotificationCompleted { notification, status } => {
-            out.push(1);
-            out.extend_from_slice(notification.as_bytes());
+            put_notification(out, 1, *notification);
             put_text(out, status.as_str());
         }
         EventBody::NotificationCancelled { notification, deliveries } => {
-            out.push(2);
-            out.extend_from_slice(notification.as_bytes());
+            put_notification(out, 2, *notification);
             put_u64(out, u64::from(*deliveries));
         }
         EventBody::NotificationProgress { notification, completed, total } => {
-            out.push(PROGRESS);
-            out.extend_from_slice(notification.as_bytes());
+            put_notification(out, PROGRESS, *notification);
             put_u64(out, u64::from(*completed));
             put_u64(out, u64::from(*total));
         }
-        EventBody::NotificationExpired { notification } => {
-            out.push(EXPIRED);
-            out.extend_from_slice(notification.as_bytes());
-        }
+        EventBody::NotificationExpired { notification } => put_notification(out, EXPIRED, *notification),
         EventBody::DeliveryAttempted { delivery, attempt, end, duration_us } => {
             put_delivery(out, 3, *delivery, *attempt);
             put_text(out, end);
@@ -115,8 +108,7 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             put_plugin(out, event);
         }
         EventBody::DeliveryDeduplicated { notification, first } => {
-            out.push(9);
-            out.extend_from_slice(notification.as_bytes());
+            put_notification(out, 9, *notification);
             out.extend_from_slice(first.notification().as_bytes());
             put_u64(out, u64::from(first.index()));
         }
@@ -214,6 +206,12 @@ pub(super) fn channel(reader: &mut Reader<'_>) -> Result<ChannelEvent, Damaged> 
 
 fn channel_name(reader: &mut Reader<'_>) -> Result<ChannelName, Damaged> {
     ChannelName::new(&reader.text()?).map_err(|_| reader.damaged())
+}
+
+/// What an event of a notification starts with.
+fn put_notification(out: &mut Vec<u8>, kind: u8, notification: NotificationId) {
+    out.push(kind);
+    out.extend_from_slice(notification.as_bytes());
 }
 
 /// What an event of a delivery and its attempts starts with.
