@@ -164,7 +164,7 @@ async fn events_are_listed_by_type_and_notification_from_any_place() {
         api.until_final(&ids[ids.len() - 1]).await;
     }
     let list = async |args: &[&str]| {
-        let listed = server.cli([&["--json", "events"], args].concat()).await;
+        let listed = server.cli([&["--json", "events"][..], args].concat()).await;
         let events = listed.stdout.lines().map(|line| serde_json::from_str(line).expect("an event"));
         (listed.code, events.collect::<Vec<Value>>())
     };
@@ -188,7 +188,7 @@ async fn events_are_listed_by_type_and_notification_from_any_place() {
         (["--type", "delivery.gone"], "there is no event type `delivery.gone`; there are channel.added"),
         (["--since", "42"], "`42` is not the id of an event, such as `00c0ffee00c0ffee-42`"),
     ] {
-        let refused = server.cli([&["events"], &args[..]].concat()).await;
+        let refused = server.cli([&["events"][..], &args[..]].concat()).await;
         assert_eq!(refused.code, 2, "{refused:?}");
         assert!(refused.stderr.contains(said), "{refused:?}");
     }
