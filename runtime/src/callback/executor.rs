@@ -362,7 +362,7 @@ impl Shared {
         let timeout = callback.options.load().timeout.unwrap_or(self.settings.load().timeout);
         let (began, at) = (Instant::now(), self.clock.now());
         self.tracker.running(*execution, attempts, at);
-        let call = job.execution(attempts);
+        let call = job.execution();
         let call = AssertUnwindSafe(callback.target.call(&call)).catch_unwind();
         let ended = tokio::select! {
             biased;

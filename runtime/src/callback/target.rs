@@ -19,8 +19,6 @@ pub(crate) trait Target: Send + Sync + 'static {
 pub(crate) struct Execution {
     /// What happened.
     pub(crate) event: Arc<NumberedEvent>,
-    /// From 1.
-    pub(crate) attempt: u32,
     /// What it means for the callback.
     pub(crate) occasion: Occasion,
 }

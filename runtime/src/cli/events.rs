@@ -161,6 +161,7 @@ impl Listener {
         let Block { id, event, data, retry_ms } = block;
         self.retry = retry_ms.map_or(self.retry, Duration::from_millis).min(RETRY_MAX);
         (self.wait, self.is_lost) = (self.retry, false);
+        let is_news = event.as_deref() == Some("gap") || self.is_news(id.as_deref());
         if let Some(data) = data {
             let event = event.unwrap_or_default();
             let parsed: Value = serde_json::from_str(&data)
@@ -175,7 +176,7 @@ impl Listener {
                     _ => Ended::Broken(text("detail").to_owned()),
                 }));
             }
-            if event == "gap" || self.is_news(id.as_deref()) {
+            if is_news {
                 match self.paint {
                     None => writeln!(out, "{data}")?,
                     Some(paint) => writeln!(out, "{}", line(&parsed, paint))?,
@@ -183,7 +184,9 @@ impl Listener {
                 self.printed += 1;
             }
         }
-        self.place = id.or_else(|| self.place.take());
+        if is_news {
+            self.place = id.or_else(|| self.place.take());
+        }
         Ok(None)
     }
 

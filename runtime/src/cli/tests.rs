@@ -45,6 +45,7 @@ fn help_lists_what_works() {
       replay        Try again what failed for good
       dead-letters  Look at what failed for good
       audit         Show who did what, the newest first
+      events        Show what happened, or follow what happens
       channels      Look at channels, pause them, try them out
       callbacks     Look at callbacks, and at their calls that were given up
       plugins       Look at plugins

@@ -33,8 +33,8 @@ impl Job {
         Self { event: Arc::clone(&self.event), occasion: self.occasion, links: VecDeque::from([link]) }
     }
 
-    pub(super) fn execution(&self, attempt: u32) -> Execution {
-        Execution { event: Arc::clone(&self.event), attempt, occasion: self.occasion }
+    pub(super) fn execution(&self) -> Execution {
+        Execution { event: Arc::clone(&self.event), occasion: self.occasion }
     }
 
     /// The event that says that a call failed and will be made again.

@@ -224,7 +224,7 @@ impl Outbound {
             && let Some(Turn { number, attempt, event }) = self.line.next(now)
         {
             let (target, store) = (Arc::clone(&self.means.target), Arc::clone(&self.with.store));
-            calls.spawn(async move { (number, attempt, call(target, store, number, attempt, event).await) });
+            calls.spawn(async move { (number, attempt, call(target, store, number, event).await) });
         }
     }
 
@@ -445,7 +445,6 @@ async fn call(
     target: Arc<dyn Target>,
     store: Arc<dyn Store>,
     number: EventNumber,
-    attempt: u32,
     event: Option<Arc<NumberedEvent>>,
 ) -> Called {
     let event = match event {
@@ -456,7 +455,7 @@ async fn call(
             Err(error) => return Called::Unread(error),
         },
     };
-    let execution = Execution { event: Arc::clone(&event), attempt, occasion: Occasion::Event };
+    let execution = Execution { event: Arc::clone(&event), occasion: Occasion::Event };
     let begun = Instant::now();
     let ended = AssertUnwindSafe(target.call(&execution)).catch_unwind().await;
     let panicked = |_| Err(Failure::Retry { reason: "the call panicked".to_owned(), after: None });

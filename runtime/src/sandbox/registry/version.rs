@@ -229,8 +229,9 @@ fn rates_in_vain(address: Option<&AddressNeed>, gates: &ChannelGates) -> Vec<Cha
     vain.map(|(key, rate)| {
         let rate = rate.map(|rate| rate.to_string()).unwrap_or_default();
         let hint = format!("write `rate_limit = \"{rate}\"`, which holds for the channel");
-        let message =
-            format!("holds nothing back: its plugin takes no addresses, all it sends goes to one place; {hint}");
+        let message = format!(
+            "`{key}` holds nothing back: its plugin takes no addresses, all it sends goes to one place; {hint}"
+        );
         ChannelFinding::split(vec![key.to_owned()], &message, Some(hint))
     })
     .collect()
