@@ -199,11 +199,13 @@ impl Outbound {
         let wake = self.wake_at();
         let takes = self.disabled.is_none() && !self.line.is_full();
         tokio::select! {
-            Some(done) = calls.join_next(), if !calls.is_empty() => self.note(done),
+            biased;
+            // First: what was ordered before an event was told holds for that event.
             order = orders.recv() => match order {
                 Some(order) => self.obey(order).await,
                 None => return Ok(false),
             },
+            Some(done) = calls.join_next(), if !calls.is_empty() => self.note(done),
             fed = self.feed.next(&self.means.wanted), if takes => match fed {
                 Some(fed) => self.take(fed),
                 None => return Ok(false),
