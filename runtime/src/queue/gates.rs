@@ -180,7 +180,7 @@ impl Gate {
     }
 
     /// Keeps what it knows of the provider.
-    fn set(&mut self, settings: GateSettings, slots: u32) {
+    fn set(&mut self, settings: GateSettings, slots: u32, now: Timestamp) {
         match (&mut self.breaker, &settings.breaker) {
             (Some(breaker), Some(policy)) => breaker.set_policy(policy.clone()),
             (breaker, policy) => *breaker = policy.clone().map(CircuitBreaker::new),
@@ -189,6 +189,11 @@ impl Gate {
             self.troubled_since = None;
         }
         self.adaptive.set_max(settings.concurrency.unwrap_or(slots).min(slots).max(1));
+        match settings.rate {
+            Some(rate) if self.settings.rate != Some(rate) => self.cell.change_to(rate, now),
+            Some(_) => {}
+            None => self.cell = Gcra::default(),
+        }
         self.settings = settings;
     }
 
@@ -303,14 +308,14 @@ impl Gates {
         }
     }
 
-    pub(super) fn set(&mut self, channel: ChannelNumber, settings: GateSettings) {
+    pub(super) fn set(&mut self, channel: ChannelNumber, settings: GateSettings, now: Timestamp) {
         let place = channel as usize;
         if self.by_channel.len() <= place {
             self.by_channel.resize_with(place + 1, || None);
         }
         let slots = if self.slots == 0 { u32::MAX } else { self.slots };
         match &mut self.by_channel[place] {
-            Some(gate) => gate.set(settings, slots),
+            Some(gate) => gate.set(settings, slots, now),
             none => *none = Some(Box::new(Gate::new(settings, slots))),
         }
     }
@@ -384,10 +389,11 @@ impl Gates {
         }
     }
 
-    /// Forgets what went wrong, and what the provider asked for.
+    /// Forgets what went wrong, what the provider asked for, and how much of its rate is used up.
     pub(super) fn reset(&mut self, channel: ChannelNumber, now: Timestamp) {
         let Some(gate) = self.get_mut(channel) else { return };
         gate.not_before = Timestamp::default();
+        gate.cell = Gcra::default();
         if let Some(change) = gate.breaker.as_mut().and_then(|breaker| breaker.reset(now)) {
             self.note(channel, change, now);
         }

@@ -193,6 +193,12 @@ impl Gcra {
         self.due_ns = self.due_ns.saturating_sub(rate.interval_ns);
     }
 
+    /// Another rate holds from here on: nobody waits for longer than it has them wait.
+    pub fn change_to(&mut self, rate: Rate, now: Timestamp) {
+        let full_ns = rate.interval_ns.saturating_mul(u64::from(rate.burst));
+        self.due_ns = self.due_ns.min(nanos(now).max(self.seen_ns).saturating_add(full_ns));
+    }
+
     /// The next instant at which one conforms, and its place in line taken: who asks after it is told a later one.
     pub fn reserve(&mut self, rate: Rate, now: Timestamp) -> Timestamp {
         let at = self.next(rate, now);

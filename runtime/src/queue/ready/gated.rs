@@ -24,7 +24,7 @@ impl ReadyQueue {
     pub fn set_gate(&mut self, channel: &ChannelName, settings: GateSettings, now: Timestamp) {
         self.advance(now);
         let number = self.channels.get(channel).unwrap_or_else(|| self.add_channel(channel));
-        self.gates.set(number, settings);
+        self.gates.set(number, settings, self.now);
         self.ask_again(number);
     }
 
@@ -33,8 +33,8 @@ impl ReadyQueue {
         self.change_gate(channel, now, |gates, number, _| gates.pause(number, paused))
     }
 
-    /// Forgets what went wrong with this channel and what its provider asked for. Tells whether there may be something
-    /// to take.
+    /// Forgets what went wrong with this channel, what its provider asked for and how much of its rate is used up. Tells
+    /// whether there may be something to take.
     pub fn reset_gate(&mut self, channel: &ChannelName, now: Timestamp) -> bool {
         self.change_gate(channel, now, gates::Gates::reset)
     }

@@ -164,6 +164,36 @@ fn a_provider_that_asks_for_patience_gets_it_from_all_of_its_account() {
 }
 
 #[test]
+fn another_rate_holds_at_once_for_what_waits_for_the_one_before() {
+    for (new, instant) in [("60/h", Some(millis(60_000))), ("100/s", Some(millis(10))), ("1/d", None)] {
+        let mut rig = Rig::new(rate("1/h"));
+        rig.offer("gated", 3);
+        assert_eq!(rig.take_all().len(), 1);
+        rig.queue.set_gate(&channel("gated"), rate(new), rig.now);
+        // Who asks for less gets it from the next one on.
+        let instant = instant.unwrap_or(Duration::from_hours(1));
+        assert_eq!((rig.take(), rig.queue.next_due()), (None, Some(START.after(instant))), "{new}");
+        rig.pass(instant);
+        assert!(rig.take().is_some(), "{new}");
+    }
+    let mut rig = Rig::new(rate("1/h"));
+    rig.offer("gated", 3);
+    assert_eq!(rig.take_all().len(), 1);
+    rig.queue.set_gate(&channel("gated"), GateSettings::default(), rig.now);
+    assert_eq!(rig.take_all().len(), 2, "nothing holds it back any more");
+}
+
+#[test]
+fn a_reset_forgets_how_much_of_a_rate_is_used_up() {
+    let mut rig = Rig::new(rate("1/h"));
+    rig.offer("gated", 2);
+    assert_eq!(rig.take_all().len(), 1);
+    assert!(rig.status().not_before.is_some());
+    assert!(rig.queue.reset_gate(&channel("gated"), rig.now));
+    assert_eq!((rig.status().not_before, rig.take_all().len()), (None, 1));
+}
+
+#[test]
 fn what_is_paused_waits_until_it_is_resumed_and_a_reset_ends_patience() {
     let mut rig = Rig::new(GateSettings::default());
     rig.offer("gated", 2);
