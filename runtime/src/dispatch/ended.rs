@@ -37,9 +37,12 @@ pub(super) const fn verdict(end: &AttemptEnd) -> Verdict {
 
 fn load(end: &AttemptEnd) -> AdaptiveSignal {
     match end {
-        AttemptEnd::Outcome(Outcome::RateLimited { scope: RateScope::Channel | RateScope::Account, .. })
-        | AttemptEnd::Outcome(Outcome::Retry { trouble: Trouble::Timeout, .. })
-        | AttemptEnd::HostDeadline { .. } => AdaptiveSignal::Overload,
+        AttemptEnd::Outcome(Outcome::RateLimited { scope: RateScope::Channel | RateScope::Account, .. }) => {
+            AdaptiveSignal::Refused
+        }
+        AttemptEnd::Outcome(Outcome::Retry { trouble: Trouble::Timeout, .. }) | AttemptEnd::HostDeadline { .. } => {
+            AdaptiveSignal::Overload
+        }
         AttemptEnd::Outcome(Outcome::Retry { code: Some(code), .. }) if code == OVERLOADED => AdaptiveSignal::Overload,
         AttemptEnd::Outcome(
             Outcome::Sent(_) | Outcome::Accepted { .. } | Outcome::Rejected { .. } | Outcome::RecipientGone { .. },
@@ -96,7 +99,7 @@ mod tests {
             (retry(Trouble::Timeout, None), Verdict::Bad, AdaptiveSignal::Overload),
             (retry(Trouble::Other, Some("409")), Verdict::Neutral, AdaptiveSignal::Neutral),
             (AttemptEnd::HostDeadline { message: text() }, Verdict::Bad, AdaptiveSignal::Overload),
-            (limited(RateScope::Channel, None), Verdict::Neutral, AdaptiveSignal::Overload),
+            (limited(RateScope::Channel, None), Verdict::Neutral, AdaptiveSignal::Refused),
             (limited(RateScope::Recipient, None), Verdict::Neutral, AdaptiveSignal::Neutral),
             (AttemptEnd::Fault { fault: Fault::Trap, message: text() }, Verdict::Neutral, AdaptiveSignal::Neutral),
             (

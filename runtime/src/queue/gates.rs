@@ -345,7 +345,10 @@ impl Gates {
                 if let Some(account) = gate.settings.account.clone() {
                     let shares = |gate: &&mut Box<Gate>| gate.settings.account.as_ref() == Some(&account);
                     for gate in self.by_channel.iter_mut().flatten().filter(shares) {
-                        gate.not_before = gate.not_before.max(until);
+                        if gate.not_before < until {
+                            gate.not_before = until;
+                            gate.adaptive.refuse();
+                        }
                     }
                 }
             }

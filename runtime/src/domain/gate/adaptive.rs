@@ -7,6 +7,8 @@ pub enum AdaptiveSignal {
     Good,
     /// The other side has too much to do: it was slow, or said so.
     Overload,
+    /// The other side wants to be left alone for a while.
+    Refused,
     /// It says nothing of the load.
     Neutral,
 }
@@ -20,6 +22,9 @@ pub struct AdaptiveMark(u32);
 /// It starts at the higher one. A sign of overload cuts it by a tenth; the calls that were under way at a cut do not
 /// cut again, for they say nothing of the new height. As many good calls as it allows, each of them ended while it was
 /// full, lift it by one.
+///
+/// Who wants to be left alone is tried with as few calls as may be. From there each good call lifts it by one, which
+/// doubles it with every round, until it is a tenth below where it was.
 ///
 /// ```
 /// use campanile::domain::{AdaptiveLimit, AdaptiveSignal};
@@ -39,6 +44,8 @@ pub struct AdaptiveLimit {
     cuts: u32,
     /// Good ends while it was full, since the limit last moved.
     good: u32,
+    /// What it is on its way back to, since it was refused.
+    goal: u32,
 }
 
 impl AdaptiveLimit {
@@ -46,7 +53,7 @@ impl AdaptiveLimit {
     #[must_use]
     pub fn new(min: u32, max: u32) -> Self {
         let max = max.max(1);
-        Self { min: min.clamp(1, max), max, limit: max, cuts: 0, good: 0 }
+        Self { min: min.clamp(1, max), max, limit: max, cuts: 0, good: 0, goal: 0 }
     }
 
     /// Calls that may be under way at once, now.
@@ -70,10 +77,11 @@ impl AdaptiveLimit {
             AdaptiveSignal::Neutral => {}
             AdaptiveSignal::Overload => {
                 let cut = (u64::from(self.limit) * 9 / 10) as u32;
-                self.limit = cut.max(self.min);
-                self.cuts = self.cuts.wrapping_add(1);
-                self.good = 0;
+                self.cut_to(cut);
+                self.goal = self.goal.min(self.limit);
             }
+            AdaptiveSignal::Refused => self.refuse(),
+            AdaptiveSignal::Good if self.limit < self.goal => self.limit += 1,
             AdaptiveSignal::Good if in_flight < self.limit || self.limit == self.max => {}
             AdaptiveSignal::Good => {
                 self.good += 1;
@@ -85,11 +93,27 @@ impl AdaptiveLimit {
         }
     }
 
+    /// The other side wants to be left alone, whoever was told so.
+    pub fn refuse(&mut self) {
+        if self.limit > self.min {
+            // At the lowest it is only told once more what it knows.
+            self.goal = (u64::from(self.limit) * 9 / 10) as u32;
+        }
+        self.cut_to(self.min);
+    }
+
+    fn cut_to(&mut self, limit: u32) {
+        self.limit = limit.max(self.min);
+        self.cuts = self.cuts.wrapping_add(1);
+        self.good = 0;
+    }
+
     /// Another highest limit, at least one. One that was never cut, or has recovered, moves along with it.
     pub fn set_max(&mut self, max: u32) {
         let max = max.max(1);
         self.limit = if self.limit == self.max { max } else { self.limit.min(max) };
         self.min = self.min.min(max);
+        self.goal = self.goal.min(max);
         self.max = max;
         self.good = 0;
     }
@@ -99,7 +123,7 @@ impl AdaptiveLimit {
 mod tests {
     use proptest::prelude::*;
 
-    use super::AdaptiveSignal::{Good, Neutral, Overload};
+    use super::AdaptiveSignal::{Good, Neutral, Overload, Refused};
     use super::*;
 
     #[test]
@@ -153,23 +177,47 @@ mod tests {
         assert_eq!(limit.limit(), 1);
     }
 
+    #[test]
+    fn who_wants_to_be_left_alone_is_tried_with_one_call_and_then_with_twice_as_many_each_time() {
+        let mut limit = AdaptiveLimit::new(1, 100);
+        let round: Vec<_> = (0..100).map(|_| limit.began()).collect();
+        for (ended, mark) in round.into_iter().enumerate() {
+            limit.ended(mark, if ended % 2 == 0 { Refused } else { Good }, 100 - ended as u32);
+        }
+        assert_eq!(limit.limit(), 1, "what was under way says nothing of it");
+        let probe = limit.began();
+        limit.ended(probe, Refused, 1);
+        assert_eq!(limit.limit(), 1);
+        let mut rounds = Vec::new();
+        for _ in 0..8 {
+            let round: Vec<_> = (0..limit.limit()).map(|_| limit.began()).collect();
+            let many = round.len() as u32;
+            for (ended, mark) in round.into_iter().enumerate() {
+                limit.ended(mark, Good, many - ended as u32);
+            }
+            rounds.push(limit.limit());
+        }
+        assert_eq!(rounds, [2, 4, 8, 16, 32, 64, 90, 90], "above what it bore it goes on by one for each full round");
+    }
+
     proptest! {
         #[test]
         fn it_stays_between_its_bounds_and_never_jumps(
             min in 0_u32..50, max in 0_u32..50,
-            ends in prop::collection::vec((0_usize..8, 0_u32..3, 0_u32..60), 0..400),
+            ends in prop::collection::vec((0_usize..8, 0_u32..4, 0_u32..60), 0..400),
         ) {
             let mut limit = AdaptiveLimit::new(min, max);
             let mut marks: Vec<_> = (0..8).map(|_| limit.began()).collect();
             for (call, signal, in_flight) in ends {
                 let before = limit.limit();
-                let signal = [Good, Overload, Neutral][signal as usize];
+                let signal = [Good, Overload, Neutral, Refused][signal as usize];
                 limit.ended(marks[call], signal, in_flight);
                 let after = limit.limit();
                 prop_assert!(after >= min.clamp(1, max.max(1)) && after <= max.max(1));
                 match signal {
                     Good => prop_assert!(after == before || after == before + 1),
                     Overload => prop_assert!(after <= before && after >= before * 9 / 10),
+                    Refused => prop_assert!(after == before || after == min.clamp(1, max.max(1))),
                     Neutral => prop_assert_eq!(after, before),
                 }
                 marks[call] = limit.began();

@@ -25,6 +25,10 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+fn refused(throttled: (RateScope, Timestamp)) -> Ended {
+    Ended { verdict: Verdict::Neutral, load: AdaptiveSignal::Refused, throttled: Some(throttled), ..GOOD }
+}
+
 struct Rig {
     queue: ReadyQueue,
     now: Timestamp,
@@ -156,11 +160,39 @@ fn a_provider_that_asks_for_patience_gets_it_from_all_of_its_account() {
     }
     let taken = rig.take().expect("one is due");
     let until = START.after(Duration::from_secs(7));
-    rig.end(taken.hold, Ended { throttled: Some((RateScope::Account, until)), ..GOOD });
+    rig.end(taken.hold, refused((RateScope::Account, until)));
     assert_eq!(ids(&rig.take_all()), [delivery(5), delivery(6)], "another account goes on");
     assert_eq!(rig.status().not_before, Some(until));
     rig.pass(Duration::from_secs(7));
-    assert_eq!(rig.take_all().len(), 3);
+    let probes = rig.take_all();
+    assert_eq!(probes.len(), 2, "each of them is tried with one call");
+    probes.iter().for_each(|probe| rig.end(probe.hold, GOOD));
+    assert_eq!(rig.take_all().len(), 1);
+}
+
+#[test]
+fn who_asked_for_patience_is_tried_with_one_call_before_all_the_others() {
+    let mut rig = Rig::new(GateSettings::default());
+    rig.offer("gated", 300);
+    let limit = |rig: &mut Rig| {
+        let until = rig.now.after(Duration::from_secs(5));
+        let calls = rig.take_all();
+        for call in &calls {
+            rig.end(call.hold, refused((RateScope::Channel, until)));
+            rig.queue.give_back(call, rig.now);
+        }
+        rig.pass(Duration::from_secs(5));
+        calls.len()
+    };
+    assert!(limit(&mut rig) > 50, "nobody knows yet");
+    assert_eq!((limit(&mut rig), limit(&mut rig), limit(&mut rig)), (1, 1, 1));
+    let mut rounds = Vec::new();
+    for _ in 0..4 {
+        let calls = rig.take_all();
+        calls.iter().for_each(|call| rig.end(call.hold, GOOD));
+        rounds.push(calls.len());
+    }
+    assert_eq!(rounds, [1, 2, 4, 8]);
 }
 
 #[test]
