@@ -38,8 +38,8 @@ use tokio::task::JoinSet;
 use crate::call::{Caller, ChannelDirectory, ContentSource};
 use crate::clock::{Clock, Entropy};
 use crate::config::{Balance, WorkersConfig};
-use crate::domain::{ChannelName, RetryPolicy, Timestamp};
-use crate::queue::{QueueHandle, Taken};
+use crate::domain::{ChannelName, DeliveryId, RetryPolicy, Timestamp};
+use crate::queue::{Called, QueueHandle, Taken};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use monitor::Monitor;
@@ -48,7 +48,8 @@ use pool::Pool;
 use settling::Freed;
 pub use statistics::{Affinity, CurrentTask, Latency, PoolStatus, WorkerState, WorkerStatus};
 
-use destination::Destinations;
+use attempt::Held;
+use destination::{Destinations, Later};
 use fallback::Chains;
 
 pub use destination::{Pace, Paces};
@@ -174,6 +175,35 @@ impl Shared {
         wakes
     }
 
+    /// What is held waits for its turn at its destination.
+    fn defer(&self, held: &Held, later: Later) {
+        let (with, delivery) = (&self.with, held.claim.delivery);
+        // What expires meanwhile is to be ended then.
+        let again = || {
+            let until = self.destinations.again(delivery, later, with.clock.now());
+            held.claim.notification.expires_at.map_or(until, |expires_at| until.min(expires_at))
+        };
+        let from = again();
+        tracing::debug!(delivery.id = %delivery, until = %from, "A delivery waits for its turn at its destination.");
+        with.queue.defer(held.taken, from);
+        // It may have been called between the two, and was not there to hear it.
+        let to = again();
+        if to < from {
+            with.queue.call_up(&[Called { delivery, from, to }]);
+        }
+    }
+
+    /// These do not wait for their destinations any more.
+    fn forget(&self, deliveries: impl IntoIterator<Item = DeliveryId>) {
+        self.destinations.forget(deliveries, self.with.clock.now());
+        self.call_up();
+    }
+
+    /// Has those ask who are to ask earlier than they were told.
+    fn call_up(&self) {
+        self.with.queue.call_up(&self.destinations.take_called());
+    }
+
     fn released(&self, freed: &[Freed]) {
         let now = self.with.clock.now();
         freed.iter().for_each(|freed| self.destinations.learn(&freed.learned, now));
@@ -275,9 +305,18 @@ impl Dispatcher {
         self.workers == workers
     }
 
-    /// Holds each destination back like this from here on. What is known of destinations stays.
+    /// Holds each destination back like this from here on, also for what waits by now. What is known of destinations
+    /// stays.
     pub fn set_paces(&self, paces: Paces) {
-        self.shared.destinations.set(paces);
+        let Neighbours { queue, clock, .. } = &self.shared.with;
+        let is_different = self.shared.destinations.set(paces, clock.now());
+        queue.let_go_of(is_different);
+    }
+
+    /// Forgets what is known of the destinations of this channel: what waits for them goes on.
+    pub fn reset_destinations(&self, channel: &ChannelName) {
+        self.shared.destinations.reset(channel);
+        self.shared.with.queue.let_go_of(|name| name == channel);
     }
 
     /// What calls may take from here on. One under way has the longer of this and what it began with.

@@ -31,7 +31,7 @@ mod window;
 
 pub use gates::{BreakerChanged, Ended, GateChange, GateSettings, GateStatus};
 pub use handle::QueueHandle;
-pub use ready::{Hold, PageRequest, PriorityDepth, ReadyQueue, Taken};
+pub use ready::{Called, Hold, PageRequest, PriorityDepth, ReadyQueue, Taken};
 
 /// What a free slot may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

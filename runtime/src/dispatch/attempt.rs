@@ -11,7 +11,7 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use super::Shared;
-use super::destination::HostPass;
+use super::destination::{HostPass, Later};
 use crate::call::{Call, Question, RenderFailure, Report};
 use crate::domain::{
     self, Attempt, AttemptEnd, ChannelName, DeliveryId, FailReason, Interruption, Lifetime, Moment, Outcome,
@@ -73,6 +73,8 @@ pub(super) enum Wait {
     /// A template engine that is held.
     Engine(PluginName),
     /// Its turn at its destination.
+    Turn(Later),
+    /// That there may be another way for it.
     Until(Timestamp),
 }
 

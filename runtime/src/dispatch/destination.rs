@@ -1,28 +1,35 @@
 //! Limits of one destination: how often one address is called, how fast one host, and how much of that may be retries.
 //!
 //! They are known once a delivery is claimed, which costs no write; what has to wait gives its claim up again, is set
-//! aside in the queue until its turn comes, and has used up no attempt. Its turn is reserved: whoever came first goes
-//! first.
+//! aside in the queue until its turn comes, and has used up no attempt. Of those who wait the most urgent goes first,
+//! then the oldest; a turn is nobody's until it is taken.
 //!
-//! *Invariants:* memory is bounded by [`KNOWN_MAX`]; beyond it somebody new is not held to a limit of their own.
+//! *Invariants:* memory is bounded by [`KNOWN_MAX`]; beyond it somebody new is not held to a limit of their own. The
+//! first in each line asks at its next turn.
+
+mod known;
+mod lines;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::known::Known;
+use self::lines::{Line, Lines, Rank};
 use super::ended::{throttled, verdict};
 use crate::domain::{
     Admission, AttemptEnd, BreakerPolicy, BreakerState, ChannelName, CircuitBreaker, DeliveryId, Gcra, Pass, Rate,
     RateScope, RetryBudget, Timestamp, Verdict,
 };
+use crate::queue::Called;
 use crate::store::Claim;
 
 /// Destinations of each kind that are remembered.
 const KNOWN_MAX: usize = 1 << 20;
 
-/// Below so many nobody is forgotten.
-const KNOWN_LEAST: usize = 1 << 14;
+/// How many of a line may ask at once. Where more may go, each that goes has the next one ask.
+const CALLED_MAX: usize = 64;
 
 /// What waits for a host's probes asks again after this.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
@@ -42,7 +49,7 @@ pub struct Pace {
 }
 
 /// The same of every channel.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Paces {
     /// Of every channel that is not named below.
     pub default: Pace,
@@ -56,18 +63,36 @@ impl Paces {
     }
 }
 
+/// One address or one host, as a channel calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    /// The hash of the channel's name.
+    channel: u64,
+    /// That of channel and destination.
+    destination: u64,
+}
+
 /// A call that a host's breaker has let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HostPass {
-    host: u64,
+    host: Place,
     pass: Pass,
+}
+
+/// When one who may not be called yet is to be claimed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Later {
+    /// As it looks by now.
+    pub(super) until: Timestamp,
+    /// Which limits held.
+    epoch: u64,
 }
 
 /// What the end of a call says about its destination.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Learned {
     /// Whom to leave alone, and until when.
-    recipient: Option<(u64, Timestamp)>,
+    recipient: Option<(Place, Timestamp)>,
     /// How its host did.
     host: Option<(HostPass, Verdict, Duration)>,
 }
@@ -103,8 +128,13 @@ struct State {
     recipients: Known<Cell>,
     hosts: Known<Host>,
     budgets: Known<RetryBudget>,
-    /// Turns that were given out, by when they come.
-    reserved: HashMap<DeliveryId, Timestamp>,
+    /// Retries that their budget has paid for and that were not made yet, by when they may be.
+    afforded: HashMap<DeliveryId, (Timestamp, u64)>,
+    lines: Lines,
+    /// Who is to ask earlier than they were told.
+    called: Vec<Called>,
+    /// How often somebody was told to ask anew.
+    epoch: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,53 +152,54 @@ struct Host {
     breaker: Option<CircuitBreaker>,
 }
 
-/// What is remembered of destinations, by the hash of channel and destination.
-#[derive(Debug)]
-struct Known<T> {
-    by_hash: HashMap<u64, T>,
-    /// Those who are idle are forgotten when there are so many.
-    forget_at: usize,
-}
-
-impl<T> Default for Known<T> {
-    fn default() -> Self {
-        Self { by_hash: HashMap::new(), forget_at: KNOWN_LEAST }
-    }
-}
-
-impl<T: Default> Known<T> {
-    fn get(&mut self, hash: u64, is_idle: impl Fn(&T) -> bool) -> Option<&mut T> {
-        if self.by_hash.len() >= self.forget_at && !self.by_hash.contains_key(&hash) {
-            self.by_hash.retain(|_, known| !is_idle(known));
-            self.forget_at = (2 * self.by_hash.len()).clamp(KNOWN_LEAST, KNOWN_MAX);
-            if self.by_hash.len() >= KNOWN_MAX {
-                return None;
-            }
-        }
-        Some(self.by_hash.entry(hash).or_default())
-    }
-}
-
 impl Cell {
-    /// The instant of one more turn, which is taken.
-    fn reserve(&mut self, rate: Option<Rate>, now: Timestamp) -> Timestamp {
+    /// How many may go now.
+    fn room(&self, rate: Option<Rate>, now: Timestamp) -> usize {
+        if self.not_before > now {
+            return 0;
+        }
+        rate.map_or(CALLED_MAX, |rate| (self.rate.room(rate, now) as usize).min(CALLED_MAX))
+    }
+
+    /// When one more may go.
+    fn free_at(&self, rate: Option<Rate>, now: Timestamp) -> Timestamp {
         let from = now.max(self.not_before);
-        let at = rate.map_or(from, |rate| self.rate.reserve(rate, from));
-        self.idle_from = self.idle_from.max(rate.map_or(at, |rate| at.after(rate.per())));
-        at
+        rate.map_or(from, |rate| self.rate.next(rate, from))
+    }
+
+    fn take(&mut self, rate: Option<Rate>, now: Timestamp) {
+        if let Some(rate) = rate {
+            self.rate.take(rate, now);
+            self.idle_from = self.idle_from.max(now.after(rate.per()));
+        }
+    }
+
+    fn change_to(&mut self, rate: Option<Rate>, now: Timestamp) {
+        match rate {
+            Some(rate) => self.rate.change_to(rate, now),
+            None => self.rate = Gcra::default(),
+        }
+        self.idle_from = self.not_before.max(rate.map_or(now, |rate| now.after(rate.per())));
     }
 }
 
 impl Destinations {
     pub(super) fn new(paces: Paces) -> Self {
-        let destinations = Self::default();
-        destinations.set(paces);
-        destinations
+        let state = State { paces: Arc::new(paces), ..State::default() };
+        Self { state: Mutex::new(state) }
     }
 
-    /// What holds from here on. What is known of destinations stays.
-    pub(super) fn set(&self, paces: Paces) {
-        self.lock().paces = Arc::new(paces);
+    /// What holds from here on. What is known of destinations stays, as far as it holds nobody back for longer than the
+    /// new pace would. Answers whose deliveries are to ask anew.
+    pub(super) fn set(&self, paces: Paces, now: Timestamp) -> impl Fn(&ChannelName) -> bool + use<> {
+        let new = Arc::new(paces);
+        let old = self.lock().set(&new, now);
+        move |channel| old.of(channel) != new.of(channel)
+    }
+
+    /// Forgets what is known of the destinations of a channel. Its deliveries are to ask anew.
+    pub(super) fn reset(&self, channel: &ChannelName) {
+        self.lock().reset(hash_of(&channel));
     }
 
     /// Whether a call may be made for this claim now.
@@ -176,8 +207,31 @@ impl Destinations {
     /// # Errors
     ///
     /// When it is to be claimed again.
-    pub(super) fn admit(&self, claim: &Claim, now: Timestamp) -> Result<Option<HostPass>, Timestamp> {
-        self.lock().admit(claim, now)
+    pub(super) fn admit(&self, claim: &Claim, now: Timestamp) -> Result<Option<HostPass>, Later> {
+        let mut state = self.lock();
+        state.admit(claim, now).map_err(|until| Later { until, epoch: state.epoch })
+    }
+
+    /// These do not wait for their destination any more, whatever became of them: their turns are those of others.
+    pub(super) fn forget(&self, deliveries: impl IntoIterator<Item = DeliveryId>, now: Timestamp) {
+        let mut state = self.lock();
+        for delivery in deliveries {
+            state.afforded.remove(&delivery);
+            if let Some((line, rate)) = state.lines.leave(delivery) {
+                state.call_up(line, rate, now);
+            }
+        }
+    }
+
+    /// Who is to ask earlier than they were told.
+    pub(super) fn take_called(&self) -> Vec<Called> {
+        std::mem::take(&mut self.lock().called)
+    }
+
+    /// When one is to be claimed again that was told so, as it looks by now.
+    pub(super) fn again(&self, delivery: DeliveryId, later: Later, now: Timestamp) -> Timestamp {
+        let state = self.lock();
+        if state.epoch != later.epoch { now } else { state.lines.until(delivery).unwrap_or(later.until) }
     }
 
     /// What came of a call, or of a claim that came to nothing.
@@ -194,7 +248,7 @@ impl Destinations {
             cell.idle_from = cell.idle_from.max(until);
         }
         if let Some((HostPass { host, pass }, verdict, took)) = host
-            && let Some(breaker) = state.hosts.by_hash.get_mut(&host).and_then(|host| host.breaker.as_mut())
+            && let Some(breaker) = state.hosts.by_place.get_mut(&host).and_then(|host| host.breaker.as_mut())
         {
             // Channels are told of and remembered; of hosts there are too many.
             let _ = breaker.end(pass, verdict, took, now);
@@ -208,89 +262,185 @@ impl Destinations {
 }
 
 impl State {
+    /// Answers what held before.
+    fn set(&mut self, new: &Arc<Paces>, now: Timestamp) -> Arc<Paces> {
+        let old = std::mem::replace(&mut self.paces, Arc::clone(new));
+        if old == *new {
+            return old;
+        }
+        let names = old.by_channel.keys().chain(new.by_channel.keys());
+        let named: HashMap<u64, [&Pace; 2]> =
+            names.map(|name| (hash_of(&name), [old.of(name), new.of(name)])).collect();
+        let of = |channel: u64| named.get(&channel).copied().unwrap_or([&old.default, &new.default]);
+        for (place, cell) in &mut self.recipients.by_place {
+            let [was, is] = of(place.channel);
+            if was.per_recipient != is.per_recipient {
+                cell.change_to(is.per_recipient, now);
+            }
+        }
+        for (place, host) in &mut self.hosts.by_place {
+            let [was, is] = of(place.channel);
+            if was.per_host != is.per_host {
+                host.cell.change_to(is.per_host, now);
+            }
+            match (&mut host.breaker, &is.breaker) {
+                (Some(breaker), Some(policy)) if was.breaker != is.breaker => breaker.set_policy(policy.clone()),
+                (Some(_), Some(_)) => {}
+                (breaker, _) => *breaker = None,
+            }
+        }
+        self.lines.let_go(|channel| of(channel)[0] != of(channel)[1]);
+        self.epoch += 1;
+        old
+    }
+
+    fn reset(&mut self, channel: u64) {
+        self.recipients.by_place.retain(|place, _| place.channel != channel);
+        self.hosts.by_place.retain(|place, _| place.channel != channel);
+        self.budgets.by_place.retain(|place, _| place.channel != channel);
+        self.afforded.retain(|_, (_, of)| *of != channel);
+        self.lines.let_go(|of| of == channel);
+        self.epoch += 1;
+    }
+
+    /// Asks everything before it takes anything: who has to wait for one limit uses up no turn of another.
     fn admit(&mut self, claim: &Claim, now: Timestamp) -> Result<Option<HostPass>, Timestamp> {
         let paces = Arc::clone(&self.paces);
         let pace = paces.of(&claim.channel);
-        let host = host_of(&claim.recipient.address);
-        let destination = hash_of(&claim.channel, host.as_deref().unwrap_or_default());
-        match self.reserved.remove(&claim.delivery) {
-            Some(turn) if turn > now => {
-                self.reserved.insert(claim.delivery, turn);
-                return Err(turn);
-            }
-            Some(_) => {}
-            None => {
-                let afforded = self.afford(claim, destination, now);
-                let turn = self.turn(claim, pace, host.is_some().then_some(destination), now).max(afforded);
-                if turn > now {
-                    self.reserve(claim.delivery, turn, now);
-                    return Err(turn);
-                }
+        let host_name = host_of(&claim.recipient.address);
+        let destination = place_of(&claim.channel, host_name.as_deref().unwrap_or_default());
+        let host = host_name.map(|_| destination);
+        let guarded = pace.breaker.as_ref().zip(host);
+
+        let left = self.lines.leave(claim.delivery);
+        self.afford(claim, destination, now)?;
+        if let Some((policy, host)) = guarded {
+            // Nobody is called in its place: they would all be told the same.
+            self.ask_breaker(host, policy, now)?;
+        }
+        let limits = [self.recipient_line(claim, pace, now), self.host_line(pace, host, now)];
+        let answer = self.take_turn(claim, limits, now);
+        if let Some((line, rate)) = left {
+            self.call_up(line, rate, now);
+        }
+        answer?;
+        self.goes(claim, destination, now);
+        let Some((_, host)) = guarded else { return Ok(None) };
+        let breaker = self.hosts.by_place.get_mut(&host).and_then(|host| host.breaker.as_mut());
+        Ok(breaker.map(|breaker| HostPass { host, pass: breaker.begin(now).0 }))
+    }
+
+    /// Takes a turn of each limit, or joins the line of the one whose turn comes last.
+    fn take_turn(
+        &mut self,
+        claim: &Claim,
+        limits: [Option<(Line, Option<Rate>)>; 2],
+        now: Timestamp,
+    ) -> Result<(), Timestamp> {
+        let rank = Rank::of(claim);
+        let waits = limits.iter().flatten().filter_map(|&(line, rate)| {
+            let until = self.turn(line, rate, rank, now)?;
+            Some((until, line, rate))
+        });
+        if let Some((until, line, rate)) = waits.max_by_key(|(until, ..)| *until) {
+            // What expires meanwhile is to be ended then.
+            let until = claim.notification.expires_at.map_or(until, |expires_at| until.min(expires_at));
+            self.lines.join(line, rank, rate, until, now);
+            return Err(until);
+        }
+        for (line, rate) in limits.into_iter().flatten() {
+            if let Some(cell) = self.cell(line) {
+                cell.take(rate, now);
             }
         }
-        match (&pace.breaker, host) {
-            (Some(policy), Some(_)) => self.enter(claim.delivery, destination, policy, now),
-            (Some(_) | None, _) => Ok(None),
-        }
+        Ok(())
     }
 
     /// Retries may be a part of what a destination gets, so that it is not kept down by them.
-    fn afford(&mut self, claim: &Claim, destination: u64, now: Timestamp) -> Timestamp {
-        // Whose budget is forgotten starts with a full one.
-        let Some(budget) = self.budgets.get(destination, |_| true) else { return now };
+    fn afford(&mut self, claim: &Claim, destination: Place, now: Timestamp) -> Result<(), Timestamp> {
         if claim.progress.retries_used == 0 {
+            return Ok(());
+        }
+        let paid = self.afforded.get(&claim.delivery).map(|(at, _)| *at);
+        // Whose budget is forgotten starts with a full one.
+        let budget = || self.budgets.get(destination, |_| true).map_or(now, |budget| budget.retry(now));
+        let at = paid.unwrap_or_else(budget);
+        if paid.is_none() {
+            self.keep_afforded(claim.delivery, at, destination.channel, now);
+        }
+        if at > now { Err(at) } else { Ok(()) }
+    }
+
+    fn keep_afforded(&mut self, delivery: DeliveryId, at: Timestamp, channel: u64, now: Timestamp) {
+        if self.afforded.len() >= KNOWN_MAX {
+            // What was cancelled meanwhile is never made.
+            self.afforded.retain(|_, (at, _)| at.after(DISABLED_WAIT) > now);
+        }
+        if self.afforded.len() < KNOWN_MAX {
+            self.afforded.insert(delivery, (at, channel));
+        }
+    }
+
+    /// It is called now.
+    fn goes(&mut self, claim: &Claim, destination: Place, now: Timestamp) {
+        if claim.progress.retries_used > 0 {
+            self.afforded.remove(&claim.delivery);
+        } else if let Some(budget) = self.budgets.get(destination, |_| true) {
             budget.first(now);
-            return now;
         }
-        budget.retry(now)
     }
 
-    fn turn(&mut self, claim: &Claim, pace: &Pace, host: Option<u64>, now: Timestamp) -> Timestamp {
-        let mut turn = now;
-        if !claim.recipient.address.is_empty() {
-            let recipient = recipient_of(claim);
-            // Nothing is remembered of those whom no limit concerns.
-            let is_known = pace.per_recipient.is_some() || self.recipients.by_hash.contains_key(&recipient);
-            if is_known && let Some(cell) = self.recipients.get(recipient, |cell| cell.idle_from <= now) {
-                turn = turn.max(cell.reserve(pace.per_recipient, now));
-            }
-        }
-        if let (Some(rate), Some(host)) = (pace.per_host, host)
-            && let Some(host) = self.hosts.get(host, |host| host.is_idle(now))
-        {
-            turn = turn.max(host.cell.reserve(Some(rate), now));
-        }
-        turn
-    }
-
-    fn enter(
-        &mut self,
-        delivery: DeliveryId,
-        host: u64,
-        policy: &BreakerPolicy,
-        now: Timestamp,
-    ) -> Result<Option<HostPass>, Timestamp> {
-        let Some(known) = self.hosts.get(host, |host| host.is_idle(now)) else { return Ok(None) };
+    fn ask_breaker(&mut self, host: Place, policy: &BreakerPolicy, now: Timestamp) -> Result<(), Timestamp> {
+        let Some(known) = self.hosts.get(host, |host| host.is_idle(now)) else { return Ok(()) };
         let breaker = known.breaker.get_or_insert_with(|| CircuitBreaker::new(policy.clone()));
-        let again = match breaker.admits(now) {
-            Admission::Now => return Ok(Some(HostPass { host, pass: breaker.begin(now).0 })),
-            Admission::At(at) => at,
-            Admission::AfterProbe => now.after(PROBE_WAIT),
-            Admission::Never => now.after(DISABLED_WAIT),
-        };
-        // Its turn has come; it only waits for the host.
-        self.reserve(delivery, now, now);
-        Err(again)
+        match breaker.admits(now) {
+            Admission::Now => Ok(()),
+            Admission::At(at) => Err(at),
+            Admission::AfterProbe => Err(now.after(PROBE_WAIT)),
+            Admission::Never => Err(now.after(DISABLED_WAIT)),
+        }
     }
 
-    fn reserve(&mut self, delivery: DeliveryId, turn: Timestamp, now: Timestamp) {
-        if self.reserved.len() >= KNOWN_MAX {
-            // What was cancelled meanwhile never comes for its turn.
-            self.reserved.retain(|_, turn| turn.after(DISABLED_WAIT) > now);
+    fn recipient_line(&mut self, claim: &Claim, pace: &Pace, now: Timestamp) -> Option<(Line, Option<Rate>)> {
+        if claim.recipient.address.is_empty() {
+            return None;
         }
-        if self.reserved.len() < KNOWN_MAX {
-            self.reserved.insert(delivery, turn);
+        let recipient = recipient_of(claim);
+        // Nothing is remembered of those whom no limit concerns.
+        let is_known = pace.per_recipient.is_some() || self.recipients.by_place.contains_key(&recipient);
+        (is_known && self.recipients.get(recipient, |cell| cell.idle_from <= now).is_some())
+            .then_some((Line::Recipient(recipient), pace.per_recipient))
+    }
+
+    fn host_line(&mut self, pace: &Pace, host: Option<Place>, now: Timestamp) -> Option<(Line, Option<Rate>)> {
+        let (rate, host) = pace.per_host.zip(host)?;
+        self.hosts.get(host, |host| host.is_idle(now)).map(|_| (Line::Host(host), Some(rate)))
+    }
+
+    fn cell(&mut self, line: Line) -> Option<&mut Cell> {
+        match line {
+            Line::Recipient(recipient) => self.recipients.by_place.get_mut(&recipient),
+            Line::Host(host) => self.hosts.by_place.get_mut(&host).map(|host| &mut host.cell),
         }
+    }
+
+    /// When it may ask again; none where it is its turn.
+    fn turn(&mut self, line: Line, rate: Option<Rate>, rank: Rank, now: Timestamp) -> Option<Timestamp> {
+        self.lines.forget_absent(line, now);
+        let cell = self.cell(line).copied().unwrap_or_default();
+        let room = cell.room(rate, now);
+        if self.lines.ahead(line, rank, room) < room {
+            return None;
+        }
+        Some(self.lines.instant(line, rank, rate, cell.free_at(rate, now), now))
+    }
+
+    /// Somebody has left this line: who is in front of it now asks at the next turn.
+    fn call_up(&mut self, line: Line, rate: Option<Rate>, now: Timestamp) {
+        let cell = self.cell(line).copied().unwrap_or_default();
+        let many = cell.room(rate, now).max(1);
+        let Self { lines, called, .. } = self;
+        lines.call_up(line, many, cell.free_at(rate, now), called);
     }
 }
 
@@ -302,13 +452,17 @@ impl Host {
     }
 }
 
-fn recipient_of(claim: &Claim) -> u64 {
-    hash_of(&claim.channel, &claim.recipient.address)
+fn recipient_of(claim: &Claim) -> Place {
+    place_of(&claim.channel, &claim.recipient.address)
 }
 
-fn hash_of(channel: &ChannelName, destination: &str) -> u64 {
+fn place_of(channel: &ChannelName, destination: &str) -> Place {
+    Place { channel: hash_of(&channel), destination: hash_of(&(channel, destination)) }
+}
+
+fn hash_of(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (channel, destination).hash(&mut hasher);
+    what.hash(&mut hasher);
     hasher.finish()
 }
 

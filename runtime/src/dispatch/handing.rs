@@ -71,6 +71,7 @@ impl Hands {
         self.claim_failures = 0;
         let (claimed, unused) = matched(taken, claims);
         release(&self.pool, &unused);
+        shared.forget(unused.iter().map(|taken| taken.position.delivery));
         let is_over = matches!(*mode.borrow(), Mode::Draining | Mode::Ending);
         let mut homeless = Vec::new();
         for (claim, taken) in claimed {

@@ -14,7 +14,7 @@ use super::{Mode, Shared, store_wait};
 use crate::call::Report;
 use crate::domain::{DeliveryState, Position, Queued, Timestamp, Verdict};
 use crate::queue::{Ended, Hold, Taken};
-use crate::store::{Claim, Settled, Settlement, StoreError};
+use crate::store::{Settled, Settlement, StoreError};
 use crate::telemetry::PluginUse;
 
 /// A slot that is free again, and what its call said.
@@ -123,17 +123,18 @@ pub(super) async fn set_aside(shared: Arc<Shared>, mut mode: watch::Receiver<Ord
         }
     }
     for Aside { held, wait } in aside {
-        let Claim { delivery, notification, .. } = &held.claim;
+        let delivery = held.claim.delivery;
         // Only now: before, it could not be claimed by whoever takes it next.
         match wait {
             Wait::Engine(engine) => {
                 tracing::debug!(delivery.id = %delivery, %engine, "A delivery waits for its template engine.");
                 shared.with.queue.set_aside(&engine, held.taken);
             }
+            Wait::Turn(later) => shared.defer(&held, later),
             Wait::Until(until) => {
-                tracing::debug!(delivery.id = %delivery, %until, "A delivery waits for its turn at its destination.");
+                tracing::debug!(delivery.id = %delivery, %until, "A delivery waits for another way.");
                 // What expires meanwhile is to be ended then.
-                let until = notification.expires_at.map_or(until, |expires_at| until.min(expires_at));
+                let until = held.claim.notification.expires_at.map_or(until, |expires_at| until.min(expires_at));
                 shared.with.queue.defer(held.taken, until);
             }
         }

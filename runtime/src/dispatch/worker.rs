@@ -1,5 +1,6 @@
 //! One worker: a task with many deliveries in flight, and no task for each.
 
+use std::cmp::Reverse;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -161,6 +162,7 @@ impl Worker {
         self.claim_failures = 0;
         let (claimed, left) = matched(taken, claims);
         self.release(&unused(&left));
+        self.shared.forget(left.iter().map(|taken| taken.position.delivery));
         self.start(claimed);
     }
 
@@ -172,8 +174,10 @@ impl Worker {
         }
     }
 
-    fn start(&mut self, claimed: Vec<(Claim, Taken)>) {
+    fn start(&mut self, mut claimed: Vec<(Claim, Taken)>) {
         let started_at = self.shared.with.clock.now();
+        // Of those who ask together, the most urgent first, whatever order the store claimed them in.
+        claimed.sort_by_key(|(_, taken)| (Reverse(taken.priority), taken.position));
         let (mut over, mut aside) = (Vec::new(), Vec::new());
         let desk = Arc::clone(&self.desk);
         let mut papers = desk.lock();
@@ -193,10 +197,11 @@ impl Worker {
                     papers.begin(&held);
                     self.underway.push(Underway::begin(&self.shared, held));
                 }
-                Err(until) => aside.push(Aside { held: Arc::new(held), wait: Wait::Until(until) }),
+                Err(later) => aside.push(Aside { held: Arc::new(held), wait: Wait::Turn(later) }),
             }
         }
         drop(papers);
+        self.shared.forget(over.iter().map(|finished| finished.held.claim.delivery));
         if !over.is_empty() {
             self.write(over);
         }

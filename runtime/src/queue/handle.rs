@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::{
-    Ended, GateChange, GateSettings, GateStatus, Hold, PriorityDepth, ReadyQueue, Slot, SlotCounts, Taken, WindowLimits,
+    Called, Ended, GateChange, GateSettings, GateStatus, Hold, PriorityDepth, ReadyQueue, Slot, SlotCounts, Taken,
+    WindowLimits,
 };
 use crate::clock::Clock;
 use crate::domain::{BreakerBook, ChannelName, Flow, PluginName, Priority, Queued, Timestamp};
@@ -186,6 +187,27 @@ impl QueueHandle {
         if self.change(|queue, now| queue.defer(taken, until, now)) {
             self.shared.work.notify_waiters();
         }
+    }
+
+    /// What was deferred comes at another instant.
+    pub fn call_up(&self, called: &[Called]) {
+        if !called.is_empty() && self.change(|queue, now| queue.call_up(called, now)) {
+            self.shared.work.notify_waiters();
+        }
+    }
+
+    /// What is deferred on these channels waits as before.
+    pub fn let_go_of(&self, is_one: impl Fn(&ChannelName) -> bool) {
+        self.change(|queue, _| queue.let_go_of(is_one));
+        while self.change(|queue, now| queue.take_in(OFFER_CHUNK, now)) {
+            self.shared.work.notify_waiters();
+        }
+    }
+
+    /// How many deliveries of this channel are [deferred](Self::defer). Looks at all of them.
+    #[must_use]
+    pub fn deferred(&self, channel: &ChannelName) -> usize {
+        self.lock().deferred(channel)
     }
 
     /// Holds these template engines and no others: what was [set aside](Self::set_aside) for another waits as before.

@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use self::aside::Aside;
+pub use self::aside::Called;
 use self::flows::Crowds;
 use super::channels::{ChannelNumber, Channels};
 use super::gates::{Ended, Entry, GatePass, Gates};

@@ -261,15 +261,20 @@ impl Runtime {
     }
 
     /// Closes a channel's breaker, lets it be called where it was disabled, and forgets how long its provider asked to be
-    /// left alone. Tells whether any of it held its deliveries back.
+    /// left alone and how much of its rates is used up, also by single recipients and hosts. Tells whether any of it held its deliveries back.
     ///
     /// # Errors
     ///
     /// As [`pause_channel`](Self::pause_channel).
     pub async fn reset_channel(&self, name: &ChannelName) -> Result<bool, ChannelError> {
         self.known(name)?;
-        let (keeper, channel, by) = (Arc::clone(&self.parts.desk.keeper), name.clone(), self.by);
-        to_the_end(async move { keeper.reset(&channel, by).await }).await
+        let (parts, channel, by) = (Arc::clone(&self.parts), name.clone(), self.by);
+        to_the_end(async move {
+            let held = parts.desk.keeper.reset(&channel, by).await?;
+            parts.dispatcher.reset_destinations(&channel);
+            Ok(held)
+        })
+        .await
     }
 
     /// Sends a real notification through a channel, now: around its queue, its breaker and its rate, for none of which it

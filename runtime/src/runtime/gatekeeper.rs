@@ -129,10 +129,12 @@ impl Gatekeeper {
         Ok(true)
     }
 
-    /// Closes a channel's breaker and forgets what its provider asked for. Tells whether there was anything to forget.
+    /// Closes a channel's breaker and forgets what its provider asked for. Tells whether there was anything to forget, what
+    /// waits for destinations of their own included.
     pub(super) async fn reset(&self, channel: &ChannelName, by: Actor) -> Result<bool, StoreError> {
         let held = self.queue.gate(channel);
         let held = held.is_some_and(|gate| gate.breaker != BreakerState::Closed || gate.not_before.is_some());
+        let held = held || self.queue.deferred(channel) > 0;
         let outcome = if held { AuditOutcome::Done } else { AuditOutcome::Refused };
         self.record(channel, ChannelDeed::Reset, by, outcome).await?;
         // Also where nothing is held back: what was counted of it is forgotten.

@@ -8,12 +8,18 @@ use super::rig::{Reply, Rig, START, Setup, retry, sent};
 use crate::clock::ManualClock;
 use crate::dispatch::{Pace, Paces};
 use crate::domain::{
-    AttemptEnd, BreakerPolicy, BreakerState, DeliveryState, DeliveryStatus, EventBody, Outcome, RateScope,
+    Actor, AttemptEnd, BreakerPolicy, BreakerState, ChannelName, DeliveryState, DeliveryStatus, EventBody, Outcome,
+    Priority, RateScope,
 };
 use crate::queue::GateSettings;
+use crate::store::Store as _;
 
 fn gated(gate: GateSettings) -> Setup {
     Setup { gate: Some(gate), ..Setup::default() }
+}
+
+fn ops() -> ChannelName {
+    ChannelName::new("ops").unwrap()
 }
 
 fn limited(scope: RateScope) -> Reply {
@@ -108,4 +114,59 @@ async fn one_recipient_gets_one_at_a_time_and_the_others_do_not_wait() {
     };
     assert_eq!(rig.event(failed).await, (expiring, "expired".to_owned()), "at its time, and not at its turn");
     assert_eq!(rig.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn what_was_cancelled_leaves_its_turn_to_others_and_the_most_urgent_goes_first() {
+    let per_recipient = Some("6/m".parse().unwrap());
+    let paces = Paces { default: Pace { per_recipient, ..Pace::default() }, ..Paces::default() };
+    let mut rig = Rig::start_with(Setup { paces, ..Setup::default() }, ManualClock::at(START), |_| sent()).await;
+    let first = rig.accept_for("ada", |_| {}).await;
+    rig.all_sent(&[first]).await;
+    let mut low = Vec::new();
+    for _ in 0..5 {
+        low.push(rig.accept_for("ada", |notification| notification.priority = Priority::Low).await);
+    }
+    while rig.queue.deferred(&ops()) < 5 {
+        tokio::task::yield_now().await;
+    }
+    for delivery in &low[..4] {
+        rig.store.cancel(delivery.notification(), START, Actor::Cli).await.unwrap();
+    }
+    let urgent = rig.accept_for("ada", |notification| notification.priority = Priority::Critical).await;
+    while rig.queue.deferred(&ops()) < 6 {
+        tokio::task::yield_now().await;
+    }
+    rig.waits_for(START.after(Duration::from_secs(10))).await;
+    rig.clock.advance(Duration::from_secs(10));
+    rig.all_sent(&[urgent]).await;
+    rig.waits_for(START.after(Duration::from_secs(20))).await;
+    rig.clock.advance(Duration::from_secs(10));
+    rig.all_sent(&[low[4]]).await;
+    assert_eq!(rig.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn what_waits_for_its_recipient_goes_on_where_its_rate_is_raised_or_reset() {
+    let hourly = Pace { per_recipient: Some("1/h".parse().unwrap()), ..Pace::default() };
+    let paces = || Paces { default: hourly.clone(), ..Paces::default() };
+    let setup = Setup { paces: paces(), ..Setup::default() };
+    let mut rig = Rig::start_with(setup, ManualClock::at(START), |_| sent()).await;
+    let mut deliveries = Vec::new();
+    for _ in 0..3 {
+        deliveries.push(rig.accept_for("ada", |_| {}).await);
+    }
+    rig.waits_for(START.after(Duration::from_hours(1))).await;
+    assert_eq!(rig.calls().len(), 1);
+    rig.dispatcher.set_paces(Paces::default());
+    rig.all_sent(&deliveries).await;
+
+    rig.dispatcher.set_paces(paces());
+    let first = rig.accept_for("bob", |_| {}).await;
+    rig.all_sent(&[first]).await;
+    let second = rig.accept_for("bob", |_| {}).await;
+    rig.waits_for(START.after(Duration::from_hours(1))).await;
+    rig.dispatcher.reset_destinations(&ops());
+    rig.all_sent(&[second]).await;
+    assert_eq!(rig.calls().len(), 5);
 }

@@ -182,6 +182,15 @@ impl Gcra {
         Timestamp::from_millis(earliest_ns.div_ceil(1_000_000))
     }
 
+    /// How many conform at `now`, its burst at most.
+    #[must_use]
+    pub fn room(self, rate: Rate, now: Timestamp) -> u32 {
+        let now_ns = nanos(now).max(self.seen_ns);
+        let latest_ns = now_ns.saturating_add(rate.tolerance_ns());
+        let ahead = latest_ns.checked_sub(self.due_ns.max(now_ns));
+        ahead.map_or(0, |ahead_ns| u32::try_from(ahead_ns / rate.interval_ns + 1).unwrap_or(u32::MAX))
+    }
+
     /// One goes at `now`. It may be early, where [`next`](Self::next) was not asked: those after it wait the longer.
     pub fn take(&mut self, rate: Rate, now: Timestamp) {
         self.seen_ns = self.seen_ns.max(nanos(now));

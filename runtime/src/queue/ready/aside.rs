@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{LaneNumber, PRIORITIES, ReadyQueue, Taken, rank_of};
-use crate::domain::{DeliveryId, PluginName, Timestamp};
+use crate::domain::{ChannelName, DeliveryId, PluginName, Timestamp};
 #[cfg(doc)]
 use crate::queue::WindowLimits;
 
@@ -16,7 +16,7 @@ use crate::queue::WindowLimits;
 pub(super) struct Aside {
     held: BTreeSet<PluginName>,
     waiting: BTreeMap<PluginName, Vec<Taken>>,
-    /// Their engine is not held any more: they are about to be in their lanes.
+    /// Nothing keeps them aside any more: they are about to be in their lanes.
     let_go: Vec<Taken>,
     /// Deliveries whose own turn comes at an instant.
     deferred: BTreeMap<(Timestamp, DeliveryId), Taken>,
@@ -39,6 +39,17 @@ impl Aside {
     pub(super) const fn in_rank(&self, rank: usize) -> u64 {
         self.by_rank[rank]
     }
+}
+
+/// A delivery that is [deferred](ReadyQueue::defer) and is to come earlier, because somebody before it does not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Which.
+    pub delivery: DeliveryId,
+    /// Until when it was deferred.
+    pub from: Timestamp,
+    /// When it is to come.
+    pub to: Timestamp,
 }
 
 impl ReadyQueue {
@@ -68,6 +79,32 @@ impl ReadyQueue {
             self.aside.deferred.insert((until, taken.position.delivery), taken);
         }
         false
+    }
+
+    /// These come at another instant. One that is not deferred until the instant it was said to be stays as it is. Tells
+    /// whether there may be something to take.
+    pub fn call_up(&mut self, called: &[Called], now: Timestamp) -> bool {
+        for Called { delivery, from, to } in called {
+            if let Some(taken) = self.aside.deferred.remove(&(*from, *delivery)) {
+                self.aside.deferred.insert((*to, *delivery), taken);
+            }
+        }
+        self.advance(now)
+    }
+
+    /// What is deferred on these channels, whatever until, is to be [taken in](Self::take_in).
+    pub fn let_go_of(&mut self, is_one: impl Fn(&ChannelName) -> bool) {
+        let Self { aside, lanes, channels, .. } = self;
+        let is_one = |taken: &Taken| is_one(channels.name(lanes[taken.lane as usize].channel));
+        let let_go = aside.deferred.extract_if(.., |_, taken| is_one(taken));
+        aside.let_go.extend(let_go.map(|(_, taken)| taken));
+    }
+
+    /// How many deliveries of this channel are deferred.
+    #[must_use]
+    pub fn deferred(&self, channel: &ChannelName) -> usize {
+        let Some(number) = self.channels.get(channel) else { return 0 };
+        self.aside.deferred.values().filter(|taken| self.channel_of(taken.lane) == number).count()
     }
 
     /// Counts it as set aside, or has its lane wait as a whole where there is too much.
@@ -110,7 +147,7 @@ impl ReadyQueue {
         }
     }
 
-    /// Puts up to `most` deliveries back into their lanes whose engine is not held any more. Tells whether there were
+    /// Puts up to `most` deliveries back into their lanes that nothing keeps aside any more. Tells whether there were
     /// any.
     pub fn take_in(&mut self, most: usize, now: Timestamp) -> bool {
         self.advance(now);
@@ -146,7 +183,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{ChannelName, Lane, NotificationId, Position, Priority, Queued};
+    use crate::domain::{Lane, NotificationId, Position, Priority, Queued};
     use crate::queue::{Slot, WindowLimits};
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
@@ -225,6 +262,32 @@ mod tests {
         assert_eq!(left(&mut queue), [], "the third waits with them");
         queue.advance(soon);
         assert_eq!(left(&mut queue), (1..=3).map(delivery).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_deferred_comes_earlier_where_it_is_called_or_its_channel_let_go() {
+        let mut queue = queue_of(1..=3, 64);
+        let later = |seconds| START.after(Duration::from_secs(seconds));
+        for seconds in 1..=3 {
+            let taken = take(&mut queue);
+            assert!(!queue.defer(taken, later(10 * seconds), START));
+        }
+        let called = |number, from, to| Called { delivery: delivery(number), from: later(from), to };
+        assert!(
+            !queue.call_up(&[called(3, 30, later(5)), called(2, 30, START)], START),
+            "the second waits for another"
+        );
+        assert_eq!(queue.next_due(), Some(later(5)));
+        assert!(queue.call_up(&[called(3, 5, START)], START));
+        assert_eq!(left(&mut queue), [delivery(3)]);
+        let ops = ChannelName::new("ops").expect("a name");
+        assert_eq!(queue.deferred(&ops), 2);
+        queue.let_go_of(|name| *name != ops);
+        assert!(!queue.take_in(64, START));
+        queue.let_go_of(|name| *name == ops);
+        assert!(queue.take_in(64, START) && queue.deferred(&ops) == 0);
+        assert_eq!(left(&mut queue), [delivery(1), delivery(2)]);
+        assert_eq!((queue.next_due(), queue.depths()[2].waiting), (None, 0));
     }
 
     #[test]
