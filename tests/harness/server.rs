@@ -171,6 +171,15 @@ impl Server {
         self.child.wait().await.expect("a child can be waited for").code().unwrap_or(-1)
     }
 
+    /// Waits until it has ended by itself, and returns its exit code. [`restart`](Self::restart) starts it again.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be waited for.
+    pub async fn ended(&mut self) -> i32 {
+        self.child.wait().await.expect("a child can be waited for").code().unwrap_or(-1)
+    }
+
     /// Runs a command of the program against this server.
     ///
     /// # Panics

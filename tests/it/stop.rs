@@ -35,6 +35,33 @@ async fn those_who_wait_are_answered_when_the_server_stops() {
     tokio::join!(waiting, stopping);
 }
 
+/// Whoever cannot wait for a stop and asks for it again harms no delivery: it is no crash.
+#[tokio::test]
+async fn a_stop_that_is_cut_short_is_no_crash() {
+    let receiver = Receiver::closed(Reply::new(200, "")).await;
+    let mut server = Server::start(&format!(
+        "[channels.hook]\nplugin = \"webhook\"\nconfig = {{ url = \"{}/in\" }}\nallow_networks = [\"127.0.0.1/32\"]\n",
+        receiver.url()
+    ))
+    .await;
+    let answer = Api::of(&server).post("/v1/notifications", &json!({ "channels": ["hook"], "body": "hello" })).await;
+    let id = answer.body["id"].as_str().expect("it is accepted").to_owned();
+    // Three crashes would make it a suspect for good; before the first, a claim is written only where it lives for long.
+    for stops in 1..=4 {
+        receiver.has_received(stops).await;
+        // Two of a kind could become one on their way.
+        server.signal("TERM").await;
+        server.signal("INT").await;
+        assert_eq!(server.ended().await, 1, "the exit code says that something was cut short");
+        server.restart().await;
+    }
+    receiver.open();
+    let record = Api::of(&server).until_final(&id).await;
+    assert_eq!(record["status"], "sent", "{record}");
+    let ends: Vec<_> = record["deliveries"][0]["attempts"].as_array().into_iter().flatten().collect();
+    assert_eq!(ends.len(), 5, "each call that was cut short is an attempt: {record}");
+}
+
 /// A configuration is checked against what the plugins of this machine say they take.
 #[tokio::test]
 async fn a_check_of_the_configuration_asks_the_plugins() {

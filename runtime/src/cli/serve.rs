@@ -85,6 +85,7 @@ async fn serve(config: Config, source: Source, mut signals: Signals) -> Result<A
     tokio::select! {
         result = finish(api, &runtime, timeout) => result,
         () = signals.stop() => {
+            runtime.shutdown_now().await;
             Err(Failure::new(Exit::No, anyhow::anyhow!("a second signal cut the stop short"))
                 .hint("nothing is lost: the next start delivers what was in flight"))
         }
