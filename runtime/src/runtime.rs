@@ -340,6 +340,7 @@ impl Runtime {
         self.parts.metrics.breaker_states(breakers);
         let totals = self.parts.store.totals();
         self.parts.metrics.outstanding(totals.retrying, totals.dead_letters);
+        self.parts.metrics.store_errors(self.parts.store.stats().refused);
         self.parts.metrics.dead_callbacks(totals.dead_callbacks);
         self.parts.metrics.event_subscribers(self.parts.subscribers.count());
         self.parts.metrics.encode()

@@ -473,4 +473,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Commits what was handed over, then refuses the rest.
     async fn close(&self);
+    /// Writes something that changes nothing, to learn whether the disk takes it.
+    async fn probe(&self) -> Result<(), StoreError>;
+
 }

@@ -161,12 +161,33 @@ async fn a_full_disk_is_told_to_callers_with_the_time_to_come_again() {
     assert_eq!(refused.headers()["retry-after"], "5");
     let problem: Value = refused.json().await.expect("a problem document");
     assert_eq!((&problem["status"], &problem["code"]), (&json!(503), &json!("unavailable")));
+    let why = problem["detail"].as_str().expect("a sentence");
+    assert!(why.starts_with("not now, the store cannot write: "), "{why}");
 
     assert!(!accepted.is_empty(), "the disk had room in the beginning");
     let api = Api::of(&server);
     for id in &accepted {
         assert_eq!(api.get(&format!("/v1/notifications/{id}")).await.status, 200, "{id} was accepted");
     }
+    // What is left may be too little for a notification and enough for a sign of life; each one takes of it.
+    let mut asked = 0;
+    let not_ready = loop {
+        asked += 1;
+        assert!(asked < TOO_MANY, "the disk does not fill up");
+        assert_eq!(api.post_text("/v1/notifications", large.clone()).await.status, 503);
+        let answer = api.get("/readyz").await;
+        if answer.status == 503 {
+            break answer.body;
+        }
+    };
+    let store = &not_ready["components"][0];
+    assert_eq!((&not_ready["status"], &store["name"]), (&json!("not-ready"), &json!("store")), "{not_ready}");
+    assert!(store["detail"].as_str().is_some_and(|why| why.starts_with("the store cannot write: ")), "{not_ready}");
+    let metrics = api.get("/metrics").await.body;
+    let counted =
+        metrics.as_str().and_then(|text| text.lines().find(|line| line.starts_with("campanile_store_errors_total ")));
+    let counted: usize = counted.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("it is counted");
+    assert!(counted > asked, "{counted} of at least {asked}");
 }
 
 /// Plugins that were never seen are compiled before the server takes anything. Whoever asks meanwhile is told so, with

@@ -77,8 +77,8 @@ pub(super) enum Failure {
     Method,
     #[error("the server is starting: it compiles plugins that it has not seen before; ask again in a moment")]
     Starting,
-    #[error("not now; ask again later")]
-    Unavailable { retry_after: Duration },
+    #[error("not now, {reason}; ask again later")]
+    Unavailable { retry_after: Duration, reason: String },
     #[error("the request met a defect of this program, which is in its log")]
     Internal,
 }
@@ -169,7 +169,7 @@ impl IntoResponse for Failure {
         let mut response = json(self.status(), "application/problem+json", &self.document());
         let retry_after = match self {
             Self::Starting => Some(Duration::from_secs(1)),
-            Self::Unavailable { retry_after } => Some(retry_after),
+            Self::Unavailable { retry_after, .. } => Some(retry_after),
             Self::TooManySubscribers(_) => Some(ASK_AGAIN),
             _ => None,
         };
@@ -186,7 +186,7 @@ impl From<SubmitError> for Failure {
             SubmitError::Invalid(problems) => Self::Invalid(problems),
             SubmitError::Unavailable { retry_after, source } => {
                 tracing::warn!(error = %source, "The store does not take notifications.");
-                Self::Unavailable { retry_after }
+                Self::Unavailable { retry_after, reason: source.to_string() }
             }
             SubmitError::Internal(source) => {
                 tracing::error!(error = %source, "A notification could not be stored.");
@@ -199,7 +199,10 @@ impl From<SubmitError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = %error, "The store could not be read or changed.");
-        if error.is_transient() { Self::Unavailable { retry_after: ASK_AGAIN } } else { Self::Internal }
+        if !error.is_transient() {
+            return Self::Internal;
+        }
+        Self::Unavailable { retry_after: ASK_AGAIN, reason: error.to_string() }
     }
 }
 

@@ -77,10 +77,21 @@ impl Runtime {
         held
     }
 
+    /// Why nothing can be written, where the disk refused the last commit and refuses another.
+    async fn unwritable(&self) -> Option<String> {
+        let store = &self.parts.store;
+        // Whoever is told not to send anything any more would otherwise never learn that there is room again.
+        let error = if store.stats().is_refusing { store.probe().await.err() } else { None };
+        error.map(|error| error.to_string())
+    }
+
     /// Whether each part works. The runtime is ready for work where those that are essential do.
     pub async fn readiness(&self) -> Vec<ComponentHealth> {
         let lanes = self.parts.store.lanes().await;
-        let store = lanes.as_ref().err().map(ToString::to_string);
+        let store = match &lanes {
+            Err(error) => Some(error.to_string()),
+            Ok(_) => self.unwritable().await,
+        };
         let mut components =
             vec![ComponentHealth { name: "store".to_owned(), ready: store.is_none(), essential: true, detail: store }];
         let component = |name: &ChannelName, ready: bool, detail: Option<String>| {

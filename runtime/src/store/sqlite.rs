@@ -484,6 +484,10 @@ impl Store for SqliteStore {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.write(Operation::Probe).await.map(|_| ())
+    }
+
     async fn close(&self) {
         if let Some(readers) = &self.readers {
             readers.close().await;

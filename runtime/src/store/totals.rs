@@ -15,6 +15,10 @@ pub struct StoreStats {
     pub commit_us: u64,
     /// Commits that were synced to the disk.
     pub syncs: u64,
+    /// Commits that the disk refused.
+    pub refused: u64,
+    /// The last one was: nothing has been written since.
+    pub is_refusing: bool,
 }
 
 /// What is there now, those of before the store was opened included.

@@ -3,7 +3,7 @@
 mod callbacks;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -133,6 +133,7 @@ pub struct Metrics {
     event_subscribers_cut_off: Counter,
     commit: Histogram,
     batch: Histogram,
+    store_errors: Counter,
     http: Family<HttpLabels, Counter>,
     callbacks: CallbackMetrics,
     channels: Handles<ChannelName, ChannelHandles>,
@@ -230,6 +231,7 @@ impl Metrics {
             ),
             commit: observed(r, "store_commit_seconds", "Time a commit took", Histogram::new(COMMIT_S)),
             batch: observed(r, "store_batch_size", "Commands in a commit", Histogram::new(BATCH)),
+            store_errors: registered(r, "store_errors", "Commits that the disk refused"),
             http: registered(r, "http_requests", "Requests to the HTTP API"),
             callbacks: CallbackMetrics::new(r),
             channels: Handles::up_to(CHANNELS_MAX),
@@ -398,6 +400,13 @@ impl Metrics {
         if self.enabled {
             self.commit.observe(took.as_secs_f64());
             self.batch.observe(commands as f64);
+        }
+    }
+
+    /// The disk refused so many commits since the store was opened.
+    pub fn store_errors(&self, total: u64) {
+        if self.enabled {
+            self.store_errors.inner().store(total, Ordering::Relaxed);
         }
     }
 

@@ -77,6 +77,10 @@ impl Store for Refusing {
         self.store.first_use(key).await
     }
 
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.store.probe().await
+    }
+
     async fn release(&self, claims: &[u64]) -> Result<(), StoreError> {
         self.store.release(claims).await
     }

@@ -150,10 +150,8 @@ pub(super) fn learn(db: &Connection) -> Result<(HashMap<DeliveryId, u32>, bool),
     let after_crash: bool = db
         .prepare("SELECT coalesce((SELECT value FROM marks WHERE name = 'open'), 0)")?
         .query_row([], |row| row.get(0))?;
-    db.execute_batch(
-        "UPDATE in_flight SET crashes = crashes + 1, now = 0 WHERE now = 1;
-         INSERT OR REPLACE INTO marks (name, value) VALUES ('open', 1);",
-    )?;
+    db.execute("UPDATE in_flight SET crashes = crashes + 1, now = 0 WHERE now = 1", [])?;
+    mark_open(db)?;
     let mut statement = db.prepare("SELECT notification, idx, crashes FROM in_flight")?;
     let mut rows = statement.query([])?;
     let mut crashes = HashMap::new();
@@ -161,6 +159,12 @@ pub(super) fn learn(db: &Connection) -> Result<(HashMap<DeliveryId, u32>, bool),
         crashes.insert(read::notification_id(row, 0)?.delivery(row.get(1)?), row.get(2)?);
     }
     Ok((crashes, after_crash))
+}
+
+/// Says that a process has the store open. While it has, this writes a page and changes nothing.
+pub(super) fn mark_open(db: &Connection) -> Result<(), Failure> {
+    db.execute("INSERT OR REPLACE INTO marks (name, value) VALUES ('open', 1)", [])?;
+    Ok(())
 }
 
 /// At close: nothing is in flight any more.

@@ -45,6 +45,8 @@ pub(super) enum Operation {
     Settle(Vec<Settlement>),
     Release(Vec<u64>),
     /// Claims that are about to be handed out.
+    /// Nothing, to learn whether it can be written.
+    Probe,
     Note(Vec<Noted>),
     /// Targets of a notification that is about to be accepted.
     Stage(Vec<Staged>),
@@ -110,7 +112,7 @@ impl Operation {
             Self::Sweep(Sweep { limit, .. }) | Self::Shrink(Shrink { limit, .. }) => limit * 512,
             Self::Note(claims) => claims.len() * 64,
             Self::Cancel(..) | Self::FinishCancel(..) => 1_000 * 128,
-            Self::CancelDelivery(..) | Self::Release(_) | Self::Unstage(_) => 256,
+            Self::CancelDelivery(..) | Self::Release(_) | Self::Unstage(_) | Self::Probe => 256,
             Self::KeepPlugins(books, events, audit) => books.len() * 2_048 + (events.len() + audit.len()) * 256,
             Self::KeepChannels(books, events, audit) => (books.len() + events.len() + audit.len()) * 256,
             Self::KeepCallbacks(change) => change.len() * 256,
@@ -211,6 +213,10 @@ impl<'w> Transaction<'w> {
             Operation::Note(claims) => {
                 suspects::write(self.db, claims)?;
                 self.effects.noted.extend_from_slice(claims);
+            Operation::Probe => {
+                suspects::mark_open(self.db)?;
+                Answer::Done
+            }
                 Answer::Done
             }
             Operation::Cancel(id, asked, from) => {

@@ -199,6 +199,10 @@ impl Writer {
                 self.write(second_half);
             }
             Err(failure) => {
+                if let Failure::Disk(_) = failure {
+                    let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+                    (stats.refused, stats.is_refusing) = (stats.refused + 1, true);
+                }
                 for (operation, reply) in writes {
                     if let Operation::Release(numbers) = operation
                         && reply.is_closed()
@@ -223,6 +227,7 @@ impl Writer {
     }
 
     fn try_transact(&mut self, writes: &[Write]) -> Result<Vec<Answer>, Failure> {
+        let rows_before = self.db.total_changes();
         // Rolls back where it is dropped. Deferred: a batch of releases writes nothing and takes no lock.
         let guard = self.db.unchecked_transaction()?;
         let mut transaction = Transaction::begin(&self.db, &self.live, &mut self.lanes, &self.told)?;
@@ -242,6 +247,9 @@ impl Writer {
         totals::write(&self.db, effects.totals)?;
         let started = Instant::now();
         guard.commit()?;
+        if self.db.total_changes() > rows_before {
+            self.stats.lock().unwrap_or_else(PoisonError::into_inner).is_refusing = false;
+        }
         self.committed(effects, writes.len(), started.elapsed());
         Ok(answers)
     }

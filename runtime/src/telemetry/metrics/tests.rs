@@ -60,6 +60,14 @@ fn calls_of_callbacks_are_counted_by_kind_and_result_and_timed() {
 }
 
 #[test]
+fn what_the_disk_refused_is_counted_from_the_opening_of_the_store_on() {
+    let metrics = Metrics::new();
+    metrics.store_errors(2);
+    metrics.store_errors(3);
+    assert_has(&metrics, "campanile_store_errors_total 3");
+}
+
+#[test]
 fn the_pool_is_shown_by_what_its_workers_do() {
     let metrics = Metrics::new();
     metrics.workers("processing", 3);
