@@ -78,6 +78,7 @@ pub use callbacks::{
 };
 pub use channels::{ChannelError, ChannelGate, ChannelState, ChannelTest};
 pub use doctor::{Check, CheckStatus, Examined, examine_installation};
+pub(crate) use doctor::room_hint;
 pub use draft::Notification;
 pub use events::{EventStream, StreamItem};
 pub use finding::{NotReplayed, NotificationQuery, ParseRateError, ReplayRate, ReplayReport};

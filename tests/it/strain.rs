@@ -190,6 +190,32 @@ async fn a_full_disk_is_told_to_callers_with_the_time_to_come_again() {
     assert!(counted > asked, "{counted} of at least {asked}");
 }
 
+/// Where the disk is full at the start, the server says which disk, how much room it has, and what to do.
+#[tokio::test]
+async fn a_start_on_a_full_disk_says_where_to_make_room() {
+    let place = tempfile::tempdir().expect("a folder");
+    let limited = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", limited])
+        .arg(program())
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .current_dir(place.path())
+        .env("CAMPANILE__STORE__URL", "sqlite://kept/campanile.db")
+        .output()
+        .expect("the program can be run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let folder = place.path().canonicalize().expect("it is there").join("kept");
+    for word in [
+        "the store does not open",
+        "the store cannot write: ",
+        &*folder.to_string_lossy(),
+        " free: make room on that disk",
+    ] {
+        assert!(said.contains(word), "`{word}` is missing: {said}");
+    }
+}
+
 /// Plugins that were never seen are compiled before the server takes anything. Whoever asks meanwhile is told so, with
 /// when to ask again, and is served once it is over.
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::failure::{Exit, Failure};
 use super::{Answer, Globals, plugins};
 use crate::config::{Config, Loaded, Source};
 use crate::domain::Actor;
-use crate::runtime::{BuildError, Runtime};
+use crate::runtime::{BuildError, Runtime, StoreError, room_hint};
 
 /// Connections that do not end by themselves are cut off after this long.
 const CONNECTIONS_LIMIT: Duration = Duration::from_secs(5);
@@ -101,12 +101,16 @@ fn twice(listener: TcpListener) -> Result<(TcpListener, TcpListener), Failure> {
 }
 
 async fn start(config: Config, source: Source) -> Result<Runtime, Failure> {
+    let database = config.store.path.clone();
     let mut builder = Runtime::builder().config(config).source(source);
     if let Some(program) = plugins::program() {
         builder = builder.compiler(program);
     }
     builder.build().await.map_err(|error| match error {
         BuildError::Config(error) => error.into(),
+        error @ BuildError::Store(StoreError::Unavailable { .. }) => {
+            Failure::new(Exit::Usage, error).hint(room_hint(&database))
+        }
         error => Failure::new(Exit::Usage, error),
     })
 }

@@ -14,6 +14,8 @@ use crate::config::{Config, Durability};
 use crate::domain::{NotificationId, Timestamp};
 use crate::store::sqlite;
 
+pub(crate) use folders::room_hint;
+
 /// 2026-01-01T00:00Z. This program is younger: a clock that shows less is wrong.
 const CLOCK_MIN: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 

@@ -36,13 +36,29 @@ pub(super) fn of_data(database: &Path) -> Vec<Check> {
         Ok(()) if there == folder => Check::ok(name, format!("`{}` can be written", folder.display())),
         Ok(()) => Check::ok(name, format!("`{}` is not there yet, `serve` makes it", folder.display())),
     }];
-    checks.push(match statvfs(there) {
-        Ok(found) => of_free(found.f_bavail.saturating_mul(found.f_frsize), there),
-        Err(error) => {
-            Check::warn("free space", format!("it cannot be told: {}", io::Error::from(error)), "look yourself: `df`")
-        }
+    checks.push(match free_bytes(there) {
+        Ok(bytes) => of_free(bytes, there),
+        Err(error) => Check::warn("free space", format!("it cannot be told: {error}"), "look yourself: `df`"),
     });
     checks
+}
+
+/// What to do where the database cannot be written: which folder it is in, and how much room there is.
+pub(crate) fn room_hint(database: &Path) -> String {
+    let absolute = std::path::absolute(database).unwrap_or_else(|_| database.to_owned());
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    let free = free_bytes(folder).map_or_else(|_| "an unknown amount".to_owned(), size);
+    format!(
+        "nothing that the store holds is lost; `{}` has {free} free: make room on that disk ({} at least), or name another \
+         file with `url = \"sqlite://PATH\"` in `[store]`; `campanile doctor` looks closer",
+        folder.display(),
+        size(FREE_MIN),
+    )
+}
+
+fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let found = statvfs(folder)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 pub(super) fn of_free(bytes: u64, folder: &Path) -> Check {
