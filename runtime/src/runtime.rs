@@ -25,6 +25,7 @@ mod gates;
 mod handle;
 mod inspection;
 mod outcomes;
+mod outliving;
 mod probing;
 mod readiness;
 mod reload;
@@ -77,8 +78,8 @@ pub use callbacks::{
     DeadCallbackPage, ExecutorStatistics, FullCounts, KindStatistics, LatencyStatistics,
 };
 pub use channels::{ChannelError, ChannelGate, ChannelState, ChannelTest};
-pub use doctor::{Check, CheckStatus, Examined, examine_installation};
 pub(crate) use doctor::room_hint;
+pub use doctor::{Check, CheckStatus, Examined, examine_installation};
 pub use draft::Notification;
 pub use events::{EventStream, StreamItem};
 pub use finding::{NotReplayed, NotificationQuery, ParseRateError, ReplayRate, ReplayReport};
@@ -101,18 +102,19 @@ use callbacks::CallbackDesk;
 use desk::Desk;
 use expander::Expander;
 use outcomes::{For, Outcomes};
+use outliving::to_its_end;
 use retention::Sweeper;
 use webhooks::WebhookDesk;
 
-/// A running Campanile. Clones share it.
-///
-/// ```no_run
 /// How long a stop at once waits for the workers to write what they interrupted.
 const INTERRUPT_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long it waits for the store to be closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
+/// A running Campanile. Clones share it.
+///
+/// ```no_run
 /// use std::time::Duration;
 /// use campanile::{Config, Notification, Runtime};
 ///
@@ -238,13 +240,15 @@ impl Runtime {
         self.notification(id).await
     }
 
-    /// Withdraws what has not left. What is in flight is withdrawn too, unless that attempt sends it.
+    /// Withdraws what has not left. What is in flight is withdrawn too, unless that attempt sends it. Goes on to its end
+    /// where nobody waits for the answer.
     ///
     /// # Errors
     ///
     /// [`StoreError`] where the store cannot be changed.
     pub async fn cancel(&self, id: NotificationId) -> Result<Cancelled, StoreError> {
-        self.parts.store.cancel(id, self.parts.clock.now(), self.by).await
+        let (store, at, by) = (Arc::clone(&self.parts.store), self.parts.clock.now(), self.by);
+        to_its_end(async move { store.cancel(id, at, by).await }).await
     }
 
     /// Withdraws one delivery and no other. What is in flight is withdrawn too, unless that attempt sends it.
@@ -377,12 +381,6 @@ impl Runtime {
         self.parts.store.close().await;
         if left == 0 { Ok(()) } else { Err(ShutdownError { left, timeout }) }
     }
-}
-
-/// Deliveries were still in flight when a stop had to end. They stay in the store and are delivered again.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{left} deliveries were still in flight after {timeout:?}; the next start delivers them again")]
-pub struct ShutdownError {
 
     /// Stops as [`shutdown`](Self::shutdown) does, for whoever has no patience for one that is under way: what is in
     /// flight is interrupted at once, and the store is closed in order, so that the next start does not take this for a
@@ -396,6 +394,12 @@ pub struct ShutdownError {
             tracing::warn!(limit_s, "The store was not closed in time; the next start takes this for a crash.");
         }
     }
+}
+
+/// Deliveries were still in flight when a stop had to end. They stay in the store and are delivered again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{left} deliveries were still in flight after {timeout:?}; the next start delivers them again")]
+pub struct ShutdownError {
     /// How many.
     pub left: usize,
     /// How long the stop waited.

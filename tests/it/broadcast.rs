@@ -1,8 +1,16 @@
 //! One call, many recipients.
 
 use std::collections::BTreeSet;
+use std::future::{Future as _, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
-use campanile_tests::{Receiver, Reply, Server};
+use campanile::clock::{Clock as _, ManualClock};
+use campanile::config::Source;
+use campanile::domain::Timestamp;
+use campanile::{Notification, Runtime};
+use campanile_tests::{Receiver, Reply, Server, plugin};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -63,4 +71,44 @@ async fn ten_thousand_recipients_are_told_once_through_a_crash_and_hold_nobody_u
     }
     assert_eq!(told.len(), MANY);
     assert_eq!(server.terminate().await, 0);
+}
+
+/// A cancel that was begun is carried through, slice after slice, also where whoever asked for it does not wait.
+#[tokio::test]
+async fn a_cancel_of_thousands_outlives_whoever_asked_for_it() {
+    const SLICES: u32 = 3;
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(dir.path().join("bundled")).expect("a folder");
+    std::fs::copy(plugin("sample"), dir.path().join("bundled/sample.wasm")).expect("it was built");
+    std::fs::write(dir.path().join("key"), "0123456789abcdef0123456789abcdef").expect("a file");
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let text = format!(
+        "[store]\nurl = \"sqlite://{}\"\n[plugins]\ndir = \"{}\"\nbundled_dir = \"{}\"\ncache_dir = \"{}\"\n\
+         [channels.bell]\nplugin = \"sample\"\nconfig = {{ url = \"http://127.0.0.1:9/bell\" }}\n\
+         secrets = {{ key = \"file:{}\" }}\nallow_networks = [\"127.0.0.1/32\"]\n",
+        at("campanile.db"),
+        at("enabled"),
+        at("bundled"),
+        at("cache"),
+        at("key")
+    );
+    let config = Source::new().text("campanile.toml", text).load().expect("it is good").config;
+    let clock = ManualClock::at(Timestamp::from_millis(1_800_000_000_000));
+    let runtime = Runtime::builder().config(config).clock(Arc::new(clock.clone())).build().await.expect("it starts");
+
+    let count = SLICES * 1_000;
+    let first =
+        Notification::new().channel("bell").body("news").scheduled_at(clock.now().after(Duration::from_secs(3_600)));
+    let to_all = (0..count as usize).fold(first, |notification, n| notification.and_to(reader(n)));
+    let id = runtime.notify(to_all).await.expect("it is taken").id();
+    while runtime.deliveries(id, count - 1, 1).await.expect("it is read").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut asked = Box::pin(runtime.cancel(id));
+    poll_fn(|context| Poll::Ready(assert!(asked.as_mut().poll(context).is_pending()))).await;
+    drop(asked);
+
+    let record = runtime.wait(id, Duration::from_secs(60)).await.expect("it is read").expect("it was accepted");
+    assert_eq!((record.counts.cancelled, record.counts.open), (count, 0));
+    runtime.shutdown(Duration::ZERO).await.expect("nothing is in flight");
 }

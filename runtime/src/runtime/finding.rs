@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Runtime;
+use super::outliving::to_its_end;
 use crate::domain::{ChannelName, DeliveryId, DeliveryState, NotificationId, NotificationStatus, Priority, Timestamp};
 use crate::store::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage, Replay,
@@ -226,13 +227,15 @@ impl Runtime {
         Ok(self.replay_of(delivery.notification(), Some(delivery)).await?.map(|_| ()))
     }
 
-    /// Starts a new run of each delivery of a notification that failed, and answers how many there were.
+    /// Starts a new run of each delivery of a notification that failed, and answers how many there were. Goes on to its
+    /// end where nobody waits for the answer.
     ///
     /// # Errors
     ///
     /// [`StoreError`] where the store cannot be read or changed.
     pub async fn replay_notification(&self, id: NotificationId) -> Result<Result<u64, NotReplayed>, StoreError> {
-        self.replay_of(id, None).await
+        let runtime = self.clone();
+        to_its_end(async move { runtime.replay_of(id, None).await }).await
     }
 
     /// Of one delivery, or of all of them.
@@ -288,12 +291,21 @@ impl Runtime {
     }
 
     /// Starts a new run of every dead letter that matches, at this rate; at once where there is none. Those whose
-    /// notification is accepted after this call began are left alone.
+    /// notification is accepted after this call began are left alone. Goes on to its end where nobody waits for the answer.
     ///
     /// # Errors
     ///
     /// [`StoreError`] where the store cannot be read or changed: what was replayed before stays so.
     pub async fn replay_dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        rate: Option<ReplayRate>,
+    ) -> Result<ReplayReport, StoreError> {
+        let runtime = self.clone();
+        to_its_end(async move { runtime.replay_matching(filter, rate).await }).await
+    }
+
+    async fn replay_matching(
         &self,
         filter: DeadLetterFilter,
         rate: Option<ReplayRate>,
@@ -320,12 +332,17 @@ impl Runtime {
     }
 
     /// Puts away every dead letter that matches, and answers how many. Their deliveries stay failed, and in the records
-    /// of their notifications.
+    /// of their notifications. Goes on to its end where nobody waits for the answer.
     ///
     /// # Errors
     ///
     /// [`StoreError`] where the store cannot be read or changed: what was put away before stays so.
     pub async fn purge_dead_letters(&self, filter: DeadLetterFilter) -> Result<u64, StoreError> {
+        let runtime = self.clone();
+        to_its_end(async move { runtime.purge_matching(filter).await }).await
+    }
+
+    async fn purge_matching(&self, filter: DeadLetterFilter) -> Result<u64, StoreError> {
         let mut purged = 0;
         let mut slices = self.slices(filter);
         while let Some(dead_letters) = slices.next().await? {
