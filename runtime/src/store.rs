@@ -281,6 +281,8 @@ pub struct TemplateSource {
 pub struct Committed {
     /// Deliveries accepted in it, for the queue.
     pub accepted: Vec<Queued>,
+    /// Deliveries that were cancelled in it while they waited, where they stood in the queue.
+    pub withdrawn: Vec<Queued>,
     /// Events in it, numbered.
     pub events: Vec<NumberedEvent>,
     /// Commands that shared it.
@@ -471,9 +473,9 @@ pub trait Store: Send + Sync + 'static {
     /// What is there, without counting it.
     fn totals(&self) -> StoreTotals;
 
-    /// Commits what was handed over, then refuses the rest.
-    async fn close(&self);
     /// Writes something that changes nothing, to learn whether the disk takes it.
     async fn probe(&self) -> Result<(), StoreError>;
 
+    /// Commits what was handed over, then refuses the rest.
+    async fn close(&self);
 }

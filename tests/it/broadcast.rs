@@ -110,5 +110,7 @@ async fn a_cancel_of_thousands_outlives_whoever_asked_for_it() {
 
     let record = runtime.wait(id, Duration::from_secs(60)).await.expect("it is read").expect("it was accepted");
     assert_eq!((record.counts.cancelled, record.counts.open), (count, 0));
+    let depth = "campanile_queue_depth{priority=\"normal\"} 0";
+    assert!(runtime.metrics_text().contains(depth), "nothing waits for the hour that they were due at");
     runtime.shutdown(Duration::ZERO).await.expect("nothing is in flight");
 }

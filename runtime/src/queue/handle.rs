@@ -1,6 +1,6 @@
 //! The queue as the rest of the house holds it: behind a lock, with a clock, waking whoever waits for work.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{
     WindowLimits,
 };
 use crate::clock::Clock;
-use crate::domain::{BreakerBook, ChannelName, Flow, PluginName, Priority, Queued, Timestamp};
+use crate::domain::{BreakerBook, ChannelName, Flow, Lane, PluginName, Position, Priority, Queued, Timestamp};
 use crate::store::{CommitListener, Committed, Store, StoreError};
 
 /// Deliveries offered under one lock: about 10 µs, so that a commit of thousands does not hold up the workers.
@@ -55,6 +55,17 @@ impl QueueHandle {
                 }
             });
             self.shared.work.notify_waiters();
+        }
+    }
+
+    /// These deliveries wait no longer, durably. One look at each lane, however many of it there are.
+    pub fn withdraw_all(&self, withdrawn: &[Queued]) {
+        let mut lanes = HashMap::<&Lane, BTreeSet<Position>>::new();
+        for Queued { lane, position } in withdrawn {
+            lanes.entry(lane).or_default().insert(*position);
+        }
+        for (lane, gone) in lanes {
+            self.change(|queue, now| queue.withdraw(lane, &gone, now));
         }
     }
 
@@ -328,6 +339,7 @@ impl QueueHandle {
 impl CommitListener for QueueHandle {
     fn committed(&self, committed: Committed) {
         self.offer_all(&committed.accepted);
+        self.withdraw_all(&committed.withdrawn);
     }
 }
 

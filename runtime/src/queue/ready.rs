@@ -5,6 +5,7 @@ mod aside;
 mod flows;
 mod gated;
 mod turns;
+mod withdrawing;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
@@ -63,7 +64,7 @@ pub struct PageRequest {
 /// What waits at one priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PriorityDepth {
-    /// Deliveries, due or not. Cancelled ones count until the queue comes to them.
+    /// Deliveries, due or not. Of those that are set aside, cancelled ones count until the queue comes to them.
     pub waiting: u64,
     /// How long the oldest that is due and not held has waited; zero where none is.
     pub oldest: Duration,

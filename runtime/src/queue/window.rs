@@ -1,7 +1,7 @@
 //! One lane in memory: its smallest positions, and how far they are all there are.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 use crate::domain::{Position, Queued, Timestamp};
 
@@ -138,6 +138,23 @@ impl Window {
         self.line = all.into();
         self.rest = BinaryHeap::new();
         dropped
+    }
+
+    /// These wait no longer, wherever they stand.
+    pub(super) fn withdraw(&mut self, gone: &BTreeSet<Position>) {
+        let frontier = self.frontier;
+        let mut beyond = gone.iter().filter(|position| Frontier::UpTo(**position) > frontier).count() as u64;
+        let mut stays = |position: &Position| {
+            let stays = !gone.contains(position);
+            // It came while a page is read, and is not counted as beyond.
+            if !stays && Frontier::UpTo(*position) > frontier {
+                beyond = beyond.saturating_sub(1);
+            }
+            stays
+        };
+        self.line.retain(&mut stays);
+        self.rest.retain(|Reverse(position)| stays(position));
+        self.beyond = self.beyond.saturating_sub(beyond);
     }
 
     /// The store has `waiting` deliveries of this lane. What was offered already is among them, and is read with them: an

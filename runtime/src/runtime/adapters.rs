@@ -32,6 +32,7 @@ impl CommitListener for Commits {
     fn committed(&self, committed: Committed) {
         self.metrics.committed(committed.commands, committed.took);
         self.queue.offer_all(&committed.accepted);
+        self.queue.withdraw_all(&committed.withdrawn);
         self.outcomes.tell(&committed.events);
         self.expansions.tell(&committed.events);
         for event in &committed.events {

@@ -107,6 +107,7 @@ macro_rules! conformance {
             cancelling: what_has_not_left_is_cancelled_at_once,
             cancelling: a_cancel_in_flight_holds_unless_the_attempt_sent_it,
             cancelling: a_cancel_in_flight_holds_when_the_claim_is_given_up,
+            cancelling: the_queue_is_told_where_those_stood_that_are_cancelled_while_they_wait,
             cancelling: a_cancel_in_flight_holds_through_a_restart,
             cancelling: a_second_cancel_changes_nothing,
             cancelling: what_is_final_or_unknown_is_not_cancelled,
@@ -182,6 +183,10 @@ impl Ear {
 
     pub(crate) fn accepted(&self) -> Vec<Queued> {
         self.told.lock().unwrap().iter().flat_map(|committed| committed.accepted.clone()).collect()
+    }
+
+    pub(crate) fn withdrawn(&self) -> Vec<Queued> {
+        self.told.lock().unwrap().iter().flat_map(|committed| committed.withdrawn.clone()).collect()
     }
 }
 

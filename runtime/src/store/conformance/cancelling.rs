@@ -173,3 +173,15 @@ pub(crate) async fn a_delivery_and_its_notification_are_cancelled_once(place: &d
     assert_eq!(told.iter().filter(|kind| **kind == "delivery.cancelled").count(), 2, "{told:?}");
     assert_eq!(told.last(), Some(&"notification.completed"));
 }
+
+pub(crate) async fn the_queue_is_told_where_those_stood_that_are_cancelled_while_they_wait(place: &dyn Place) {
+    let ear = Arc::new(Ear::default());
+    let store = place.open(Arc::clone(&ear) as _).await;
+    store.accept(vec![planned(1, &["mail", "chat", "mail"]), planned(2, &["mail"])]).await.unwrap();
+    let accepted = ear.accepted();
+    claim_one(&*store, id(1).delivery(0)).await;
+    store.cancel(id(1), LATER, BY).await.unwrap();
+    assert_eq!(ear.withdrawn(), accepted[1..3], "whoever has a claim of the first knows how it ends");
+    store.cancel_delivery(id(2).delivery(0), LATER, BY).await.unwrap();
+    assert_eq!(ear.withdrawn(), accepted[1..]);
+}

@@ -180,6 +180,13 @@ pub(super) fn lanes(db: &Connection) -> Result<Vec<LaneDepth>, Failure> {
     Ok(lanes)
 }
 
+/// The lane of this number.
+pub(super) fn lane_of(db: &Connection, number: i64) -> Result<Lane, Failure> {
+    let mut statement = db.prepare_cached("SELECT priority, channel, flow FROM lanes WHERE id = ?1")?;
+    let mut rows = statement.query([number])?;
+    rows.next()?.map_or(Err(Damaged("lane").into()), lane)
+}
+
 pub(super) fn notification(db: &Connection, id: NotificationId) -> Result<Option<NotificationRecord>, Failure> {
     let Some((notification, siblings)) = notification_row(db, id)? else { return Ok(None) };
     let deliveries = deliveries(db, id, 0, DELIVERIES_SLICE)?;

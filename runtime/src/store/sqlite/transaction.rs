@@ -30,7 +30,7 @@ use super::suspects::{self, Noted};
 use super::{callbacks, kv, progress, read, row, totals};
 use crate::domain::{
     Act, Actor, AuditEntry, AuditOutcome, ChannelBook, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody,
-    FailReason, KvChange, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Queued, StatusCounts, Timestamp,
+    FailReason, KvChange, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued, StatusCounts, Timestamp,
     settle_cancelled,
 };
 use crate::store::{
@@ -44,9 +44,9 @@ pub(super) enum Operation {
     Accept(Vec<Accepting>),
     Settle(Vec<Settlement>),
     Release(Vec<u64>),
-    /// Claims that are about to be handed out.
     /// Nothing, to learn whether it can be written.
     Probe,
+    /// Claims that are about to be handed out.
     Note(Vec<Noted>),
     /// Targets of a notification that is about to be accepted.
     Stage(Vec<Staged>),
@@ -141,6 +141,8 @@ pub(super) struct Effects {
     pub(super) ended: HashSet<u64>,
     /// What begins to wait for attempts under way to be cancelled, or waits no longer.
     pub(super) cancelling: HashMap<Withdrawal, Option<Timestamp>>,
+    /// Where they stood that are cancelled and have no claim, with the number of their lane.
+    pub(super) withdrawn: Vec<(i64, Position)>,
     pub(super) late: u64,
     /// What there is more of, or less.
     pub(super) totals: totals::Change,
@@ -210,13 +212,13 @@ impl<'w> Transaction<'w> {
                 Answer::Done
             }
             Operation::Expand(id, at) => Answer::Expanded { more: self.expand(*id, *at)? },
-            Operation::Note(claims) => {
-                suspects::write(self.db, claims)?;
-                self.effects.noted.extend_from_slice(claims);
             Operation::Probe => {
                 suspects::mark_open(self.db)?;
                 Answer::Done
             }
+            Operation::Note(claims) => {
+                suspects::write(self.db, claims)?;
+                self.effects.noted.extend_from_slice(claims);
                 Answer::Done
             }
             Operation::Cancel(id, asked, from) => {

@@ -6,6 +6,8 @@
 //! *Invariants:* nobody hears of a commit before it is durable. A batch with a command that cannot be done is rolled
 //! back and done again in halves, until that command stands alone: it fails, the others do not.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +23,7 @@ use super::numbering::Numbering;
 use super::readers::in_transaction;
 use super::transaction::{Answer, Effects, LaneNumbers, Operation, Transaction};
 use super::{audit, event, progress, read, suspects, totals};
-use crate::domain::Event;
+use crate::domain::{Event, Lane, Position, Queued};
 use crate::store::{CommitListener, Committed, Durability, EventNumber, NumberedEvent, StoreStats, StoreTotals};
 
 /// Commands in one commit: enough for the sync to cost each of them little, few enough to answer within some 20 ms.
@@ -245,17 +247,32 @@ impl Writer {
         effects.totals.event_bytes += write_outbox(&self.db, self.numbering.last() + 1, &effects.events)? as i64;
         effects.totals.audit_bytes += audit::write(&self.db, &mut effects.audit)? as i64;
         totals::write(&self.db, effects.totals)?;
+        let withdrawn = self.places(std::mem::take(&mut effects.withdrawn))?;
         let started = Instant::now();
         guard.commit()?;
         if self.db.total_changes() > rows_before {
             self.stats.lock().unwrap_or_else(PoisonError::into_inner).is_refusing = false;
         }
-        self.committed(effects, writes.len(), started.elapsed());
+        self.committed(effects, withdrawn, writes.len(), started.elapsed());
         Ok(answers)
     }
 
-    fn committed(&mut self, effects: Effects, commands: usize, took: Duration) {
-        let Effects { accepted, events, changes, audit: _, ended, cancelling, late, totals, noted, told } = effects;
+    /// Where these stood, as the queue knows it.
+    fn places(&self, withdrawn: Vec<(i64, Position)>) -> Result<Vec<Queued>, Failure> {
+        let mut lanes = HashMap::<i64, Lane>::new();
+        let mut places = Vec::with_capacity(withdrawn.len());
+        for (number, position) in withdrawn {
+            let lane = match lanes.entry(number) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(read::lane_of(&self.db, number)?),
+            };
+            places.push(Queued { lane: lane.clone(), position });
+        }
+        Ok(places)
+    }
+
+    fn committed(&mut self, effects: Effects, withdrawn: Vec<Queued>, commands: usize, took: Duration) {
+        let Effects { accepted, events, changes, ended, cancelling, late, totals, noted, told, .. } = effects;
         // Whatever else is written, a template or nothing at all, is none.
         let is_news = !events.is_empty() || !accepted.is_empty();
         self.live.committed(changes, ended, cancelling, noted);
@@ -277,7 +294,7 @@ impl Writer {
             let first = self.numbering.last() + 1;
             self.numbering.gave(events.len());
             let events = (first..).zip(events).map(|(number, event)| NumberedEvent { number, event }).collect();
-            self.listener.committed(Committed { accepted, events, commands, took });
+            self.listener.committed(Committed { accepted, withdrawn, events, commands, took });
         }
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::{Asked, Transaction};
 use crate::domain::{
-    Act, AuditOutcome, DeliveryId, DeliveryState, DeliveryStatus, EventBody, NotificationId, Timestamp,
+    Act, AuditOutcome, DeliveryId, DeliveryState, DeliveryStatus, EventBody, NotificationId, Position, Timestamp,
 };
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::live::{Claimed, Withdrawal};
@@ -154,6 +154,7 @@ impl Transaction<'_> {
         if self.live.has_row(id, 0) {
             suspects::forget(self.db, id)?;
         }
+        self.effects.withdrawn.push((claimed.lane, Position { due: claimed.progress.due, delivery: id }));
         let state = DeliveryState::Cancelled { at, attempts: claimed.progress.attempts };
         self.change_state(id, claimed, &state, at)
     }
