@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, format_size};
 use crate::domain::{NotificationId, Timestamp};
 use crate::intake::limits::IDEMPOTENCY_HOLDS;
-use crate::store::{Shrink, Store, StoreError, Sweep, Swept};
+use crate::store::{NotificationFilter, Shrink, Store, StoreError, Sweep, Swept};
 use crate::telemetry::Metrics;
 
 /// Notifications that one transaction looks at: some milliseconds.
@@ -56,11 +56,14 @@ struct Progress {
     large_after: NotificationId,
     /// What went since there was too much.
     gone: Swept,
+    /// When it was said last that nothing more may go.
+    warned_at: Option<Timestamp>,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { old_after: NotificationId::FIRST, large_after: NotificationId::FIRST, gone: Swept::default() }
+        let (old_after, large_after) = (NotificationId::FIRST, NotificationId::FIRST);
+        Self { old_after, large_after, gone: Swept::default(), warned_at: None }
     }
 }
 
@@ -177,7 +180,9 @@ impl Retention {
             return Ok(BETWEEN_PRESSED);
         }
         progress.end();
-        if let Some(max) = all {
+        let Some(max) = all else { return Ok(BETWEEN_ROUNDS) };
+        if progress.warned_at.is_none_or(|at| at.after(BETWEEN_ROUNDS) <= now) {
+            progress.warned_at = Some(now);
             tracing::warn!(
                 used = format_size(used),
                 size_max = format_size(max),
@@ -186,7 +191,10 @@ impl Retention {
                  put dead letters away with `campanile dead-letters purge`."
             );
         }
-        Ok(BETWEEN_ROUNDS)
+        // What is too young now may go then.
+        let young = NotificationFilter { since: Some(now.before(YOUNG)), ..NotificationFilter::default() };
+        let is_young_there = !store.query(young, None, 1).await?.notifications.is_empty();
+        Ok(if is_young_there { YOUNG } else { BETWEEN_ROUNDS })
     }
 }
 

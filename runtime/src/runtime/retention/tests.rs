@@ -138,3 +138,31 @@ async fn of_calls_that_were_given_up_the_oldest_go_above_their_number_and_age() 
     }
     drop(sweeper);
 }
+
+#[tokio::test]
+async fn what_is_too_young_to_go_is_looked_at_again_once_it_is_not() {
+    let (store, entropy) = (opened(), Entropy::fixed(1));
+    let clock = Arc::new(ManualClock::at(START));
+    let sent = DeliveryState::Sent { at: START, attempts: 0, receipt: Receipt::default(), unconfirmed: false };
+    for _ in 0..400 {
+        ended(&*store, &entropy, START, &sent).await;
+    }
+    let mut config = Config::default();
+    config.store.size_max = Some(16 << 20);
+    let as_store = Arc::clone(&store) as Arc<dyn Store>;
+    let sweeper = Retention::of(&config).start(as_store, Arc::clone(&clock) as _, Metrics::new());
+    while clock.next_wait() != Some(START.after(YOUNG)) {
+        if clock.next_wait().is_some_and(|at| at <= START.after(BETWEEN)) {
+            clock.advance(BETWEEN_PRESSED);
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(store.used_bytes().await.expect("it can be read") > 16 << 20, "somebody may be waiting to hear of them");
+    clock.advance(YOUNG + BETWEEN);
+    while store.used_bytes().await.expect("it can be read") > 16 << 20 {
+        clock.advance(BETWEEN_PRESSED);
+        tokio::task::yield_now().await;
+    }
+    assert!(clock.now() < START.after(BETWEEN_ROUNDS), "it did not wait for the next round");
+    drop(sweeper);
+}
