@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
-use super::Shared;
 use super::destination::{HostPass, Later};
+use super::{RetryPolicies, Shared};
 use crate::call::{Call, Question, RenderFailure, Report};
+use crate::config::format_duration;
 use crate::domain::{
     self, Attempt, AttemptEnd, ChannelName, DeliveryId, FailReason, Interruption, Lifetime, Moment, Outcome,
     POISON_CRASHES, PluginName, Receipt, Timestamp,
@@ -37,18 +38,32 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Why no attempt may start any more. What is only asked about does not expire.
-    pub(super) fn is_over(&self) -> Option<FailReason> {
-        let Claim { notification, crashes, progress, .. } = &self.claim;
+    /// Why no attempt may start any more. What is only asked about does not expire, and is not too old.
+    pub(super) fn is_over(&self, policies: &RetryPolicies) -> Option<FailReason> {
+        let Claim { notification, crashes, progress, channel, .. } = &self.claim;
         let is_expired = notification.expires_at.is_some_and(|expires_at| expires_at <= self.started_at);
         if is_expired && progress.accepted.is_none() {
             Some(FailReason::Expired)
         } else if *crashes >= POISON_CRASHES {
             Some(FailReason::Poison { crashes: *crashes })
+        } else if progress.accepted.is_none() {
+            let (waited, max_age) = (self.started_at.since(self.began()), policies.of(channel).max_age);
+            (waited > max_age).then(|| FailReason::TooOld { last: told_age(waited, max_age) })
         } else {
             None
         }
     }
+
+    /// When it could first be tried.
+    fn began(&self) -> Timestamp {
+        self.claim.progress.run_began.unwrap_or_else(|| self.claim.notification.due_from())
+    }
+}
+
+/// What held it up is somebody else's to say: a pause, a breaker, a queue.
+fn told_age(waited: Duration, max_age: Duration) -> String {
+    let waited = format_duration(Duration::from_secs(waited.as_secs()));
+    format!("its turn came after {waited}, its retry policy's `max_age` is {}", format_duration(max_age))
 }
 
 /// How a claim ends.
@@ -215,8 +230,8 @@ impl Finished {
     }
 
     /// Whether nobody is to be called, because another channel stands in.
-    pub(super) fn is_detour(&self) -> bool {
-        self.report.is_none() && self.held.taken.is_detour && self.held.is_over().is_none()
+    pub(super) fn is_detour(&self, policies: &RetryPolicies) -> bool {
+        self.report.is_none() && self.held.taken.is_detour && self.held.is_over(policies).is_none()
     }
 
     /// What is to be written of it, unless it [is a detour](Self::is_detour) or another channel stands in.
@@ -225,14 +240,11 @@ impl Finished {
         let Claim { number, delivery, progress, channel, notification, .. } = &self.held.claim;
         let now = with.clock.now();
         let Some(report) = &self.report else {
-            let reason = self.held.is_over().unwrap_or(FailReason::Expired);
+            let reason = self.held.is_over(&with.policies).unwrap_or(FailReason::Expired);
             let state = domain::settle_over(progress, reason, now);
             return Settlement { claim: *number, delivery: *delivery, attempt: None, state, reroute: None, at: now };
         };
-        let lifetime = Lifetime {
-            began: progress.run_began.unwrap_or_else(|| notification.due_from()),
-            expires_at: notification.expires_at,
-        };
+        let lifetime = Lifetime { began: self.held.began(), expires_at: notification.expires_at };
         let moment = Moment { now, roll: with.entropy.roll() };
         let state = domain::settle(progress, &report.end, &with.policies.of(channel), lifetime, moment);
         // Of questions that are answered `accepted` again the history would be full.

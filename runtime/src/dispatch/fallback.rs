@@ -88,7 +88,7 @@ pub(super) async fn judge(shared: &Shared, mode: &mut watch::Receiver<Order>, en
     let chains = shared.chains.get();
     let mut judged = Judged::default();
     for finished in ended {
-        let settlement = (!finished.is_detour()).then(|| finished.settlement(shared));
+        let settlement = (!finished.is_detour(&shared.with.policies)).then(|| finished.settlement(shared));
         let reason = match settlement.as_ref().map(|settlement| &settlement.state) {
             None => Some(Rerouted::BREAKER_OPEN),
             Some(DeliveryState::Failed { reason, .. }) if reason.is_of_channel() => Some(reason.as_str()),

@@ -19,7 +19,7 @@ use self::rig::{Reply, Rig, START, Setup, retry, sent};
 use crate::clock::{Clock, ManualClock};
 use crate::config::WorkersConfig;
 use crate::domain::{
-    Actor, DeliveryState, DeliveryStatus, EventBody, FailReason, Priority, TemplateUse, Timestamp, Waiting,
+    Actor, DeliveryState, DeliveryStatus, EventBody, FailReason, Priority, RetryPolicy, TemplateUse, Timestamp, Waiting,
 };
 use crate::store::{Cancelled, Store};
 
@@ -220,6 +220,28 @@ async fn what_expired_before_its_turn_fails_without_a_call() {
     let expected = DeliveryState::Failed { at: START.after(SECOND), attempts: 0, reason: FailReason::Expired };
     assert_eq!(record.state, expected);
     assert!(record.attempts.is_empty() && rig.calls().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_held_for_longer_than_its_policy_tries_is_too_old_without_a_call() {
+    let max_age = RetryPolicy::default().max_age;
+    let setup = Setup { paused: true, ..Setup::default() };
+    let mut rig = Rig::start_with(setup, ManualClock::at(START), |_| sent()).await;
+    let old = rig.accept(|_| {}).await;
+    let scheduled = rig.accept(|notification| notification.scheduled_at = Some(START.after(SECOND))).await;
+    rig.clock.advance(max_age + SECOND);
+    rig.dispatcher.resume();
+    rig.all_sent(&[scheduled]).await;
+    while rig.state(old).await.status() == DeliveryStatus::Pending {
+        tokio::task::yield_now().await;
+    }
+    let record = rig.record(old).await;
+    let DeliveryState::Failed { attempts: 0, reason: FailReason::TooOld { last }, .. } = record.state else {
+        panic!("{record:?}")
+    };
+    assert_eq!(last, "its turn came after 3d1s, its retry policy's `max_age` is 3d");
+    assert!(record.attempts.is_empty());
+    assert_eq!(rig.calls().len(), 1, "of what could be tried for as long as that and no longer");
 }
 
 #[tokio::test]

@@ -184,7 +184,7 @@ impl Worker {
         for (claim, taken) in claimed {
             let mut held = Held { claim, taken, started_at, host: None };
             let is_question = held.claim.progress.accepted.is_some();
-            if held.is_over().is_some() || (taken.is_detour && !is_question) {
+            if held.is_over(&self.shared.with.policies).is_some() || (taken.is_detour && !is_question) {
                 over.push(Finished { held: Arc::new(held), report: None });
                 continue;
             }
