@@ -2,13 +2,15 @@
 //!
 //! *Flow:* at 64 MiB a thread of its own copies the bulk into the file while the writer goes on; then the writer copies
 //! the small tail between two commits, and the next commit starts the log afresh. A background checkpoint alone never
-//! catches up with a writer that does not pause.
+//! catches up with a writer that does not pause. Once nothing has been written for a while, the thread copies the rest,
+//! and the log gives its room back to the disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -24,6 +26,12 @@ const LOG_BYTES_MAX: u64 = 256 << 20;
 
 /// After a checkpoint that did not shorten the log it has to grow by this much before the next, in bytes.
 const STEP_BYTES: u64 = 32 << 20;
+
+/// The thread looks this often whether anything was written meanwhile.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A log whose file is no longer than this keeps its room, in bytes: it is needed again soon.
+const IDLE_LOG_BYTES: u64 = 4 << 20;
 
 /// A page in the log has a header of this many bytes.
 const FRAME_HEADER_BYTES: u64 = 24;
@@ -47,7 +55,7 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     /// Starts the thread; it ends when this is dropped.
     pub(super) fn start(path: &Path) -> Result<Self, Failure> {
-        Self::start_at(path, LOG_BYTES)
+        Self::start_at(path, LOG_BYTES, IDLE)
     }
 
     /// Without a thread: the writer copies everything itself, from a log this long on, in bytes. What a writer falls back
@@ -59,20 +67,29 @@ impl Checkpoints {
         Ok(Self { wake, thread, done, under_way, frame_bytes, log_bytes, next_at: log_bytes, warned: false })
     }
 
-    fn start_at(path: &Path, log_bytes: u64) -> Result<Self, Failure> {
+    fn start_at(path: &Path, log_bytes: u64, idle: Duration) -> Result<Self, Failure> {
         let connection = schema::open_reader(path)?;
         let frame_bytes = frame_bytes(&connection)?;
         let (wake, asked) = sync_channel(1);
         let done = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&done);
+        let mut idle_log = IdleLog::of(path);
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(move || {
-                while let Ok(()) = asked.recv() {
-                    if let Err(error) = checkpoint(&connection, "PASSIVE") {
+                loop {
+                    let is_asked = asked.recv_timeout(idle);
+                    let tried = match is_asked {
+                        Ok(()) => checkpoint(&connection, "PASSIVE").map(drop),
+                        Err(RecvTimeoutError::Timeout) => idle_log.tend(&connection),
+                        Err(RecvTimeoutError::Disconnected) => break,
+                    };
+                    if let Err(error) = tried {
                         tracing::warn!(error = %error, "Checkpoint failed; it will be tried again.");
                     }
-                    tell.store(true, Ordering::Release);
+                    if is_asked.is_ok() {
+                        tell.store(true, Ordering::Release);
+                    }
                 }
             })
             .map_err(|error| Failure::Disk(format!("cannot start a thread: {error}")))?;
@@ -122,6 +139,32 @@ impl Checkpoints {
     }
 }
 
+/// The log of a store that may be idle.
+struct IdleLog {
+    file: PathBuf,
+    /// At the last look.
+    frames: u64,
+}
+
+impl IdleLog {
+    fn of(database: &Path) -> Self {
+        let mut file = database.as_os_str().to_owned();
+        file.push("-wal");
+        Self { file: file.into(), frames: 0 }
+    }
+
+    /// Cuts it where it is long and nothing was written since the last look.
+    fn tend(&mut self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        let frames = checkpoint(connection, "NOOP")?;
+        let is_idle = frames == std::mem::replace(&mut self.frames, frames);
+        let is_long = std::fs::metadata(&self.file).is_ok_and(|there| there.len() > IDLE_LOG_BYTES);
+        if is_idle && is_long {
+            checkpoint(connection, "TRUNCATE")?;
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Checkpoints {
     /// Waits for the thread, so that its connection is closed: the last one to close takes the log away.
     fn drop(&mut self) {
@@ -156,7 +199,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("log.db");
         let writer = schema::open_writer(&path, Durability::Os).unwrap();
-        let mut checkpoints = Checkpoints::start_at(&path, 1 << 20).unwrap();
+        let mut checkpoints = Checkpoints::start_at(&path, 1 << 20, IDLE).unwrap();
         let mut longest = 0;
         // Ends with the first commit whose log is shorter than the one before. The thread gets its turn in the end.
         loop {
@@ -169,5 +212,27 @@ mod tests {
             checkpoints.tend(&writer);
         }
         assert!(longest * checkpoints.frame_bytes >= 1 << 20);
+    }
+    #[test]
+    fn the_log_of_an_idle_store_gives_its_room_back() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("log.db");
+        let writer = schema::open_writer(&path, Durability::Os).unwrap();
+        let (thread, mut log) = (schema::open_reader(&path).unwrap(), IdleLog::of(&path));
+        let log_bytes = || std::fs::metadata(folder.path().join("log.db-wal")).unwrap().len();
+        let write = |bytes: i64| {
+            writer.execute("INSERT INTO outbox (count, frame) VALUES (0, zeroblob(?1))", [bytes]).unwrap();
+        };
+        write(2 * IDLE_LOG_BYTES as i64);
+        log.tend(&thread).unwrap();
+        write(1);
+        log.tend(&thread).unwrap();
+        assert!(log_bytes() > 2 * IDLE_LOG_BYTES, "something was written between the two looks");
+        log.tend(&thread).unwrap();
+        assert_eq!(log_bytes(), 0);
+        write(1);
+        log.tend(&thread).unwrap();
+        log.tend(&thread).unwrap();
+        assert_ne!(log_bytes(), 0, "a short log keeps its room");
     }
 }
