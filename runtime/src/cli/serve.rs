@@ -40,7 +40,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     // The same again at each reload: what was found now is what is read then.
     let Loaded { config, warnings, .. } = source.clone().load()?;
     for warning in &warnings {
-        tracing::warn!(%warning, "A setting is of no use.");
+        tracing::warn!(%warning, "The configuration has a setting that deserves a look.");
     }
     runtime.block_on(serve(config, source, signals))
 }

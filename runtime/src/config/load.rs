@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use super::tree::Table;
 use super::{
-    AuditConfig, CallLimits, ChannelConfig, Config, EventsConfig, Examined, PluginsConfig, Problem, ServerConfig,
-    StoreConfig, TemplatesConfig, WorkersConfig, check,
+    AuditConfig, CallLimits, ChannelConfig, Config, Durability, EventsConfig, Examined, PluginsConfig, Problem,
+    ServerConfig, StoreConfig, TemplatesConfig, WorkersConfig, check,
 };
 use crate::domain::{ChannelName, PluginName};
 use section::{Reader, Section};
@@ -70,7 +70,10 @@ fn server(section: &mut Section<'_>, into: &mut ServerConfig) {
 fn store(section: &mut Section<'_>, into: &mut StoreConfig) {
     let StoreConfig { path, durability, dedupe_window, retention, size_max } = into;
     section.key("url", path, value::store_url);
-    section.key("durability", durability, value::durability);
+    if section.key("durability", durability, value::durability) && *durability == Durability::Memory {
+        let message = "is `memory`: what was accepted is lost when the process ends, however it ends";
+        section.warn("durability", message, "set `durability = \"full\"` unless that is meant");
+    }
     section.key("dedupe_window", dedupe_window, value::duration);
     section.key("retention", retention, value::duration);
     section.key("size_max", size_max, |scalar| value::size(scalar).map(Some));

@@ -23,7 +23,9 @@ use crate::callback::{
 use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
-use crate::config::{Config, ConfigError, Places, Source, TemplatesConfig, WorkersConfig};
+use crate::config::{
+    Config, ConfigError, Durability, Places, Source, StoreConfig, TemplatesConfig, WorkersConfig,
+};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies, TimeLimits};
 use crate::domain::{ChannelName, Notification, PluginBook, RetryPolicy};
 use crate::events::{EventLog, Inlet, Subscribers};
@@ -428,7 +430,16 @@ async fn open_told(config: &Config, queue: &QueueHandle, metrics: &Arc<Metrics>)
 }
 
 async fn open_store(config: &Config, listener: Arc<Commits>) -> Result<Arc<dyn Store>, StoreError> {
-    let options = SqliteOptions { path: config.store.path.clone(), durability: config.store.durability, listener };
+    let StoreConfig { path, durability, .. } = config.store.clone();
+    if durability != Durability::Memory && std::fs::metadata(&path).is_ok_and(|there| there.len() == 0) {
+        // It opens as a new one would: whoever has lost what was in it should hear of it before the day is over.
+        tracing::warn!(
+            path = %path.display(),
+            "The database was there and empty, and begins anew. If it held anything, stop the server and put a backup back: \
+             `campanile restore FILE --yes`."
+        );
+    }
+    let options = SqliteOptions { path, durability, listener };
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
     match opened {
         Ok(store) => Ok(store? as _),

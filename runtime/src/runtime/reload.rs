@@ -254,7 +254,7 @@ fn tell(done: &Result<Reloaded, ReloadError>) {
     match done {
         Ok(Reloaded { channels, settings, restart_needed, warnings, .. }) => {
             for warning in warnings {
-                tracing::warn!(%warning, "A setting is of no use.");
+                tracing::warn!(%warning, "The configuration has a setting that deserves a look.");
             }
             tracing::info!(
                 added = names(&channels.added),

@@ -156,6 +156,17 @@ async fn a_rate_of_recipients_that_a_plugin_does_not_know_is_a_warning() {
 }
 
 #[tokio::test]
+async fn a_store_that_keeps_nothing_is_a_warning() {
+    let verdict = checked("[store]\ndurability = \"memory\"\n").await;
+    assert_eq!(verdict.exit(), Exit::Ok);
+    assert_snapshot!(verdict.text(), @r#"
+    campanile.toml: 1 warning
+      warning: campanile.toml:2: `store.durability` is `memory`: what was accepted is lost when the process ends, however it ends; set `durability = "full"` unless that is meant
+    "#);
+    assert_snapshot!(checked("[store]\ndurability = \"os\"\n").await.text(), @"campanile.toml: ok");
+}
+
+#[tokio::test]
 async fn a_check_says_whose_plugins_were_not_asked() {
     let text =
         "[plugins.defaults]\nmemory = \"1KiB\"\n[channels.a]\nplugin = \"null\"\n[channels.b]\nplugin = \"nul\"\n";
