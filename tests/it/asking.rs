@@ -85,7 +85,7 @@ async fn what_a_provider_took_cannot_be_withdrawn_and_is_asked_for_after_a_crash
 async fn what_a_provider_refuses_later_is_a_dead_letter_and_what_it_never_tells_is_sent_unconfirmed() {
     let replies = vec![Reply::new(202, "p-1"), Reply::new(200, "refused"), Reply::new(202, "p-1")];
     let receiver = Receiver::start(replies, Reply::new(200, "on its way")).await;
-    let server = courier(&receiver, "500ms").await;
+    let server = courier(&receiver, "2s").await;
     let api = Api::of(&server);
 
     let (refused, _) = taken(&api, &receiver).await;
