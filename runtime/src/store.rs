@@ -14,6 +14,7 @@ mod callback;
 mod failure;
 mod find;
 mod outbox;
+mod record;
 mod reroute;
 pub mod sqlite;
 mod sweep;
@@ -32,7 +33,7 @@ use async_trait::async_trait;
 use crate::domain::{
     Actor, Attempt, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback,
     DeliveryId, DeliveryState, Event, Flow, KvEntry, KvWrite, KvWritten, Lane, Notification, NotificationId,
-    OwedCallback, PluginBook, Position, Queued, Recipient, Rerouted, StatusCounts, Timestamp, Waiting,
+    OwedCallback, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting,
 };
 
 pub use crate::config::Durability;
@@ -43,6 +44,7 @@ pub use find::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
 };
 pub use outbox::{EventEpoch, EventNumber, EventRange, NumberedEvent};
+pub use record::{DeliveryRecord, NotificationRecord};
 pub use reroute::Reroute;
 
 pub use sweep::{Shrink, Sweep, Swept};
@@ -227,32 +229,6 @@ pub enum Cancelled {
     },
 }
 
-/// One delivery as a reader sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeliveryRecord {
-    /// Which.
-    pub id: DeliveryId,
-    /// Through which channel.
-    pub channel: ChannelName,
-    /// To whom.
-    pub recipient: Recipient,
-    /// Where it stands.
-    pub state: DeliveryState,
-    /// Every call made, the first one first.
-    pub attempts: Vec<Attempt>,
-    /// Every time another channel stood in, the first one first.
-    pub reroutes: Vec<Rerouted>,
-}
-
-/// One notification as a reader sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NotificationRecord {
-    /// As accepted.
-    pub notification: Arc<Notification>,
-    /// Its deliveries per status.
-    pub counts: StatusCounts,
-    /// Its first [`DELIVERIES_SLICE`] deliveries that are made, by index.
-    pub deliveries: Vec<DeliveryRecord>,
 }
 
 /// How many deliveries wait in a lane.

@@ -64,12 +64,22 @@ async fn ten_thousand_recipients_are_told_once_through_a_crash_and_hold_nobody_u
         assert_eq!(page.status, 200, "{}", page.body);
         let deliveries = page.body["deliveries"].as_array().expect("deliveries");
         told.extend(deliveries.iter().map(|one| one["recipient"].as_str().expect("an address").to_owned()));
+        assert_eq!(page.body["complete"], true, "there is nothing to be made any more");
         match page.body["next"].as_u64() {
             Some(next) => from = next,
             None => break,
         }
     }
     assert_eq!(told.len(), MANY);
+    assert_eq!(record.body["counts"], json!({ "open": 0, "sent": MANY, "failed": 0, "cancelled": 0 }));
+    let listed = server.cli(["list", "--status", "sent", "--limit", "2"]).await;
+    assert!(listed.stdout.lines().any(|line| line.contains(&format!(" {MANY} "))), "{listed:?}");
+    let shown = server.cli(["status", &id]).await;
+    let more = format!("{MANY}: {MANY} sent; the first 1000 are shown, more: campanile status {id} --from 1000");
+    assert!(shown.stdout.contains(&more), "{}", &shown.stdout[..400]);
+    let rest = server.cli(["status", &id, "--from", "9000"]).await;
+    assert_eq!((rest.code, rest.stdout.contains(&id.replace("ntf", "dlv"))), (0, true), "{}", rest.stderr);
+    assert_eq!(rest.stdout.lines().filter(|line| line.starts_with("dlv_")).count(), 1_000);
     assert_eq!(server.terminate().await, 0);
 }
 
@@ -113,4 +123,39 @@ async fn a_cancel_of_thousands_outlives_whoever_asked_for_it() {
     let depth = "campanile_queue_depth{priority=\"normal\"} 0";
     assert!(runtime.metrics_text().contains(depth), "nothing waits for the hour that they were due at");
     runtime.shutdown(Duration::ZERO).await.expect("nothing is in flight");
+}
+
+/// Of what is cancelled before it is made no record is kept, and how many there were is told; each of the others has one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cancel_keeps_of_a_large_notification_is_told() {
+    let receiver = Receiver::closed(Reply::new(200, "")).await;
+    let server = Server::start_with(&config(&receiver), &[("key", "0123456789abcdef0123456789abcdef")], &[]).await;
+    let api = Api::of(&server);
+    let to: Vec<Value> = (0..MANY).map(|n| json!(reader(n))).collect();
+    let body = json!({ "channels": ["bell"], "to": to, "title": "wrong", "body": "news" });
+    let accepted = api.post("/v1/notifications", &body).await;
+    let id = accepted.body["id"].as_str().expect("an id").to_owned();
+    let cancelled = api.post(&format!("/v1/notifications/{id}/cancel"), &json!({})).await;
+    assert!(matches!(cancelled.status, 200 | 202), "{}", cancelled.body);
+    receiver.open();
+    let record = api.until_final(&id).await;
+    assert_eq!(record["delivery_count"], MANY);
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let never_made = number(&record["never_made"]);
+    assert!(never_made <= number(&record["counts"]["cancelled"]), "{}", record["counts"]);
+    let (mut kept, mut from) = (0, 0);
+    loop {
+        let page = api.get(&format!("/v1/notifications/{id}/deliveries?from={from}&limit=1000")).await.body;
+        assert_eq!(page["complete"], true, "there is nothing to be made any more");
+        kept += page["deliveries"].as_array().map_or(0, Vec::len) as u64;
+        match page["next"].as_u64() {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    assert_eq!(kept + never_made, MANY as u64);
+    if never_made > 0 {
+        let shown = server.cli(["status", &id]).await;
+        assert!(shown.stdout.contains(&format!("{never_made} were cancelled before they were made")), "{shown:?}");
+    }
 }

@@ -106,6 +106,7 @@ pub(super) async fn deliveries(
     query.finish(&["from", "limit"], problems)?;
     let id: NotificationId = id.parse().map_err(|_| NO_NOTIFICATION)?;
     let mut record = api.runtime.notification(id).await?.ok_or(NO_NOTIFICATION)?;
+    let complete = record.unmade == 0;
     record.deliveries = api.runtime.deliveries(id, from.unwrap_or(0), limit).await?;
     let next = match record.deliveries.last() {
         Some(last) if record.deliveries.len() == limit => Some(last.id.index() + 1),
@@ -113,7 +114,7 @@ pub(super) async fn deliveries(
     };
     let held = api.runtime.held_deliveries(&record).await;
     let deliveries = record.deliveries.iter().map(|delivery| DeliveryView::of(delivery, &held)).collect();
-    Ok(json(StatusCode::OK, JSON, &DeliveryPage { deliveries, next }))
+    Ok(json(StatusCode::OK, JSON, &DeliveryPage { deliveries, next, complete }))
 }
 
 /// `POST /v1/notifications/{id}/cancel`: 202 where an attempt is under way that may still send, 409 where a

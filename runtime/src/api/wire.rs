@@ -3,6 +3,7 @@
 pub(super) mod audit;
 pub(super) mod callbacks;
 pub(super) mod channels;
+mod counts;
 pub(super) mod found;
 mod reload;
 pub(super) mod stats;
@@ -13,10 +14,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::{Attempt, DeliveryId, DeliveryState, DeliveryStatus, FailReason, Rerouted};
+use crate::domain::{Attempt, DeliveryId, DeliveryState, DeliveryStatus, FailReason, NotificationId, Rerouted};
 use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery, Problem};
 use crate::runtime::{ComponentHealth, DeliveryRecord, NotificationRecord, PluginStatus};
 
+pub(super) use counts::CountsView;
 pub(super) use reload::{ReloadView, SettingItem};
 
 /// The answer to a notification that was accepted.
@@ -149,8 +151,21 @@ pub(super) struct NotificationView {
     pub(super) title: Option<String>,
     /// Of all deliveries, also those that are not listed.
     pub(super) progress: ProgressView,
-    /// By index.
+    /// How many deliveries there are, made or not.
+    pub(super) delivery_count: u32,
+    /// The same per status.
+    pub(super) counts: CountsView,
+    /// How many are still to be made: of more than 1,000, a moment after they were accepted. They are open.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) to_be_made: u32,
+    /// How many were cancelled before they were made: nothing is kept of them but their number.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) never_made: u32,
+    /// The first 1,000 that are made, by index.
     pub(super) deliveries: Vec<DeliveryView>,
+    /// Where all of them are found, page by page, where those above are not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deliveries_url: Option<String>,
 }
 
 /// How far a notification has come.
@@ -305,6 +320,15 @@ impl From<&ComponentHealth> for ComponentView {
     }
 }
 
+/// Where the deliveries of a notification are found, page by page.
+fn deliveries_url(id: NotificationId) -> String {
+    format!("/v1/notifications/{id}/deliveries")
+}
+
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 fn filled(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -315,7 +339,7 @@ impl From<&Acceptance> for Accepted {
             id: acceptance.id.to_string(),
             delivery_count: acceptance.delivery_count,
             deliveries_url: (acceptance.delivery_count > 0 && acceptance.deliveries.is_empty())
-                .then(|| format!("/v1/notifications/{}/deliveries", acceptance.id)),
+                .then(|| deliveries_url(acceptance.id)),
             skipped: acceptance.skipped.clone(),
             deliveries: acceptance.deliveries.iter().map(Into::into).collect(),
             deduplicated: acceptance.deduplicated.iter().map(Into::into).collect(),
@@ -369,6 +393,12 @@ impl NotificationView {
             correlation_id: notification.correlation_id.clone(),
             title: notification.content.title.clone(),
             progress: ProgressView { completed: record.counts.completed(), total: record.counts.total() },
+            delivery_count: record.counts.total(),
+            counts: record.counts.into(),
+            to_be_made: record.unmade,
+            never_made: record.never_made,
+            deliveries_url: (record.counts.total() as usize > record.deliveries.len())
+                .then(|| deliveries_url(notification.id)),
             deliveries: record.deliveries.iter().map(|delivery| DeliveryView::of(delivery, held)).collect(),
         }
     }

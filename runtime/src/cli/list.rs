@@ -126,14 +126,14 @@ fn shell_word(text: &str) -> String {
 fn show(notifications: &[Notification], paint: Paint) -> String {
     let mut table = Table::new(["ID", "STATUS", "PRIORITY", "KIND", "ACCEPTED", "DELIVERIES", "TITLE"]);
     for notification in notifications {
-        let Notification { id, status, kind, priority, created_at, title, progress: _, deliveries } = notification;
+        let Notification { id, status, kind, priority, created_at, title, counts, .. } = notification;
         table.row([
             id.as_str().into(),
             Cell::status(status),
             priority.as_str().into(),
             kind.as_str().into(),
             created_at.as_str().into(),
-            deliveries.len().to_string().into(),
+            counts.total().to_string().into(),
             Cell::or_dash(title.as_deref()),
         ]);
     }
@@ -150,16 +150,18 @@ mod tests {
     fn a_line_is_a_notification() {
         let page = json!({ "next_cursor": null, "notifications": [
             { "id": "ntf_02", "status": "failed", "kind": "warning", "priority": "high",
-              "created_at": "2026-01-02T03:04:05.000Z", "title": "Disk\u{1b}[2J full", "deliveries": [
+              "created_at": "2026-01-02T03:04:05.000Z", "title": "Disk\u{1b}[2J full",
+              "counts": { "open": 0, "sent": 99_998, "failed": 1, "cancelled": 1 }, "deliveries": [
                 { "id": "dlv_02_0", "channel": "ops", "recipient": null, "status": "failed", "attempts": [] }] },
             { "id": "ntf_01", "status": "pending", "kind": "info", "priority": "normal",
-              "created_at": "2026-01-02T03:04:04.000Z", "deliveries": [] },
+              "created_at": "2026-01-02T03:04:04.000Z", "deliveries": [],
+              "counts": { "open": 2, "sent": 0, "failed": 0, "cancelled": 0 } },
         ]});
         let page: Notifications = serde_json::from_value(page).expect("the shape of the server's answer");
         assert_snapshot!(show(&page.notifications, Paint::Off), @r"
         ID      STATUS   PRIORITY  KIND     ACCEPTED                  DELIVERIES  TITLE
-        ntf_02  failed   high      warning  2026-01-02T03:04:05.000Z  1           Disk\u{1b}[2J full
-        ntf_01  pending  normal    info     2026-01-02T03:04:04.000Z  0           -
+        ntf_02  failed   high      warning  2026-01-02T03:04:05.000Z  100000      Disk\u{1b}[2J full
+        ntf_01  pending  normal    info     2026-01-02T03:04:04.000Z  2           -
         ");
     }
 

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use jiff::Zoned;
 use serde_json::{Map, Value, json};
 
-use super::client::wire::{Accepted, Deduplicated, Delivery, Notification};
+use super::client::wire::{Accepted, Counts, Deduplicated, Delivery, Notification};
 use super::client::{Answered, Client};
 use super::failure::{Exit, Failure};
 use super::table::{Cell, Table};
@@ -194,17 +194,21 @@ fn read_bounded(from: impl Read) -> io::Result<String> {
     Ok(text)
 }
 
-fn is_final(delivery: &Delivery) -> bool {
-    matches!(delivery.status.as_str(), "sent" | "failed" | "cancelled")
+/// None of its deliveries is open, also of those that are not in the answer.
+const fn has_ended(notification: &Notification) -> bool {
+    notification.counts.open == 0
 }
 
 fn show_accepted(accepted: &Answered<Accepted>, globals: &Globals) -> Answer {
     if globals.json {
         return Answer::ok(format!("{:#}\n", accepted.json));
     }
-    let Accepted { id, deliveries, deduplicated, replayed } = &accepted.value;
+    let Accepted { id, delivery_count, deliveries, deduplicated, replayed } = &accepted.value;
     let status = if *replayed { "accepted before" } else { "accepted" };
     let mut text = show(id, status, deliveries, globals.paint_stdout());
+    if *delivery_count > 0 && deliveries.is_empty() {
+        text.push_str(&format!("  {delivery_count} deliveries: see `campanile status {}`\n", escaped(id)));
+    }
     for Deduplicated { channel, recipient, first } in deduplicated {
         let whom = recipient.as_deref().map(|recipient| format!(" to {}", escaped(recipient))).unwrap_or_default();
         text.push_str(&format!("  not made{whom} through {}: it is {}\n", escaped(channel), escaped(first)));
@@ -213,17 +217,11 @@ fn show_accepted(accepted: &Answered<Accepted>, globals: &Globals) -> Answer {
 }
 
 fn show_outcome(outcome: &Answered<Notification>, globals: &Globals) -> Answer {
-    let Notification { id, status, deliveries, .. } = &outcome.value;
-    let progress = waiting::progress(&outcome.value);
-    let exit = if deliveries.iter().any(|delivery| is_final(delivery) && delivery.status != "sent") {
-        Exit::No
-    } else if progress.completed < progress.total {
-        Exit::TimedOut
-    } else if status == "sent" || deliveries.len() >= progress.total as usize {
-        Exit::Ok
-    } else {
-        // Of many not all are listed.
-        Exit::No
+    let Notification { id, status, counts, deliveries, .. } = &outcome.value;
+    let exit = match counts {
+        Counts { failed: 1.., .. } | Counts { cancelled: 1.., .. } => Exit::No,
+        Counts { open: 0, .. } => Exit::Ok,
+        Counts { .. } => Exit::TimedOut,
     };
     let text = if globals.json {
         format!("{:#}\n", outcome.json)

@@ -2,20 +2,32 @@
 
 use std::fmt::Write as _;
 
-use super::client::Client;
-use super::client::wire::{Delivery, Notification, Rerouted};
-use super::failure::Failure;
+use super::client::wire::{Delivery, DeliveryPage, Notification, Rerouted};
+use super::client::{Answered, Client};
+use super::failure::{Exit, Failure};
 use super::table::{Cell, Table};
 use super::terminal::{Color, Paint, escaped};
 use super::{Answer, Globals};
 use crate::config::format_size;
 use crate::domain::{DeliveryId, NotificationId};
 
+/// Deliveries of one page.
+const PAGE: usize = 1_000;
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 found; 1 no server answers; 3 no such notification.
+
+Examples:
+  campanile status ntf_01890a5d0b0170008000000000000001
+  campanile status ntf_01890a5d0b0170008000000000000001 --from 1000")]
 pub(super) struct Args {
     /// Id of a notification, or of one of its deliveries
     #[arg(value_parser = id)]
     id: NotificationId,
+    /// Show the 1,000 deliveries from this index on, counted from 0
+    #[arg(long, value_name = "INDEX")]
+    from: Option<u32>,
 }
 
 fn id(text: &str) -> Result<NotificationId, String> {
@@ -25,20 +37,64 @@ fn id(text: &str) -> Result<NotificationId, String> {
 }
 
 pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
-    let answered = Client::new(globals)?.get(&["notifications", &args.id.to_string()], None).await?;
-    Ok(Answer::ok(if globals.json {
-        format!("{:#}\n", answered.json)
-    } else {
-        show(&answered.value, globals.paint_stdout())
-    }))
+    let (client, id) = (Client::new(globals)?, args.id.to_string());
+    if let Some(from) = args.from {
+        let query = [("from", from.to_string()), ("limit", PAGE.to_string())];
+        let page: Answered<DeliveryPage> = client.page(&["notifications", &id, "deliveries"], &query).await?;
+        let text = if globals.json {
+            format!("{:#}\n", page.json)
+        } else {
+            show_deliveries(&page.value.deliveries, globals.paint_stdout())
+        };
+        return Ok(Answer { text, talk: rest_of(&page.value, &id, from), exit: Exit::Ok });
+    }
+    let answered: Answered<Notification> = client.get(&["notifications", &id], None).await?;
+    let text =
+        if globals.json { format!("{:#}\n", answered.json) } else { show(&answered.value, globals.paint_stdout()) };
+    Ok(Answer::ok(text))
+}
+
+/// The command for what is behind a page.
+fn rest_of(page: &DeliveryPage, id: &str, from: u32) -> String {
+    match page.next {
+        Some(next) => format!("there is more: campanile status {id} --from {next}\n"),
+        None if page.complete => String::new(),
+        None => {
+            let again = from.saturating_add(u32::try_from(page.deliveries.len()).unwrap_or(u32::MAX));
+            format!("more is being made: campanile status {id} --from {again}\n")
+        }
+    }
+}
+
+/// How many deliveries stand where, where not all of them are shown.
+fn tally(notification: &Notification) -> Option<String> {
+    let Notification { id, counts, never_made, deliveries, .. } = notification;
+    let shown = deliveries.len() as u64;
+    if counts.total() <= shown {
+        return None;
+    }
+    let parts =
+        [(counts.sent, "sent"), (counts.failed, "failed"), (counts.cancelled, "cancelled"), (counts.open, "waiting")];
+    let parts: Vec<_> = parts.iter().filter(|(count, _)| *count > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let mut text = format!("{}: {}", counts.total(), parts.join(", "));
+    if *never_made > 0 {
+        text.push_str(&format!(
+            "; {never_made} were cancelled before they were made, and nothing more is kept of them"
+        ));
+    }
+    if shown > 0 && counts.total() - never_made > shown {
+        let more = format!("campanile status {} --from {shown}", escaped(id));
+        text.push_str(&format!("; the first {shown} are shown, more: {more}"));
+    }
+    Some(text)
 }
 
 fn show(notification: &Notification, paint: Paint) -> String {
-    let Notification { id, status, kind, priority, created_at, title, progress: _, deliveries } = notification;
+    let Notification { id, status, kind, priority, created_at, title, deliveries, .. } = notification;
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a `String` cannot fail.
-        let _ = writeln!(text, "{key:<10}{value}");
+        let _ = writeln!(text, "{key:<12}{value}");
     };
     line("id", &escaped(id));
     line("status", &paint.color(Color::of_status(status), &escaped(status)));
@@ -48,11 +104,17 @@ fn show(notification: &Notification, paint: Paint) -> String {
     if let Some(title) = title {
         line("title", &escaped(title));
     }
-    for delivery in deliveries {
-        text.push('\n');
-        text.push_str(&show_delivery(delivery, paint));
+    if let Some(tally) = tally(notification) {
+        line("deliveries", &tally);
     }
-    text
+    if !deliveries.is_empty() {
+        text.push('\n');
+    }
+    text + &show_deliveries(deliveries, paint)
+}
+
+fn show_deliveries(deliveries: &[Delivery], paint: Paint) -> String {
+    deliveries.iter().map(|delivery| show_delivery(delivery, paint)).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn show_delivery(delivery: &Delivery, paint: Paint) -> String {

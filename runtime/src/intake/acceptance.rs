@@ -1,6 +1,6 @@
 //! What a caller is told of what was accepted, now or with the same key before.
 
-use crate::domain::{ChannelName, DeliveryId, NotificationId, Priority, StatusCounts};
+use crate::domain::{ChannelName, DeliveryId, NotificationId, Priority};
 use crate::store::{
     Accepted, DELIVERIES_SLICE, Deduplicated, FirstUse, IdempotencyKey, NotificationRecord, Planned, StoreError,
 };
@@ -164,8 +164,7 @@ impl Intake {
 }
 
 fn replay_of(record: &NotificationRecord) -> Acceptance {
-    let StatusCounts { open, sent, failed, cancelled } = record.counts;
-    let delivery_count = open + sent + failed + cancelled;
+    let delivery_count = record.counts.total();
     let is_large = delivery_count as usize > DELIVERIES_SLICE;
     let made = record.deliveries.iter().take(if is_large { 0 } else { DELIVERIES_SLICE });
     let deliveries = made.map(|delivery| AcceptedDelivery {

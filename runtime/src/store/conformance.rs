@@ -12,7 +12,7 @@ use super::*;
 use crate::domain::{
     Act, Attempt, AuditAction, AuditOutcome, AuditTarget, Awaited, Bar, BarKind, BreakerBook, BreakerState,
     ChannelChange, ChannelDeed, ChannelEvent, Content, EventBody, FailReason, NotificationStatus, Paused, Permission,
-    PluginChange, PluginEvent, PluginName, Priority, Receipt, VersionMark, settle_cancelled,
+    PluginChange, PluginEvent, PluginName, Priority, Receipt, Rerouted, StatusCounts, VersionMark, settle_cancelled,
 };
 
 pub(crate) mod asking;

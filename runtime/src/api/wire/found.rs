@@ -35,6 +35,8 @@ pub(in crate::api) struct DeliveryPage {
     pub(in crate::api) deliveries: Vec<DeliveryView>,
     /// What `from` is for the next page; null where no more are made.
     pub(in crate::api) next: Option<u32>,
+    /// False while there are more to be made: what is behind this page is found later.
+    pub(in crate::api) complete: bool,
 }
 
 /// What a cancel did.

@@ -46,6 +46,8 @@ pub(in crate::cli) struct Reloaded {
 #[derive(Debug, Deserialize)]
 pub(in crate::cli) struct Accepted {
     pub(in crate::cli) id: String,
+    pub(in crate::cli) delivery_count: u64,
+    /// None of more than 1,000.
     pub(in crate::cli) deliveries: Vec<Delivery>,
     /// Those that were not made.
     #[serde(default)]
@@ -74,6 +76,11 @@ pub(in crate::cli) struct Notification {
     /// A server before this was told has none.
     #[serde(default)]
     pub(in crate::cli) progress: Option<Progress>,
+    pub(in crate::cli) counts: Counts,
+    /// Cancelled before they were made.
+    #[serde(default)]
+    pub(in crate::cli) never_made: u64,
+    /// The first ones.
     pub(in crate::cli) deliveries: Vec<Delivery>,
 }
 
@@ -82,6 +89,31 @@ pub(in crate::cli) struct Notification {
 pub(in crate::cli) struct Progress {
     pub(in crate::cli) completed: u32,
     pub(in crate::cli) total: u32,
+}
+
+/// Deliveries per status, made or not.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(in crate::cli) struct Counts {
+    pub(in crate::cli) open: u64,
+    pub(in crate::cli) sent: u64,
+    pub(in crate::cli) failed: u64,
+    pub(in crate::cli) cancelled: u64,
+}
+
+impl Counts {
+    pub(in crate::cli) const fn total(self) -> u64 {
+        self.open + self.sent + self.failed + self.cancelled
+    }
+}
+
+/// Some deliveries of a notification.
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct DeliveryPage {
+    pub(in crate::cli) deliveries: Vec<Delivery>,
+    /// Where the next page begins; none where no more are made.
+    pub(in crate::cli) next: Option<u32>,
+    /// More are to be made while it is false.
+    pub(in crate::cli) complete: bool,
 }
 
 #[derive(Debug, Deserialize)]

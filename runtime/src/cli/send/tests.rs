@@ -106,16 +106,19 @@ fn waiting_takes_a_minute_or_what_is_said() {
 /// A server whose one delivery is first pending, then `outcome` from the second look on.
 async fn server_with(outcome: &'static str) -> String {
     let accepted = Json(json!({
-        "id": "ntf_1", "deliveries": [{ "id": "dlv_1_0", "channel": "ops", "recipient": null, "status": "pending" }],
+        "id": "ntf_1", "delivery_count": 1,
+        "deliveries": [{ "id": "dlv_1_0", "channel": "ops", "recipient": null, "status": "pending" }],
     }));
     let looks = Arc::new(AtomicUsize::new(0));
     let notification = move |RawQuery(query): RawQuery| async move {
         assert!(query.is_some_and(|query| query.starts_with("wait=")), "the server is asked to wait");
         let status = if looks.fetch_add(1, Ordering::Relaxed) == 0 { "pending" } else { outcome };
         let delivery = json!({ "id": "dlv_1_0", "channel": "ops", "status": status, "reason": "why" });
+        let mut counts = json!({ "open": 0, "sent": 0, "failed": 0, "cancelled": 0 });
+        counts[if status == "pending" { "open" } else { status }] = json!(1);
         Json(json!({
             "id": "ntf_1", "status": status, "kind": "info", "priority": "normal", "created_at": "now",
-            "deliveries": [delivery],
+            "counts": counts, "deliveries": [delivery],
         }))
     };
     let routes = Router::new()
@@ -138,6 +141,7 @@ async fn waiting_ends_with_the_outcome_and_its_exit_code() {
 fn what_is_still_on_its_way_when_the_time_is_over_is_a_time_out() {
     let json = json!({
         "id": "ntf_1", "status": "pending", "kind": "info", "priority": "normal", "created_at": "now",
+        "counts": { "open": 1, "sent": 1, "failed": 0, "cancelled": 0 },
         "deliveries": [
             { "id": "dlv_1_0", "channel": "ops", "status": "sent", "recipient": "a" },
             { "id": "dlv_1_1", "channel": "mail", "status": "retrying", "recipient": "b", "attempts": [

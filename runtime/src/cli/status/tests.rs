@@ -1,7 +1,7 @@
 //! What is shown of a notification.
 
 use insta::assert_snapshot;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -10,6 +10,7 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
     let answer = json!({
         "id": "ntf_01", "status": "partial", "kind": "warning", "priority": "high",
         "created_at": "2026-01-02T03:04:05.000Z", "title": "Disk\u{1b}[2J full",
+        "counts": { "open": 2, "sent": 1, "failed": 0, "cancelled": 0 },
         "deliveries": [
             { "id": "dlv_01_0", "channel": "ops", "recipient": "", "status": "sent", "attempts": [
                 { "number": 1, "started_at": "2026-01-02T03:04:05.010Z", "duration_ms": 12.5, "outcome": "retry",
@@ -26,12 +27,12 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
     });
     let notification: Notification = serde_json::from_value(answer).expect("the shape of the server's answer");
     assert_snapshot!(show(&notification, Paint::Off), @r#"
-    id        ntf_01
-    status    partial
-    kind      warning
-    priority  high
-    accepted  2026-01-02T03:04:05.000Z
-    title     Disk\u{1b}[2J full
+    id          ntf_01
+    status      partial
+    kind        warning
+    priority    high
+    accepted    2026-01-02T03:04:05.000Z
+    title       Disk\u{1b}[2J full
 
     dlv_01_0 through ops: sent
       #  STARTED                   TOOK     OUTCOME  CODE  PLUGIN       FUEL   MEMORY   PROVIDER ID  REASON
@@ -50,4 +51,33 @@ fn an_id_of_a_delivery_means_its_notification() {
     let hex = "01890a5d0b0170008000000000000001";
     assert_eq!(id(&format!("dlv_{hex}_7")), id(&format!("ntf_{hex}")));
     assert!(id("../plugins").is_err());
+}
+
+#[test]
+fn of_a_large_notification_it_is_told_how_much_is_not_shown() {
+    let answer = |counts: Value, never_made: u64| {
+        let delivery = json!({ "id": "dlv_01_0", "channel": "ops", "status": "sent" });
+        let answer = json!({
+            "id": "ntf_01", "status": "pending", "kind": "info", "priority": "low", "created_at": "now",
+            "counts": counts, "never_made": never_made, "deliveries": [delivery, delivery],
+        });
+        let notification: Notification = serde_json::from_value(answer).expect("the shape of the server's answer");
+        tally(&notification).unwrap_or_default()
+    };
+    let large = json!({ "open": 880, "sent": 99_120, "failed": 0, "cancelled": 0 });
+    assert_snapshot!(answer(large, 0), @"100000: 99120 sent, 880 waiting; the first 2 are shown, more: campanile status ntf_01 --from 2");
+    let cancelled = json!({ "open": 0, "sent": 2, "failed": 0, "cancelled": 29_998 });
+    assert_snapshot!(answer(cancelled, 29_998), @"30000: 2 sent, 29998 cancelled; 29998 were cancelled before they were made, and nothing more is kept of them");
+    assert_eq!(answer(json!({ "open": 0, "sent": 2, "failed": 0, "cancelled": 0 }), 0), "");
+}
+
+#[test]
+fn what_is_behind_a_page_is_told_with_the_command_for_it() {
+    let page = |next: Value, complete: bool| {
+        let page = json!({ "deliveries": [], "next": next, "complete": complete });
+        rest_of(&serde_json::from_value(page).expect("the shape of the server's answer"), "ntf_01", 1_000)
+    };
+    assert_eq!(page(json!(2_000), true), "there is more: campanile status ntf_01 --from 2000\n");
+    assert_eq!(page(Value::Null, false), "more is being made: campanile status ntf_01 --from 1000\n");
+    assert_eq!(page(Value::Null, true), "");
 }

@@ -43,7 +43,7 @@ impl Installation {
         installation.sql(
             "INSERT INTO lanes VALUES (1, 1, 'mail', 0);
              INSERT INTO notifications VALUES (zeroblob(16), 2, x'01');
-             INSERT INTO tallies VALUES (zeroblob(16), 0, 0, 2, 0);
+             INSERT INTO tallies VALUES (zeroblob(16), 0, 0, 2, 0, 0);
              INSERT INTO deliveries VALUES (zeroblob(16), 0, 1, 2, x'01', x'01'), (zeroblob(16), 1, 1, 2, x'01', x'01');
              INSERT INTO dead_letters VALUES (zeroblob(16), 0), (zeroblob(16), 1);
              UPDATE totals SET dead_letters = 2;",

@@ -26,6 +26,8 @@ pub(crate) async fn a_large_notification_is_made_in_slices_through_a_restart(pla
     assert_eq!(open_and_made(&*store).await, (MANY as u32, 1), "accepted whole, nothing of it made but the other");
     assert!(store.expand(id(1), NOW).await.unwrap());
     assert_eq!(open_and_made(&*store).await.1, 1 + DELIVERIES_SLICE as u64);
+    let unmade = store.notification(id(1)).await.unwrap().unwrap().unmade;
+    assert_eq!(unmade, (MANY - DELIVERIES_SLICE) as u32, "what is read now is not all there will be");
     store.close().await;
 
     let ear = Arc::new(Ear::default());
@@ -76,8 +78,11 @@ pub(crate) async fn what_is_cancelled_before_it_is_made_is_never_made(place: &dy
     let all = kinds(&*store).await;
     assert_eq!(all.iter().filter(|kind| **kind == "notification.cancelled").count(), 1, "it is announced once");
     assert_eq!(all.last(), Some(&"notification.completed"));
-    let counts = store.notification(id(1)).await.unwrap().unwrap().counts;
-    assert_eq!((counts.sent, counts.cancelled), (1, MANY as u32 - 1));
+    store.close().await;
+    let record = open(place).await.notification(id(1)).await.unwrap().unwrap();
+    assert_eq!((record.counts.sent, record.counts.cancelled), (1, MANY as u32 - 1));
+    let never_made = (MANY - 2 * DELIVERIES_SLICE) as u32;
+    assert_eq!((record.unmade, record.never_made), (0, never_made), "it is known why they have no record");
 }
 
 pub(crate) async fn what_is_cancelled_before_any_of_it_is_made_is_complete(place: &dyn Place) {

@@ -44,6 +44,20 @@ pub(super) fn tally(db: &Connection, id: NotificationId) -> Result<StatusCounts,
         })?)
 }
 
+/// How many deliveries of a notification are still to be made.
+pub(super) fn unmade(db: &Connection, id: NotificationId) -> Result<u32, Failure> {
+    Ok(db
+        .prepare_cached("SELECT coalesce(sum(count), 0) FROM targets WHERE notification = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))?)
+}
+
+/// How many deliveries of a notification were cancelled before they were made.
+fn never_made(db: &Connection, id: NotificationId) -> Result<u32, Failure> {
+    Ok(db
+        .prepare_cached("SELECT never_made FROM tallies WHERE notification = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))?)
+}
+
 /// Deliveries per status of a notification that has so many, made or not.
 pub(super) fn counts(db: &Connection, id: NotificationId, deliveries: u32) -> Result<StatusCounts, Failure> {
     if deliveries > 1 {
@@ -189,9 +203,12 @@ pub(super) fn lane_of(db: &Connection, number: i64) -> Result<Lane, Failure> {
 
 pub(super) fn notification(db: &Connection, id: NotificationId) -> Result<Option<NotificationRecord>, Failure> {
     let Some((notification, siblings)) = notification_row(db, id)? else { return Ok(None) };
+    // Asked before the deliveries are: where nothing is to be made any more, those that are read then are all.
+    let unmade = if siblings as usize > DELIVERIES_SLICE { unmade(db, id)? } else { 0 };
     let deliveries = deliveries(db, id, 0, DELIVERIES_SLICE)?;
     let counts = counts(db, id, siblings)?;
-    Ok(Some(NotificationRecord { notification, counts, deliveries }))
+    let never_made = if siblings as usize > DELIVERIES_SLICE { never_made(db, id)? } else { 0 };
+    Ok(Some(NotificationRecord { notification, counts, unmade, never_made, deliveries }))
 }
 
 /// Up to `limit` deliveries of a notification, from index `from` on.

@@ -169,7 +169,7 @@ async fn a_file_of_an_older_version_is_brought_up_to_date_with_what_it_holds() {
         "dead_callbacks",
     ];
     let drops: String = later.iter().map(|table| format!("DROP TABLE {table}; ")).collect();
-    sql(&folder, &format!("{drops} PRAGMA user_version = 2"));
+    sql(&folder, &format!("{drops} ALTER TABLE tallies DROP COLUMN never_made; PRAGMA user_version = 2"));
 
     let store = open(&folder).await;
     assert_eq!(store.count().await.unwrap().open, 1);

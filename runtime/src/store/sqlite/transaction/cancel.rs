@@ -69,6 +69,9 @@ impl Transaction<'_> {
         }
         if unmade > 0 {
             self.drop_from_tally(id, Some(DeliveryStatus::Cancelled), unmade)?;
+            self.db
+                .prepare_cached("UPDATE tallies SET never_made = never_made + ?2 WHERE notification = ?1")?
+                .execute(params![id.as_bytes(), unmade])?;
             self.complete_if_done(id, at)?;
         }
         Ok((Cancelled::Cancelled { now, in_flight }, next))

@@ -31,10 +31,7 @@ impl Transaction<'_> {
 
     /// Forgets what was staged, and answers how many deliveries will not be made.
     pub(super) fn unstage(&self, id: NotificationId) -> Result<u32, Failure> {
-        let count: u32 = self
-            .db
-            .prepare_cached("SELECT coalesce(sum(count), 0) FROM targets WHERE notification = ?1")?
-            .query_row([id.as_bytes()], |row| row.get(0))?;
+        let count = read::unmade(self.db, id)?;
         if count > 0 {
             self.db.prepare_cached("DELETE FROM targets WHERE notification = ?1")?.execute([id.as_bytes()])?;
         }

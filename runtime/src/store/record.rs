@@ -1,0 +1,37 @@
+//! What readers are told of a notification and of its deliveries.
+
+use std::sync::Arc;
+
+use crate::domain::{Attempt, ChannelName, DeliveryId, DeliveryState, Notification, Recipient, Rerouted, StatusCounts};
+
+/// One delivery as a reader sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeliveryRecord {
+    /// Which.
+    pub id: DeliveryId,
+    /// Through which channel.
+    pub channel: ChannelName,
+    /// To whom.
+    pub recipient: Recipient,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Every call made, the first one first.
+    pub attempts: Vec<Attempt>,
+    /// Every time another channel stood in, the first one first.
+    pub reroutes: Vec<Rerouted>,
+}
+
+/// One notification as a reader sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotificationRecord {
+    /// As accepted.
+    pub notification: Arc<Notification>,
+    /// Its deliveries per status, made or not.
+    pub counts: StatusCounts,
+    /// Deliveries that are still to be made. They count as open.
+    pub unmade: u32,
+    /// Deliveries that were cancelled before they were made. They count as cancelled, and nothing else is kept of them.
+    pub never_made: u32,
+    /// Its first [`DELIVERIES_SLICE`](super::DELIVERIES_SLICE) deliveries that are made, by index.
+    pub deliveries: Vec<DeliveryRecord>,
+}
