@@ -280,7 +280,7 @@ impl Intake {
             expires_at: submission.expires_at,
         };
         self.give_flows(&notification, &mut deliveries);
-        Ok(Plan { planned: Planned { notification: Arc::new(notification), deliveries, idempotency, by }, skipped })
+        Ok(Plan { planned: Planned { notification: Arc::new(notification), deliveries, skipped, idempotency, by } })
     }
 
     fn give_flows(&self, notification: &Notification, deliveries: &mut [PlannedDelivery]) {

@@ -65,6 +65,8 @@ pub struct Planned {
     /// Its deliveries; the place in this list is the index in the id. 1 to [`DELIVERIES_MAX`]. Over
     /// [`DELIVERIES_SLICE`] they are made later, by [`Store::expand`].
     pub deliveries: Vec<PlannedDelivery>,
+    /// Places of recipients whom no channel reaches, ascending. Kept with the key, so that its answer can be given again.
+    pub skipped: Vec<usize>,
     /// The caller's key: with it, this is accepted once.
     pub idempotency: Option<IdempotencyKey>,
     /// Who asked for it.
@@ -75,7 +77,7 @@ impl Planned {
     /// One without keys, of the embedder.
     #[must_use]
     pub const fn new(notification: Arc<Notification>, deliveries: Vec<PlannedDelivery>) -> Self {
-        Self { notification, deliveries, idempotency: None, by: Actor::Embedder }
+        Self { notification, deliveries, skipped: Vec::new(), idempotency: None, by: Actor::Embedder }
     }
 }
 
@@ -106,6 +108,8 @@ pub struct FirstUse {
     pub notification: NotificationId,
     /// Deliveries that were not made then.
     pub deduplicated: Vec<Deduplicated>,
+    /// [`Planned::skipped`] of then.
+    pub skipped: Vec<usize>,
 }
 
 /// A delivery that was not made, because another one with the same dedupe key was.

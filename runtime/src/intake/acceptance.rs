@@ -51,7 +51,6 @@ pub struct AcceptedDelivery {
 /// A submission that passed every check.
 pub(super) struct Plan {
     pub(super) planned: Planned,
-    pub(super) skipped: Vec<usize>,
 }
 
 impl Plan {
@@ -73,12 +72,12 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    pub(super) fn of(Plan { planned, skipped }: &Plan) -> Self {
+    pub(super) fn of(Plan { planned }: &Plan) -> Self {
         let is_large = planned.deliveries.len() > DELIVERIES_SLICE;
         let deliveries = planned.deliveries.iter().take(if is_large { 0 } else { DELIVERIES_SLICE });
         Self {
             delivery_count: planned.deliveries.len() as u32,
-            skipped: skipped.clone(),
+            skipped: planned.skipped.clone(),
             id: planned.notification.id,
             priority: planned.notification.priority,
             digest: planned.idempotency.map(|key| key.digest),
@@ -159,7 +158,7 @@ impl Intake {
                 first,
             }));
         }
-        Ok(Some(Acceptance { deduplicated, ..replay_of(&record) }))
+        Ok(Some(Acceptance { deduplicated, skipped: first.skipped, ..replay_of(&record) }))
     }
 }
 

@@ -351,6 +351,19 @@ async fn the_first_answer_is_given_even_where_the_same_would_be_refused_now() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_given_again_names_who_was_skipped() {
+    let intake = intake();
+    let addresses: Vec<String> = (0..120).map(|n| format!("{n}@example.com")).collect();
+    let mut to: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    to.extend(["nobody", "ada@example.com", "nowhere"]);
+    let submission = Submission { idempotency_key: Some("order-7".to_owned()), ..to_mail(&to) };
+    let first = intake.submit(submission.clone()).await.expect("good");
+    assert_eq!((first.skipped.as_slice(), first.delivery_count), (&[120, 122][..], 121));
+    let again = intake.submit(submission).await.expect("good");
+    assert_eq!(again, Acceptance { replayed: true, ..first });
+}
+
+#[tokio::test]
 async fn the_same_key_for_other_content_is_refused_and_keeps_nothing() {
     let intake = intake();
     intake.submit(with_key("order-7")).await.expect("good");

@@ -42,7 +42,7 @@ pub(crate) struct Kept {
 
 impl Model {
     pub(crate) fn accept(&mut self, planned: &Planned) -> Accepted {
-        let Planned { notification, deliveries, idempotency, by: _ } = planned;
+        let Planned { notification, deliveries, skipped, idempotency, by: _ } = planned;
         let (id, priority, now) = (notification.id, notification.priority, notification.created_at);
         if let Some(IdempotencyKey { key, .. }) = idempotency
             && let Some((_, first)) = self.keys.get(&key.hash).filter(|(at, _)| *at >= key.since)
@@ -64,7 +64,8 @@ impl Model {
                 .insert(id.delivery(index), Kept { lane, state, attempts: Vec::new(), reroutes: Vec::new() });
         }
         if let Some(IdempotencyKey { key, digest }) = idempotency {
-            let first = FirstUse { digest: *digest, notification: id, deduplicated: deduplicated.clone() };
+            let (deduplicated, skipped) = (deduplicated.clone(), skipped.clone());
+            let first = FirstUse { digest: *digest, notification: id, deduplicated, skipped };
             self.keys.insert(key.hash, (now, first));
         }
         let deliveries = (deliveries.len() - deduplicated.len()) as u32;

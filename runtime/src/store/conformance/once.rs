@@ -4,12 +4,13 @@ use super::*;
 
 pub(crate) async fn a_key_is_used_once_and_its_second_use_is_told_the_first(place: &dyn Place) {
     let store = open(place).await;
-    let first = Planned { idempotency: Some(idempotency(1, 7)), ..planned(1, &["mail"]) };
+    let skipped = vec![0, 1, 700, 65_536];
+    let first = Planned { idempotency: Some(idempotency(1, 7)), skipped: skipped.clone(), ..planned(1, &["mail"]) };
     let second = Planned { idempotency: Some(idempotency(1, 8)), ..planned(2, &["mail"]) };
     let key = idempotency(1, 7).key;
     assert_eq!(store.first_use(key).await.unwrap(), None);
     assert_eq!(store.accept(vec![first]).await.unwrap(), [Accepted::New { deduplicated: Vec::new() }]);
-    let known = FirstUse { digest: [7; 32], notification: id(1), deduplicated: Vec::new() };
+    let known = FirstUse { digest: [7; 32], notification: id(1), deduplicated: Vec::new(), skipped };
     assert_eq!(store.accept(vec![second]).await.unwrap(), [Accepted::Known(known.clone())]);
     assert_eq!(store.first_use(key).await.unwrap(), Some(known));
     assert_eq!(store.notification(id(2)).await.unwrap(), None);

@@ -7,12 +7,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::failure::Failure;
 use super::wire::{Damaged, Reader, put_u64};
 use crate::domain::{DeliveryId, NotificationId, Timestamp};
-use crate::store::{Deduplicated, FirstUse, IdempotencyKey, OnceKey};
+use crate::store::{Deduplicated, FirstUse, OnceKey};
 
 /// What `key` was first used for, if that was at or after `since`.
 pub(super) fn first_use(db: &Connection, key: &OnceKey) -> Result<Option<FirstUse>, Failure> {
     let mut statement =
-        db.prepare_cached("SELECT digest, notification, deduplicated FROM idempotency WHERE key = ?1 AND at >= ?2")?;
+        db.prepare_cached("SELECT digest, notification, deduplicated, skipped FROM idempotency WHERE key = ?1 AND at >= ?2")?;
     let mut rows = statement.query(params![key.hash, millis(key.since)])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let blob = |column| {
@@ -24,23 +24,25 @@ pub(super) fn first_use(db: &Connection, key: &OnceKey) -> Result<Option<FirstUs
         digest: array(blob(0)?)?,
         notification: id(blob(1)?)?,
         deduplicated: read_deduplicated(blob(2)?)?,
+        skipped: read_skipped(blob(3)?)?,
     }))
 }
 
 /// Remembers the first use of a key, in place of one that does not count any more.
 pub(super) fn remember_use(
     db: &Connection,
-    IdempotencyKey { key, digest }: &IdempotencyKey,
+    key: &OnceKey,
     at: Timestamp,
-    notification: NotificationId,
-    deduplicated: &[Deduplicated],
+    FirstUse { digest, notification, deduplicated, skipped }: &FirstUse,
 ) -> Result<(), Failure> {
-    let mut bytes = Vec::new();
-    put_deduplicated(&mut bytes, deduplicated);
+    let (mut not_made, mut not_reached) = (Vec::new(), Vec::new());
+    put_deduplicated(&mut not_made, deduplicated);
+    put_skipped(&mut not_reached, skipped);
     db.prepare_cached(
-        "INSERT OR REPLACE INTO idempotency (key, at, digest, notification, deduplicated) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO idempotency (key, at, digest, notification, deduplicated, skipped)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
-    .execute(params![key.hash, millis(at), digest, notification.as_bytes(), bytes])?;
+    .execute(params![key.hash, millis(at), digest, notification.as_bytes(), not_made, not_reached])?;
     Ok(())
 }
 
@@ -79,6 +81,25 @@ fn read_deduplicated(bytes: &[u8]) -> Result<Vec<Deduplicated>, Damaged> {
         let index = reader.u32()?;
         let notification = NotificationId::from_bytes(reader.array()?);
         all.push(Deduplicated { index, first: notification.delivery(reader.u32()?) });
+    }
+    Ok(all)
+}
+
+/// The first place, then how far each is behind the one before: of a million that are skipped, a megabyte.
+fn put_skipped(out: &mut Vec<u8>, skipped: &[usize]) {
+    let mut before = 0;
+    for place in skipped {
+        put_u64(out, place.saturating_sub(before) as u64);
+        before = *place;
+    }
+}
+
+fn read_skipped(bytes: &[u8]) -> Result<Vec<usize>, Damaged> {
+    let mut reader = Reader::new("key", bytes);
+    let (mut all, mut before) = (Vec::new(), 0_usize);
+    while !reader.is_empty() {
+        before = before.saturating_add(reader.u32()? as usize);
+        all.push(before);
     }
     Ok(all)
 }

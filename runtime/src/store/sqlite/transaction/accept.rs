@@ -16,7 +16,7 @@ use crate::store::sqlite::live::{Change, OpenDelivery, notification_bytes};
 use crate::store::sqlite::lookup::Key;
 use crate::store::sqlite::row::Target;
 use crate::store::sqlite::{once, read, row};
-use crate::store::{Accepted, DELIVERIES_SLICE, Deduplicated, IdempotencyKey, Planned};
+use crate::store::{Accepted, DELIVERIES_SLICE, Deduplicated, FirstUse, IdempotencyKey, Planned};
 
 /// A notification to accept, encoded by its caller: the writer has enough to do.
 #[derive(Debug)]
@@ -28,18 +28,20 @@ pub(in crate::store::sqlite) struct Accepting {
     /// How many were staged, to be made later.
     unmade: u32,
     idempotency: Option<IdempotencyKey>,
+    /// Kept with the key.
+    skipped: Vec<usize>,
     by: Actor,
 }
 
 impl Accepting {
     /// What is to be accepted, and what has to be staged before where it is large.
     pub(in crate::store::sqlite) fn of(planned: Planned) -> (Self, Vec<Staged>) {
-        let Planned { notification, deliveries, idempotency, by } = planned;
+        let Planned { notification, deliveries, skipped, idempotency, by } = planned;
         let mut payload = Vec::with_capacity(128 + notification_bytes(&notification));
         row::put_notification(&mut payload, &notification);
         if deliveries.len() <= DELIVERIES_SLICE {
             let deliveries = deliveries.into_iter().map(Target::from).collect();
-            return (Self { notification, payload, deliveries, unmade: 0, idempotency, by }, Vec::new());
+            return (Self { notification, payload, deliveries, unmade: 0, idempotency, skipped, by }, Vec::new());
         }
         let slices = (0..).step_by(DELIVERIES_SLICE).zip(deliveries.chunks(DELIVERIES_SLICE));
         let staged = slices.map(|(first, slice)| {
@@ -49,7 +51,7 @@ impl Accepting {
         });
         let staged = staged.collect();
         let unmade = deliveries.len() as u32;
-        (Self { notification, payload, deliveries: Vec::new(), unmade, idempotency, by }, staged)
+        (Self { notification, payload, deliveries: Vec::new(), unmade, idempotency, skipped, by }, staged)
     }
 
     /// About what it adds to a transaction.
@@ -60,13 +62,13 @@ impl Accepting {
 
 impl Transaction<'_> {
     pub(super) fn accept(&mut self, one: &Accepting) -> Result<Accepted, Failure> {
-        let Accepting { notification, payload, deliveries, unmade, idempotency, by } = one;
+        let Accepting { notification, payload, deliveries, unmade, idempotency, skipped, by } = one;
         if let Some(known) = idempotency.as_ref().map(|key| once::first_use(self.db, &key.key)).transpose()?.flatten() {
             self.unstage(notification.id)?;
             return Ok(Accepted::Known(known));
         }
         let (id, at) = (notification.id, notification.created_at);
-        let deduplicated = self.duplicates(id, 0, deliveries)?;
+        let mut deduplicated = self.duplicates(id, 0, deliveries)?;
         let count = (deliveries.len() - deduplicated.len()) as u32 + unmade;
         self.statements.insert_notification(id, count, payload)?;
         if let Some(text) = &notification.correlation_id {
@@ -77,7 +79,9 @@ impl Transaction<'_> {
             self.accept_delivery(notification, id.delivery(index), count, delivery)?;
         }
         if let Some(key) = idempotency {
-            once::remember_use(self.db, key, at, id, &deduplicated)?;
+            let first = FirstUse { digest: key.digest, notification: id, deduplicated, skipped: skipped.clone() };
+            once::remember_use(self.db, &key.key, at, &first)?;
+            deduplicated = first.deduplicated;
         }
         if count > 1 {
             self.db
