@@ -31,7 +31,8 @@ pub use callback::{
 };
 pub use channel::{ChannelBook, ChannelChange, ChannelDeed, ChannelEvent, Paused};
 pub use delivery::{
-    Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, Rerouted, Waiting,
+    Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, ParseDeliveryStatusError,
+    Rerouted, Waiting,
 };
 pub use event::{Event, EventBody, EventKind, PROGRESS_EVERY};
 pub use event_pattern::{EVENT_TYPES, EventPattern, ParseEventPatternError};

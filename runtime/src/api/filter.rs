@@ -6,8 +6,8 @@ use super::cursor::Mark;
 use super::query::Named;
 use super::submission::instant;
 use crate::domain::{
-    AuditAction, AuditTarget, CallbackName, ChannelName, FailReason, NotificationId, NotificationStatus, Priority,
-    Timestamp,
+    AuditAction, AuditTarget, CallbackName, ChannelName, DeliveryStatus, FailReason, NotificationId, NotificationStatus,
+    Priority, Timestamp,
 };
 use crate::intake::limits::{ADDRESS_BYTES_MAX, KEY_BYTES_MAX, WORD_BYTES_MAX};
 use crate::intake::{ProblemCode, Problems};
@@ -17,13 +17,15 @@ use crate::runtime::{AuditFilter, DeadCallbackFilter, DeadLetterFilter, Notifica
 const TARGET_BYTES_MAX: usize = 255;
 
 /// What notifications are filtered by.
-pub(super) const OF_NOTIFICATIONS: [&str; 10] = [
+pub(super) const OF_NOTIFICATIONS: [&str; 12] = [
     "status",
     "priority",
     "channel",
     "recipient",
     "kind",
     "correlation_id",
+    "metadata",
+    "delivery_status",
     "since",
     "until",
     "due_since",
@@ -31,7 +33,8 @@ pub(super) const OF_NOTIFICATIONS: [&str; 10] = [
 ];
 
 /// What dead letters are filtered by.
-pub(super) const OF_DEAD_LETTERS: [&str; 6] = ["reason", "priority", "channel", "recipient", "since", "until"];
+pub(super) const OF_DEAD_LETTERS: [&str; 8] =
+    ["reason", "priority", "channel", "recipient", "kind", "correlation_id", "since", "until"];
 
 /// What the audit log is filtered by.
 pub(super) const OF_AUDIT: [&str; 4] = ["action", "target", "since", "until"];
@@ -60,6 +63,8 @@ pub(super) fn notifications(from: &mut impl Named, problems: &mut Problems) -> N
         priority: from.parse("priority", str::parse::<Priority>, problems),
         kind: bounded(from, "kind", WORD_BYTES_MAX, problems),
         correlation_id: bounded(from, "correlation_id", KEY_BYTES_MAX, problems),
+        metadata: from.parse("metadata", pair, problems),
+        delivery_status: from.parse("delivery_status", str::parse::<DeliveryStatus>, problems),
         channel: from.parse("channel", ChannelName::new, problems),
         recipient: bounded(from, "recipient", ADDRESS_BYTES_MAX, problems),
         since,
@@ -77,6 +82,8 @@ pub(super) fn dead_letters(from: &mut impl Named, problems: &mut Problems) -> De
         priority: from.parse("priority", str::parse::<Priority>, problems),
         channel: from.parse("channel", ChannelName::new, problems),
         recipient: bounded(from, "recipient", ADDRESS_BYTES_MAX, problems),
+        kind: bounded(from, "kind", WORD_BYTES_MAX, problems),
+        correlation_id: bounded(from, "correlation_id", KEY_BYTES_MAX, problems),
         since,
         until,
     }
@@ -120,6 +127,14 @@ fn bounded(from: &mut impl Named, name: &str, max: usize, problems: &mut Problem
     Some(text)
 }
 
+/// A pair as it is written for `send --metadata`. It may be personal: no message repeats it.
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("must be a key and its value, such as `team=infra`"),
+    }
+}
+
 fn reason(text: &str) -> Result<String, String> {
     if FailReason::WORDS.contains(&text) {
         return Ok(text.to_owned());
@@ -145,12 +160,14 @@ pub(super) fn mark_of_dead_callbacks(filter: &DeadCallbackFilter) -> Mark {
 /// What a cursor remembers of these filters.
 pub(super) fn mark_of_notifications(filter: &NotificationFilter) -> Mark {
     let NotificationFilter { status, priority, kind, correlation_id, channel, recipient, .. } = filter;
-    let NotificationFilter { since, until, due_since, due_until, .. } = filter;
+    let NotificationFilter { metadata, delivery_status, since, until, due_since, due_until, .. } = filter;
     Mark::of([
         ("status", status.map(|status| status.as_str().to_owned())),
         ("priority", shown(priority.as_ref())),
         ("kind", kind.clone()),
         ("correlation_id", correlation_id.clone()),
+        ("metadata", metadata.as_ref().map(|(key, value)| format!("{key}={value}"))),
+        ("delivery_status", delivery_status.map(|status| status.as_str().to_owned())),
         ("channel", shown(channel.as_ref())),
         ("recipient", recipient.clone()),
         ("since", shown(since.as_ref())),
@@ -162,12 +179,14 @@ pub(super) fn mark_of_notifications(filter: &NotificationFilter) -> Mark {
 
 /// What a cursor remembers of these filters.
 pub(super) fn mark_of_dead_letters(filter: &DeadLetterFilter) -> Mark {
-    let DeadLetterFilter { reason, priority, channel, recipient, since, until } = filter;
+    let DeadLetterFilter { reason, priority, channel, recipient, kind, correlation_id, since, until } = filter;
     Mark::of([
         ("reason", reason.clone()),
         ("priority", shown(priority.as_ref())),
         ("channel", shown(channel.as_ref())),
         ("recipient", recipient.clone()),
+        ("kind", kind.clone()),
+        ("correlation_id", correlation_id.clone()),
         ("since", shown(since.as_ref())),
         ("until", shown(until.as_ref())),
     ])

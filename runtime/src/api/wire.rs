@@ -147,6 +147,9 @@ pub(super) struct NotificationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) correlation_id: Option<String>,
     /// As asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) metadata: BTreeMap<String, String>,
+    /// As asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) title: Option<String>,
     /// Of all deliveries, also those that are not listed.
@@ -192,7 +195,7 @@ pub(super) struct DeliveryView {
     /// Of `failed`: a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<String>,
-    /// Of `failed`: `rejected`, `recipient-gone`, `exhausted`, `too-old`, `fault` or `expired`.
+    /// Of `failed`: `rejected`, `recipient-gone`, `exhausted`, `too-old`, `fault`, `expired` or `poison`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
     /// Not called before this; RFC 3339. Where it is not final.
@@ -391,6 +394,7 @@ impl NotificationView {
             scheduled_at: notification.scheduled_at.map(|at| at.to_string()),
             expires_at: notification.expires_at.map(|at| at.to_string()),
             correlation_id: notification.correlation_id.clone(),
+            metadata: notification.metadata.iter().cloned().collect(),
             title: notification.content.title.clone(),
             progress: ProgressView { completed: record.counts.completed(), total: record.counts.total() },
             delivery_count: record.counts.total(),

@@ -27,7 +27,7 @@ pub(super) enum Command {
 /// Which dead letters: every condition has to hold.
 #[derive(Debug, clap::Args)]
 pub(super) struct Filters {
-    /// rejected, recipient-gone, exhausted, too-old, fault or expired
+    /// rejected, recipient-gone, exhausted, too-old, fault, expired or poison
     #[arg(long)]
     reason: Option<String>,
     /// low, normal, high or critical
@@ -39,6 +39,12 @@ pub(super) struct Filters {
     /// To this address
     #[arg(long, value_name = "ADDRESS")]
     recipient: Option<String>,
+    /// info, success, warning, error or a word of your own
+    #[arg(long)]
+    kind: Option<String>,
+    /// Of its notification, as it was given when that was sent
+    #[arg(long, value_name = "ID")]
+    correlation_id: Option<String>,
     /// Accepted at or after this: RFC 3339, `2h` for two hours ago, `9am`, `yesterday 17:30`
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -96,6 +102,8 @@ impl Filters {
             ("priority", self.priority.map(|priority| priority.to_string())),
             ("channel", self.channel.as_ref().map(ToString::to_string)),
             ("recipient", self.recipient.clone()),
+            ("kind", self.kind.clone()),
+            ("correlation_id", self.correlation_id.clone()),
             ("since", instant(self.since.as_deref(), "--since", now)?),
             ("until", instant(self.until.as_deref(), "--until", now)?),
         ];

@@ -8,7 +8,7 @@ use super::failure::{Exit, Failure};
 use super::table::{Cell, Table};
 use super::terminal::Paint;
 use super::{Answer, Globals, when};
-use crate::domain::{ChannelName, NotificationStatus, Priority};
+use crate::domain::{ChannelName, DeliveryStatus, NotificationStatus, Priority};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -17,6 +17,7 @@ Exit codes: 0 found; 1 no server answers; 2 refused; 3 nothing matched.
 Examples:
   campanile list --status failed --since 2h
   campanile list --recipient ada@example.com --limit 10
+  campanile list --delivery-status retrying --due-until 1h
   campanile --json list --correlation-id order-7")]
 pub(super) struct Args {
     /// pending, sent, failed, partial or cancelled
@@ -37,6 +38,18 @@ pub(super) struct Args {
     /// As it was given when it was sent
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
+    /// One of the pairs it was sent with
+    #[arg(long, value_name = "KEY=VALUE")]
+    metadata: Option<String>,
+    /// One of its deliveries is pending, retrying, sent, failed or cancelled
+    #[arg(long, value_name = "STATUS")]
+    delivery_status: Option<DeliveryStatus>,
+    /// One of its deliveries waits until this or later; written as --at of `send`, and `2h` counts from now
+    #[arg(long, value_name = "TIME")]
+    due_since: Option<String>,
+    /// One of its deliveries waits until before this; written as --due-since
+    #[arg(long, value_name = "TIME")]
+    due_until: Option<String>,
     /// Accepted at or after this: RFC 3339, `2h` for two hours ago, `9am`, `yesterday 17:30`
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -92,6 +105,10 @@ fn filters(args: &Args, now: &Zoned) -> Result<Vec<(&'static str, String)>, Fail
         ("recipient", args.recipient.clone()),
         ("kind", args.kind.clone()),
         ("correlation_id", args.correlation_id.clone()),
+        ("metadata", args.metadata.clone()),
+        ("delivery_status", args.delivery_status.map(|status| status.as_str().to_owned())),
+        ("due_since", ahead(args.due_since.as_deref(), "--due-since", now)?),
+        ("due_until", ahead(args.due_until.as_deref(), "--due-until", now)?),
         ("since", instant(args.since.as_deref(), "--since", now)?),
         ("until", instant(args.until.as_deref(), "--until", now)?),
     ];
@@ -101,6 +118,12 @@ fn filters(args: &Args, now: &Zoned) -> Result<Vec<(&'static str, String)>, Fail
 /// A time that was given, as an instant.
 pub(super) fn instant(text: Option<&str>, flag: &str, now: &Zoned) -> Result<Option<String>, Failure> {
     let read = |text| when::parse_back(text, now).map_err(|message| Failure::usage(format!("`{flag}`: {message}")));
+    Ok(text.map(read).transpose()?.map(|at| at.to_string()))
+}
+
+/// The same of a time that is still to come.
+fn ahead(text: Option<&str>, flag: &str, now: &Zoned) -> Result<Option<String>, Failure> {
+    let read = |text| when::parse(text, now).map_err(|message| Failure::usage(format!("`{flag}`: {message}")));
     Ok(text.map(read).transpose()?.map(|at| at.to_string()))
 }
 
@@ -143,6 +166,7 @@ fn show(notifications: &[Notification], paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
     use insta::assert_snapshot;
     use serde_json::json;
 
@@ -163,6 +187,18 @@ mod tests {
         ntf_02  failed   high      warning  2026-01-02T03:04:05.000Z  100000      Disk\u{1b}[2J full
         ntf_01  pending  normal    info     2026-01-02T03:04:04.000Z  2           -
         ");
+    }
+
+    #[test]
+    fn what_is_due_lies_ahead_and_what_was_accepted_behind() {
+        let arguments = "campanile list --due-since 1h --due-until 2030-02-01T00:00:00Z --since 2h --metadata team=infra \
+                         --delivery-status retrying";
+        let command = crate::cli::Cli::try_parse_from(arguments.split_whitespace()).expect("good arguments").command;
+        let crate::cli::Command::List(args) = command else { panic!("not `list`") };
+        let now = "2030-01-31T09:30:00Z".parse::<jiff::Timestamp>().expect("a time").to_zoned(jiff::tz::TimeZone::UTC);
+        let filters = filters(&args, &now).map_err(|failure| failure.render(Paint::Off)).expect("good filters");
+        let filters: Vec<_> = filters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_snapshot!(filters.join("&"), @"metadata=team=infra&delivery_status=retrying&due_since=2030-01-31T10:30:00Z&due_until=2030-02-01T00:00:00Z&since=2030-01-31T07:30:00Z");
     }
 
     #[test]

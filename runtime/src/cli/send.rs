@@ -80,7 +80,10 @@ pub(super) struct Args {
     /// Make no second delivery of the same key, channel and recipient within a few minutes
     #[arg(long, value_name = "KEY")]
     dedupe_key: Option<String>,
-    /// A pair of your own, to find it by; may be repeated
+    /// An id of your own, such as that of an order: `campanile list --correlation-id` finds it
+    #[arg(long, value_name = "ID")]
+    correlation_id: Option<String>,
+    /// A pair of your own: `campanile list --metadata` finds it; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
     /// Wait for the outcome, at most this long
@@ -131,7 +134,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
 /// The notification as the server takes it. What was not given is left out: the server has the defaults.
 fn body(args: Args, piped: Option<impl Read>, now: &Zoned) -> Result<Value, Failure> {
     let Args { channels, to, title, body, html, template, data, data_file, priority, kind, .. } = args;
-    let Args { at, expires, idempotency_key, dedupe_key, metadata, .. } = args;
+    let Args { at, expires, idempotency_key, dedupe_key, correlation_id, metadata, .. } = args;
     let instant = |text: Option<String>, flag: &str| match text.map(|text| when::parse(&text, now)).transpose() {
         Ok(at) => Ok(at.map(|at| Value::String(at.to_string()))),
         Err(message) => Err(Failure::usage(format!("`{flag}`: {message}"))),
@@ -169,6 +172,7 @@ fn body(args: Args, piped: Option<impl Read>, now: &Zoned) -> Result<Value, Fail
         ("expires_at", expires_at),
         ("idempotency_key", idempotency_key.map(Value::String)),
         ("dedupe_key", dedupe_key.map(Value::String)),
+        ("correlation_id", correlation_id.map(Value::String)),
         (
             "metadata",
             (!metadata.is_empty()).then(|| metadata.into_iter().map(|(k, v)| (k, Value::String(v))).collect()),

@@ -1,5 +1,6 @@
 //! The durable unit that has a state: one notification × one recipient × one channel.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,6 +194,9 @@ pub enum DeliveryStatus {
 }
 
 impl DeliveryStatus {
+    /// All five.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Retrying, Self::Sent, Self::Failed, Self::Cancelled];
+
     /// Its word in every interface.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -209,6 +213,20 @@ impl DeliveryStatus {
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Sent | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// The text names no status of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a status of a delivery: one of `pending`, `retrying`, `sent`, `failed`, `cancelled`")]
+pub struct ParseDeliveryStatusError(String);
+
+impl FromStr for DeliveryStatus {
+    type Err = ParseDeliveryStatusError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDeliveryStatusError> {
+        let found = Self::ALL.into_iter().find(|status| status.as_str() == text);
+        found.ok_or_else(|| ParseDeliveryStatusError(text.chars().take(64).collect()))
     }
 }
 

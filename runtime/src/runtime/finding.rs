@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::Runtime;
 use super::outliving::to_its_end;
-use crate::domain::{ChannelName, DeliveryId, DeliveryState, NotificationId, NotificationStatus, Priority, Timestamp};
+use crate::domain::{
+    ChannelName, DeliveryId, DeliveryState, DeliveryStatus, NotificationId, NotificationStatus, Priority, Timestamp,
+};
 use crate::store::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage, Replay,
     Replayed, Store, StoreError,
@@ -132,6 +134,18 @@ impl NotificationQuery {
     /// As its caller gave it.
     pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
         self.filter.correlation_id = Some(id.into());
+        self
+    }
+
+    /// This pair is among those that its caller gave.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.filter.metadata = Some((key.into(), value.into()));
+        self
+    }
+
+    /// One of its deliveries stands there.
+    pub fn delivery_status(mut self, status: DeliveryStatus) -> Self {
+        self.filter.delivery_status = Some(status);
         self
     }
 

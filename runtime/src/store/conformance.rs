@@ -11,8 +11,9 @@ use tokio::sync::Notify;
 use super::*;
 use crate::domain::{
     Act, Attempt, AuditAction, AuditOutcome, AuditTarget, Awaited, Bar, BarKind, BreakerBook, BreakerState,
-    ChannelChange, ChannelDeed, ChannelEvent, Content, EventBody, FailReason, NotificationStatus, Paused, Permission,
-    PluginChange, PluginEvent, PluginName, Priority, Receipt, Rerouted, StatusCounts, VersionMark, settle_cancelled,
+    ChannelChange, ChannelDeed, ChannelEvent, Content, DeliveryStatus, EventBody, FailReason, NotificationStatus,
+    Paused, Permission, PluginChange, PluginEvent, PluginName, Priority, Receipt, Rerouted, StatusCounts, VersionMark,
+    settle_cancelled,
 };
 
 pub(crate) mod asking;

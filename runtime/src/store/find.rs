@@ -1,7 +1,7 @@
 //! What readers ask for, and the pages they get.
 
 use super::{DeliveryRecord, NotificationRecord};
-use crate::domain::{ChannelName, DeliveryId, NotificationId, NotificationStatus, Priority, Timestamp};
+use crate::domain::{ChannelName, DeliveryId, DeliveryStatus, NotificationId, NotificationStatus, Priority, Timestamp};
 
 /// Rows that one page may look at. A page that has looked at so many is short and says where to go on, so that no
 /// question holds a reader up for long.
@@ -18,6 +18,10 @@ pub struct NotificationFilter {
     pub kind: Option<String>,
     /// As its caller gave it.
     pub correlation_id: Option<String>,
+    /// One of its caller's own pairs, key and value.
+    pub metadata: Option<(String, String)>,
+    /// One of its deliveries stands there.
+    pub delivery_status: Option<DeliveryStatus>,
     /// One of its deliveries goes through this channel.
     pub channel: Option<ChannelName>,
     /// One of its deliveries goes to this address.
@@ -52,6 +56,10 @@ pub struct DeadLetterFilter {
     pub channel: Option<ChannelName>,
     /// To which address.
     pub recipient: Option<String>,
+    /// Of its notification: `info`, `warning`, ….
+    pub kind: Option<String>,
+    /// Of its notification, as its caller gave it.
+    pub correlation_id: Option<String>,
     /// Its notification was accepted at or after this.
     pub since: Option<Timestamp>,
     /// Its notification was accepted before this.

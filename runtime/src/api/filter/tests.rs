@@ -27,7 +27,7 @@ fn told(failure: &Failure) -> Vec<String> {
 fn every_filter_has_its_place() {
     let filter = read(
         "status=failed&priority=high&channel=ops-slack&recipient=a%2Bb%40example.com&kind=disk+full&correlation_id=c\
-         &since=2030-01-31T09:30:00Z&until=2030-01-31T11:30:00%2B01:00&due_since=2030-01-31T09:30:00Z\
+         &metadata=run=4%3D5&delivery_status=retrying&since=2030-01-31T09:30:00Z&until=2030-01-31T11:30:00%2B01:00&due_since=2030-01-31T09:30:00Z\
          &due_until=2030-02-01T00:00:00Z",
     );
     let at = |millis| Some(Timestamp::from_millis(millis));
@@ -36,6 +36,8 @@ fn every_filter_has_its_place() {
         priority: Some(Priority::High),
         kind: Some("disk full".into()),
         correlation_id: Some("c".into()),
+        metadata: Some(("run".into(), "4=5".into())),
+        delivery_status: Some(DeliveryStatus::Retrying),
         channel: Some(ChannelName::new("ops-slack").expect("a name")),
         recipient: Some("a+b@example.com".into()),
         since: at(1_896_082_200_000),
@@ -52,7 +54,7 @@ fn every_filter_has_its_place() {
 fn every_problem_of_a_query_is_told_at_once() {
     let problems = read(
         "status=done&priority=urgent&channel=Ops&kind=&correlation_id=a&correlation_id=b&since=yesterday\
-         &due_since=2030-01-02T00:00:00Z&due_until=2030-01-01T00:00:00Z&recipent=ada&x=1",
+         &due_since=2030-01-02T00:00:00Z&due_until=2030-01-01T00:00:00Z&recipent=ada&x=1&metadata=team&delivery_status=held",
     );
     let expected = [
         "since bad-value",
@@ -61,6 +63,8 @@ fn every_problem_of_a_query_is_told_at_once() {
         "priority bad-value",
         "kind empty",
         "correlation_id duplicate-field",
+        "metadata bad-value",
+        "delivery_status bad-value",
         "channel bad-value",
         "recipent unknown-field did you mean `recipient`?",
         "x unknown-field",

@@ -50,6 +50,11 @@ pub(crate) async fn notifications_are_found_by_what_they_are(place: &dyn Place) 
     assert_eq!(found(store, NotificationFilter { since: hour(2), ..all() }).await, [3]);
     assert_eq!(found(store, NotificationFilter { until: hour(2), ..all() }).await, [2, 1]);
     assert_eq!(found(store, NotificationFilter { since: hour(2), until: hour(9), ..all() }).await, [0_u8; 0]);
+    let team = |name: &str| NotificationFilter { metadata: Some(("team".into(), name.into())), ..all() };
+    assert_eq!(found(store, team("infra")).await, [3, 2, 1]);
+    assert_eq!(found(store, team("shop")).await, [0_u8; 0]);
+    let both = NotificationFilter { correlation_id: Some("order-7".into()), ..team("infra") };
+    assert_eq!(found(store, both).await, [1]);
     let late = NotificationFilter { recipient: Some("1@mail".into()), since: hour(2), ..all() };
     assert_eq!(found(store, late).await, [0_u8; 0]);
 }
@@ -72,6 +77,12 @@ pub(crate) async fn notifications_are_found_by_how_they_stand(place: &dyn Place)
     assert_eq!(found(&*store, with(NotificationStatus::Partial)).await, [1]);
     assert_eq!(found(&*store, with(NotificationStatus::Failed)).await, [2]);
     assert_eq!(found(&*store, with(NotificationStatus::Pending)).await, [3]);
+    let delivery = |status| NotificationFilter { delivery_status: Some(status), ..all() };
+    assert_eq!(found(&*store, delivery(DeliveryStatus::Retrying)).await, [3]);
+    assert_eq!(found(&*store, delivery(DeliveryStatus::Failed)).await, [2, 1], "also one of several");
+    let elsewhere = NotificationFilter { channel: Some(channel("mail")), ..delivery(DeliveryStatus::Failed) };
+    assert_eq!(found(&*store, elsewhere).await, [2], "one delivery has to be all of it");
+    assert_eq!(found(&*store, delivery(DeliveryStatus::Pending)).await, [0_u8; 0]);
     let due = |since, until| NotificationFilter { due_since: Some(at(since)), due_until: Some(at(until)), ..all() };
     assert_eq!(found(&*store, due(7_000, 7_001)).await, [3]);
     assert_eq!(found(&*store, due(0, 7_000)).await, [0_u8; 0]);
@@ -109,7 +120,10 @@ async fn dead(store: &dyn Store, filter: DeadLetterFilter) -> Vec<DeliveryId> {
 
 pub(crate) async fn what_failed_is_a_dead_letter_with_all_that_is_known_of_it(place: &dyn Place) {
     let store = open(place).await;
-    store.accept(vec![planned(1, &["mail", "chat"]), planned(2, &["mail"])]).await.unwrap();
+    let second = changed(planned(2, &["mail"]), |one| {
+        (one.kind, one.correlation_id) = ("warning".into(), Some("order-7".into()));
+    });
+    store.accept(vec![planned(1, &["mail", "chat"]), second]).await.unwrap();
     for delivery in [id(1).delivery(1), id(2).delivery(0)] {
         fail(&*store, delivery).await;
     }
@@ -130,6 +144,11 @@ pub(crate) async fn what_failed_is_a_dead_letter_with_all_that_is_known_of_it(pl
     assert_eq!(dead(store, expired).await.len(), 2);
     let rejected = DeadLetterFilter { reason: Some("rejected".into()), ..any.clone() };
     assert_eq!(dead(store, rejected).await.len(), 0);
+    let warning = DeadLetterFilter { kind: Some("warning".into()), ..any.clone() };
+    assert_eq!(dead(store, warning.clone()).await, [id(2).delivery(0)]);
+    let of_order = DeadLetterFilter { correlation_id: Some("order-7".into()), ..warning };
+    assert_eq!(dead(store, of_order.clone()).await, [id(2).delivery(0)]);
+    assert_eq!(dead(store, DeadLetterFilter { kind: Some("info".into()), ..of_order }).await, []);
     let to = DeadLetterFilter { recipient: Some("2@mail".into()), ..any };
     assert_eq!(dead(store, to).await, [id(2).delivery(0)]);
 }

@@ -11,8 +11,9 @@ use crate::store::{Deduplicated, FirstUse, OnceKey};
 
 /// What `key` was first used for, if that was at or after `since`.
 pub(super) fn first_use(db: &Connection, key: &OnceKey) -> Result<Option<FirstUse>, Failure> {
-    let mut statement =
-        db.prepare_cached("SELECT digest, notification, deduplicated, skipped FROM idempotency WHERE key = ?1 AND at >= ?2")?;
+    let mut statement = db.prepare_cached(
+        "SELECT digest, notification, deduplicated, skipped FROM idempotency WHERE key = ?1 AND at >= ?2",
+    )?;
     let mut rows = statement.query(params![key.hash, millis(key.since)])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let blob = |column| {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
@@ -13,7 +14,7 @@ use super::lookup::{self, Key};
 use super::read::{attempts_of, blob, channel, notification_id};
 use super::wire::Damaged;
 use super::{read, reroutes, row};
-use crate::domain::{ChannelName, DeliveryId, DeliveryState, NotificationId, Priority};
+use crate::domain::{ChannelName, DeliveryId, DeliveryState, Notification, NotificationId, Priority, Recipient};
 use crate::store::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage,
 };
@@ -97,7 +98,7 @@ struct Scan<'f> {
 
 impl Scan<'_> {
     fn matches(&mut self, db: &Connection, id: NotificationId) -> Result<bool, Failure> {
-        let NotificationFilter { kind, correlation_id, status, .. } = self.filter;
+        let NotificationFilter { kind, correlation_id, metadata, status, .. } = self.filter;
         self.rows += 1;
         if let Some(status) = status {
             self.rows += 1;
@@ -112,15 +113,19 @@ impl Scan<'_> {
                 return Ok(false);
             }
         }
-        if correlation_id.is_some() {
+        if correlation_id.is_some() || metadata.is_some() {
             self.rows += 1;
             let Some((notification, _)) = read::notification_row(db, id)? else { return Ok(false) };
-            if *correlation_id != notification.correlation_id {
+            let is_it = correlation_id.as_ref().is_none_or(|id| Some(id) == notification.correlation_id.as_ref())
+                && metadata.as_ref().is_none_or(|pair| notification.metadata.contains(pair));
+            if !is_it {
                 return Ok(false);
             }
         }
-        let NotificationFilter { priority, channel, recipient, due_since, due_until, .. } = self.filter;
-        let about_deliveries = priority.is_some()
+        let NotificationFilter { delivery_status, priority, channel, recipient, due_since, due_until, .. } =
+            self.filter;
+        let about_deliveries = delivery_status.is_some()
+            || priority.is_some()
             || channel.is_some()
             || recipient.is_some()
             || due_since.is_some()
@@ -139,7 +144,7 @@ impl Scan<'_> {
             let (priority, channel) = self.lanes.of(db, row.get(0)?)?;
             let is_it = filter.priority.is_none_or(|wanted| wanted == *priority)
                 && filter.channel.as_ref().is_none_or(|wanted| wanted == channel)
-                && is_due(filter, blob(row, 1)?)?
+                && stands(filter, blob(row, 1)?)?
                 && is_to(filter.recipient.as_deref(), blob(row, 2)?)?;
             if is_it {
                 return Ok(true);
@@ -149,13 +154,21 @@ impl Scan<'_> {
     }
 }
 
-fn is_due(filter: &NotificationFilter, state: &[u8]) -> Result<bool, Failure> {
-    if filter.due_since.is_none() && filter.due_until.is_none() {
+/// Whether its state is what is asked for: its word, and when it is due.
+fn stands(filter: &NotificationFilter, state: &[u8]) -> Result<bool, Failure> {
+    let NotificationFilter { delivery_status, due_since, due_until, .. } = filter;
+    if delivery_status.is_none() && due_since.is_none() && due_until.is_none() {
         return Ok(true);
     }
-    let DeliveryState::Waiting(waiting) = row::state(state)? else { return Ok(false) };
-    Ok(filter.due_since.is_none_or(|since| waiting.due >= since)
-        && filter.due_until.is_none_or(|until| waiting.due < until))
+    let state = row::state(state)?;
+    if delivery_status.is_some_and(|wanted| wanted != state.status()) {
+        return Ok(false);
+    }
+    if due_since.is_none() && due_until.is_none() {
+        return Ok(true);
+    }
+    let DeliveryState::Waiting(waiting) = state else { return Ok(false) };
+    Ok(due_since.is_none_or(|since| waiting.due >= since) && due_until.is_none_or(|until| waiting.due < until))
 }
 
 fn is_to(wanted: Option<&str>, recipient: &[u8]) -> Result<bool, Failure> {
@@ -183,6 +196,12 @@ impl Lanes {
     }
 }
 
+fn is_about(filter: &DeadLetterFilter, notification: &Notification) -> bool {
+    let DeadLetterFilter { kind, correlation_id, .. } = filter;
+    kind.as_ref().is_none_or(|kind| *kind == notification.kind)
+        && correlation_id.as_ref().is_none_or(|id| Some(id) == notification.correlation_id.as_ref())
+}
+
 /// Up to `limit` dead letters behind `after`, looking at `scan_max` rows at most.
 pub(super) fn dead_letters(
     db: &Connection,
@@ -205,6 +224,8 @@ pub(super) fn dead_letters(
     )?;
     let mut rows = statement.query(params![notification.as_bytes(), index, until.as_bytes()])?;
     let (mut lanes, mut page, mut scanned) = (Lanes::default(), DeadLetterPage::default(), 0);
+    // Of the dead letter before, which is often one of the same notification.
+    let mut told: Option<Arc<Notification>> = None;
     while let Some(row) = rows.next()? {
         scanned += 1;
         let id = notification_id(row, 0)?.delivery(row.get(1)?);
@@ -216,22 +237,17 @@ pub(super) fn dead_letters(
             && filter.channel.as_ref().is_none_or(|wanted| *wanted == channel)
             && filter.recipient.as_ref().is_none_or(|wanted| *wanted == recipient.address);
         if matches {
-            let attempts = attempts_of(db, id)?;
-            let reroutes = reroutes::of(db, id.notification(), id.index(), id.index())?.remove(&id.index());
-            let (notification, _) = read::notification_row(db, id.notification())?.ok_or(Damaged("notification"))?;
-            page.dead_letters.push(DeadLetter {
-                delivery: DeliveryRecord {
-                    id,
-                    channel,
-                    recipient,
-                    state,
-                    attempts,
-                    reroutes: reroutes.unwrap_or_default(),
-                },
-                priority,
-                created_at: notification.created_at,
-                expires_at: notification.expires_at,
-            });
+            let notification = match told.take().filter(|told| told.id == id.notification()) {
+                Some(told) => told,
+                None => read::notification_row(db, id.notification())?.ok_or(Damaged("notification"))?.0,
+            };
+            scanned += usize::from(filter.kind.is_some() || filter.correlation_id.is_some());
+            if is_about(filter, &notification) {
+                let delivery = dead_delivery(db, id, (channel, recipient, state))?;
+                let Notification { created_at, expires_at, .. } = *notification;
+                page.dead_letters.push(DeadLetter { delivery, priority, created_at, expires_at });
+            }
+            told = Some(notification);
         }
         if page.dead_letters.len() >= limit || scanned >= scan_max {
             page.next = Some(id);
@@ -239,4 +255,15 @@ pub(super) fn dead_letters(
         }
     }
     Ok(page)
+}
+
+/// A dead letter with its attempts and its way.
+fn dead_delivery(
+    db: &Connection,
+    id: DeliveryId,
+    (channel, recipient, state): (ChannelName, Recipient, DeliveryState),
+) -> Result<DeliveryRecord, Failure> {
+    let attempts = attempts_of(db, id)?;
+    let reroutes = reroutes::of(db, id.notification(), id.index(), id.index())?.remove(&id.index()).unwrap_or_default();
+    Ok(DeliveryRecord { id, channel, recipient, state, attempts, reroutes })
 }
