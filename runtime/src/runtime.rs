@@ -68,7 +68,8 @@ pub use crate::sandbox::{
 pub use crate::store::sqlite::{Copied, Migrated, Restored, UpkeepError};
 pub use crate::store::{
     AuditFilter, AuditPage, Cancelled, DeadCallbackFilter, DeadLetter, DeadLetterFilter, DeadLetterPage,
-    DeliveryRecord, NotificationFilter, NotificationPage, NotificationRecord, StatusCounts64, StoreError, StoreTotals,
+    DeliveryRecord, Flight, NotificationFilter, NotificationPage, NotificationRecord, StatusCounts64, StoreError,
+    StoreTotals,
 };
 pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustError};
 pub use auditing::AuditQuery;

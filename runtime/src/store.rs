@@ -44,7 +44,7 @@ pub use find::{
     DeadLetter, DeadLetterFilter, DeadLetterPage, NotificationFilter, NotificationPage, Replay, Replayed, SCAN_MAX,
 };
 pub use outbox::{EventEpoch, EventNumber, EventRange, NumberedEvent};
-pub use record::{DeliveryRecord, NotificationRecord};
+pub use record::{DeliveryRecord, Flight, NotificationRecord};
 pub use reroute::Reroute;
 
 pub use sweep::{Shrink, Sweep, Swept};

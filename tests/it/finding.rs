@@ -104,8 +104,15 @@ async fn what_is_scheduled_is_cancelled_once_and_what_is_in_flight_is_told() {
     let id = text(&leaving.body["id"]);
     let under_way = api.post(&format!("/v1/notifications/{id}/cancel"), &json!({})).await;
     assert_eq!((under_way.status, &under_way.body), (202, &json!({ "cancelled": 0, "in_flight": 1 })));
+    let record = api.get(&format!("/v1/notifications/{id}")).await.body;
+    assert_eq!(record["deliveries"][0]["in_flight"], true, "{record}");
+    assert_eq!(record["deliveries"][0]["cancelling"], true, "{record}");
+    let shown = server.cli(["status", id]).await;
+    assert!(shown.stdout.contains("in flight, and cancelled unless this attempt sends it"), "{shown:?}");
     receiver.open();
-    assert_eq!(api.until_final(id).await["status"], "sent", "that attempt sent it");
+    let record = api.until_final(id).await;
+    assert_eq!(record["status"], "sent", "that attempt sent it");
+    assert_eq!(record["deliveries"][0]["in_flight"], Value::Null, "{record}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::domain::{Attempt, DeliveryId, DeliveryState, DeliveryStatus, FailReason, NotificationId, Rerouted};
 use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery, Problem};
-use crate::runtime::{ComponentHealth, DeliveryRecord, NotificationRecord, PluginStatus};
+use crate::runtime::{ComponentHealth, DeliveryRecord, Flight, NotificationRecord, PluginStatus};
 
 pub(super) use counts::CountsView;
 pub(super) use reload::{ReloadView, SettingItem};
@@ -198,6 +198,12 @@ pub(super) struct DeliveryView {
     /// Of `failed`: `rejected`, `recipient-gone`, `exhausted`, `too-old`, `fault`, `expired` or `poison`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// True while an attempt is under way, or about to be.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) in_flight: bool,
+    /// True while a cancel waits for that attempt: it is cancelled unless the attempt sends it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) cancelling: bool,
     /// Not called before this; RFC 3339. Where it is not final.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) due: Option<String>,
@@ -431,6 +437,8 @@ impl DeliveryView {
             status: record.state.status().as_str().to_owned(),
             detail,
             reason,
+            in_flight: record.flight != Flight::Idle,
+            cancelling: record.flight == Flight::Withdrawn,
             due,
             held,
             rerouted: record.reroutes.iter().map(Into::into).collect(),

@@ -90,19 +90,28 @@ fn tally(notification: &Notification) -> Option<String> {
 }
 
 fn show(notification: &Notification, paint: Paint) -> String {
-    let Notification { id, status, kind, priority, created_at, title, deliveries, .. } = notification;
+    let Notification { id, status, kind, priority, created_at, title, deliveries, metadata, .. } = notification;
+    let Notification { scheduled_at, expires_at, correlation_id, .. } = notification;
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a `String` cannot fail.
-        let _ = writeln!(text, "{key:<12}{value}");
+        let _ = writeln!(text, "{key:<13}{value}");
     };
     line("id", &escaped(id));
     line("status", &paint.color(Color::of_status(status), &escaped(status)));
     line("kind", &escaped(kind));
     line("priority", &escaped(priority));
     line("accepted", &escaped(created_at));
-    if let Some(title) = title {
-        line("title", &escaped(title));
+    let may_be =
+        [("scheduled", scheduled_at), ("expires", expires_at), ("correlation", correlation_id), ("title", title)];
+    for (key, value) in may_be {
+        if let Some(value) = value {
+            line(key, &escaped(value));
+        }
+    }
+    if !metadata.is_empty() {
+        let pairs: Vec<_> = metadata.iter().map(|(key, value)| escaped(&format!("{key}={value}"))).collect();
+        line("metadata", &pairs.join(", "));
     }
     if let Some(tally) = tally(notification) {
         line("deliveries", &tally);
@@ -118,7 +127,7 @@ fn show_deliveries(deliveries: &[Delivery], paint: Paint) -> String {
 }
 
 pub(super) fn show_delivery(delivery: &Delivery, paint: Paint) -> String {
-    let Delivery { id, channel, recipient, status, detail, reason, due, held, rerouted, attempts } = delivery;
+    let Delivery { id, channel, recipient, status, detail, reason, due, held, rerouted, attempts, .. } = delivery;
     let to = recipient.as_deref().filter(|recipient| !recipient.is_empty());
     let to = to.map(|recipient| format!(" to {}", escaped(recipient))).unwrap_or_default();
     let mut text = format!("{} through {}{to}: ", escaped(id), escaped(channel));
@@ -126,8 +135,12 @@ pub(super) fn show_delivery(delivery: &Delivery, paint: Paint) -> String {
     for more in [reason, detail].into_iter().flatten() {
         let _ = write!(text, ", {}", escaped(more));
     }
-    // The time when it was due says nothing while it is held.
-    if let Some(held) = held {
+    // The time when it was due says nothing while it is held or in flight.
+    if delivery.cancelling {
+        text.push_str(", in flight, and cancelled unless this attempt sends it");
+    } else if delivery.in_flight {
+        text.push_str(", in flight");
+    } else if let Some(held) = held {
         let _ = write!(text, ", held: {}", escaped(held));
     } else if let Some(due) = due {
         let _ = write!(text, ", due {}", escaped(due));

@@ -15,10 +15,24 @@ pub struct DeliveryRecord {
     pub recipient: Recipient,
     /// Where it stands.
     pub state: DeliveryState,
+    /// Whether it is in somebody's hands at this moment.
+    pub flight: Flight,
     /// Every call made, the first one first.
     pub attempts: Vec<Attempt>,
     /// Every time another channel stood in, the first one first.
     pub reroutes: Vec<Rerouted>,
+}
+
+/// Whether a delivery that waits is in flight. A process that dies forgets it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flight {
+    /// It is not.
+    #[default]
+    Idle,
+    /// It is claimed: an attempt is under way, or about to be.
+    UnderWay,
+    /// The same, and it is cancelled once that ended, unless that sends it.
+    Withdrawn,
 }
 
 /// One notification as a reader sees it.

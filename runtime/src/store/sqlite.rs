@@ -229,7 +229,9 @@ impl Store for SqliteStore {
     }
 
     async fn deliveries(&self, id: NotificationId, from: u32, limit: usize) -> Result<Vec<DeliveryRecord>, StoreError> {
-        self.read(move |db| read::deliveries(db, id, from, limit)).await
+        let mut deliveries = self.read(move |db| read::deliveries(db, id, from, limit)).await?;
+        self.live.mark(&mut deliveries);
+        Ok(deliveries)
     }
 
     async fn first_use(&self, key: OnceKey) -> Result<Option<FirstUse>, StoreError> {
@@ -322,7 +324,9 @@ impl Store for SqliteStore {
         before: Option<NotificationId>,
         limit: usize,
     ) -> Result<NotificationPage, StoreError> {
-        self.read(move |db| query::notifications(db, &filter, before, limit, SCAN_MAX)).await
+        let mut page = self.read(move |db| query::notifications(db, &filter, before, limit, SCAN_MAX)).await?;
+        page.notifications.iter_mut().for_each(|record| self.live.mark(&mut record.deliveries));
+        Ok(page)
     }
 
     async fn dead_letters(
@@ -362,7 +366,9 @@ impl Store for SqliteStore {
     }
 
     async fn notification(&self, id: NotificationId) -> Result<Option<NotificationRecord>, StoreError> {
-        self.read(move |db| read::notification(db, id)).await
+        let mut record = self.read(move |db| read::notification(db, id)).await?;
+        record.iter_mut().for_each(|record| self.live.mark(&mut record.deliveries));
+        Ok(record)
     }
 
     async fn counts(&self, id: NotificationId) -> Result<Option<crate::domain::StatusCounts>, StoreError> {

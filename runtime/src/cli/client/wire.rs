@@ -76,6 +76,11 @@ pub(in crate::cli) struct Notification {
     /// A server before this was told has none.
     #[serde(default)]
     pub(in crate::cli) progress: Option<Progress>,
+    pub(in crate::cli) scheduled_at: Option<String>,
+    pub(in crate::cli) expires_at: Option<String>,
+    pub(in crate::cli) correlation_id: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) metadata: BTreeMap<String, String>,
     pub(in crate::cli) counts: Counts,
     /// Cancelled before they were made.
     #[serde(default)]
@@ -127,6 +132,12 @@ pub(in crate::cli) struct Delivery {
     pub(in crate::cli) detail: Option<String>,
     /// A word, where it failed.
     pub(in crate::cli) reason: Option<String>,
+    /// An attempt is under way.
+    #[serde(default)]
+    pub(in crate::cli) in_flight: bool,
+    /// It is cancelled unless that attempt sends it.
+    #[serde(default)]
+    pub(in crate::cli) cancelling: bool,
     /// When it is tried next.
     pub(in crate::cli) due: Option<String>,
     /// A sentence, while it waits for somebody to do something.

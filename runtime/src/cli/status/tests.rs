@@ -10,7 +10,9 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
     let answer = json!({
         "id": "ntf_01", "status": "partial", "kind": "warning", "priority": "high",
         "created_at": "2026-01-02T03:04:05.000Z", "title": "Disk\u{1b}[2J full",
-        "counts": { "open": 2, "sent": 1, "failed": 0, "cancelled": 0 },
+        "counts": { "open": 3, "sent": 1, "failed": 0, "cancelled": 0 }, "correlation_id": "order-7",
+        "scheduled_at": "2026-01-02T03:04:05.000Z", "expires_at": "2026-01-03T03:04:05.000Z",
+        "metadata": { "run": "4=5", "team": "infra" },
         "deliveries": [
             { "id": "dlv_01_0", "channel": "ops", "recipient": "", "status": "sent", "attempts": [
                 { "number": 1, "started_at": "2026-01-02T03:04:05.010Z", "duration_ms": 12.5, "outcome": "retry",
@@ -23,16 +25,22 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
             { "id": "dlv_01_2", "channel": "slack", "status": "pending", "due": "2026-01-02T03:04:05.000Z",
               "rerouted": [{ "from": "mail", "to": "slack", "at": "2026-01-02T03:04:05.020Z", "reason": "breaker-open" }],
               "held": "plugin `slack` is quarantined: …; `campanile plugins release slack`", "attempts": [] },
+            { "id": "dlv_01_3", "channel": "sms", "status": "pending", "due": "2026-01-02T03:04:05.000Z",
+              "in_flight": true, "cancelling": true, "attempts": [] },
         ],
     });
     let notification: Notification = serde_json::from_value(answer).expect("the shape of the server's answer");
     assert_snapshot!(show(&notification, Paint::Off), @r#"
-    id          ntf_01
-    status      partial
-    kind        warning
-    priority    high
-    accepted    2026-01-02T03:04:05.000Z
-    title       Disk\u{1b}[2J full
+    id           ntf_01
+    status       partial
+    kind         warning
+    priority     high
+    accepted     2026-01-02T03:04:05.000Z
+    scheduled    2026-01-02T03:04:05.000Z
+    expires      2026-01-03T03:04:05.000Z
+    correlation  order-7
+    title        Disk\u{1b}[2J full
+    metadata     run=4=5, team=infra
 
     dlv_01_0 through ops: sent
       #  STARTED                   TOOK     OUTCOME  CODE  PLUGIN       FUEL   MEMORY   PROVIDER ID  REASON
@@ -43,6 +51,8 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
 
     dlv_01_2 through slack: pending, held: plugin `slack` is quarantined: …; `campanile plugins release slack`
       2026-01-02T03:04:05.020Z  breaker-open: slack stands in for mail
+
+    dlv_01_3 through sms: pending, in flight, and cancelled unless this attempt sends it
     "#);
 }
 

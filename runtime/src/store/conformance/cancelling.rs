@@ -4,6 +4,10 @@ use super::*;
 
 const LATER: Timestamp = Timestamp::from_millis(2_000);
 
+async fn flights(store: &dyn Store, n: u32) -> Vec<Flight> {
+    store.deliveries(id(n), 0, 10).await.unwrap().iter().map(|delivery| delivery.flight).collect()
+}
+
 pub(crate) async fn what_has_not_left_is_cancelled_at_once(place: &dyn Place) {
     let store = open(place).await;
     store.accept(vec![planned(1, &["mail", "chat", "mail"])]).await.unwrap();
@@ -26,6 +30,8 @@ pub(crate) async fn a_cancel_in_flight_holds_unless_the_attempt_sent_it(place: &
         let claim = claim_one(&*store, id(n).delivery(0)).await;
         assert_eq!(store.cancel(id(n), LATER, BY).await.unwrap(), Cancelled::Cancelled { now: 1, in_flight: 1 });
         assert_eq!(state_of(&*store, claim.delivery).await, DeliveryState::Waiting(claim.progress.clone()));
+        let record = store.notification(id(n)).await.unwrap().unwrap();
+        assert_eq!(record.deliveries[0].flight, Flight::Withdrawn);
 
         let expected = settle_cancelled(end.clone(), NOW);
         assert_eq!(settle_one(&*store, &claim, end).await, Settled::Applied(expected.clone()));
@@ -121,8 +127,10 @@ pub(crate) async fn a_cancel_of_one_in_flight_holds_unless_the_attempt_sent_it(p
         store.accept(vec![planned(n, &["mail", "chat"])]).await.unwrap();
         let claim = claim_one(&*store, id(n).delivery(0)).await;
         let in_flight = Cancelled::Cancelled { now: 0, in_flight: 1 };
+        assert_eq!(flights(&*store, n).await, [Flight::UnderWay, Flight::Idle]);
         assert_eq!(store.cancel_delivery(claim.delivery, LATER, BY).await.unwrap(), in_flight);
         assert_eq!(store.cancel_delivery(claim.delivery, LATER, BY).await.unwrap(), in_flight, "said twice");
+        assert_eq!(flights(&*store, n).await, [Flight::Withdrawn, Flight::Idle]);
         assert_eq!(state_of(&*store, claim.delivery).await, DeliveryState::Waiting(claim.progress.clone()));
 
         let expected = settle_cancelled(end.clone(), NOW);

@@ -6,6 +6,8 @@
 //!
 //! *Not here:* rows. A claim of what is not cached is reserved here, read by `read`, then confirmed here.
 
+mod flight;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -16,7 +16,7 @@ use super::wire::Damaged;
 use super::{read, reroutes, row};
 use crate::domain::{ChannelName, DeliveryId, DeliveryState, Notification, NotificationId, Priority, Recipient};
 use crate::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage,
+    DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, Flight, NotificationFilter, NotificationPage,
 };
 
 /// Candidates that are looked up at once.
@@ -265,5 +265,5 @@ fn dead_delivery(
 ) -> Result<DeliveryRecord, Failure> {
     let attempts = attempts_of(db, id)?;
     let reroutes = reroutes::of(db, id.notification(), id.index(), id.index())?.remove(&id.index()).unwrap_or_default();
-    Ok(DeliveryRecord { id, channel, recipient, state, attempts, reroutes })
+    Ok(DeliveryRecord { id, channel, recipient, state, flight: Flight::Idle, attempts, reroutes })
 }

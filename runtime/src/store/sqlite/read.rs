@@ -14,8 +14,8 @@ use crate::domain::{
     PluginName, Position, Queued, StatusCounts, Timestamp,
 };
 use crate::store::{
-    DELIVERIES_SLICE, DeliveryRecord, EventNumber, LaneDepth, NotificationRecord, NumberedEvent, StatusCounts64,
-    TemplateSource,
+    DELIVERIES_SLICE, DeliveryRecord, EventNumber, Flight, LaneDepth, NotificationRecord, NumberedEvent,
+    StatusCounts64, TemplateSource,
 };
 
 pub(super) fn lane_number(db: &Connection, lane: &Lane) -> Result<Option<i64>, Failure> {
@@ -232,6 +232,7 @@ pub(super) fn deliveries(
             channel: channel(row, 1)?,
             recipient: row::recipient(blob(row, 3)?)?,
             state,
+            flight: Flight::Idle,
             attempts: Vec::new(),
             reroutes: Vec::new(),
         });
