@@ -90,15 +90,14 @@ struct Api {
     runtime: Runtime,
     /// The address that is listened on: a name for this server besides the loopback ones.
     listen: IpAddr,
-    /// In bytes.
-    body_max: u64,
-    /// In bytes.
-    batch_body_max: u64,
+    body_max: body::Limit,
+    batch_body_max: body::Limit,
 }
 
 /// The routes over `runtime`.
 pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
-    let ServerConfig { listen, body_max, batch_body_max, .. } = *server;
+    let ServerConfig { listen, body_max: bytes, batch_body_max: batch, .. } = *server;
+    let (body_max, batch_body_max) = (body::Limit::Single { bytes, batch }, body::Limit::Batch { bytes: batch });
     let api = Arc::new(Api { runtime, listen: listen.ip(), body_max, batch_body_max });
     let [notifications, batch, notification, deliveries, cancel, replay, delivery, rest @ ..] = ROUTES;
     let [replay_delivery, cancel_delivery, dead_letters, replay_dead_letters, rest @ ..] = rest;

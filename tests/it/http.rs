@@ -161,7 +161,10 @@ async fn a_body_over_its_limit_or_of_another_type_is_refused() {
     let large = json!({ "channels": ["null"], "body": "x".repeat(65 << 10) });
     let response = api.post("/v1/notifications", &large).await;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(problem(response).await["code"], "body-too-large");
+    let told = problem(response).await;
+    assert_eq!(told["code"], "body-too-large");
+    let detail = told["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("`body_max` in `[server]`") && detail.contains("/v1/notifications/batch"), "{told}");
 
     // Types that a form or a script of a web page may send without asking first.
     for media_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
@@ -205,7 +208,10 @@ async fn a_batch_may_come_in_lines_and_a_broken_line_is_one_problem() {
     let response = api.post_text("/v1/notifications/batch", "application/x-ndjson", lines).await;
     assert_eq!(response.status(), StatusCode::OK);
     let answer: Value = response.json().await.expect("JSON");
-    assert_eq!(answer["results"][1]["problem"]["code"], "malformed-json");
+    let broken = &answer["results"][1];
+    assert_eq!((&broken["index"], &broken["problem"]["code"]), (&json!(1), &json!("malformed-json")));
+    let detail = broken["problem"]["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("at line 3 column 8"), "the line of the body: {broken}");
     assert!(answer["results"][0]["id"].is_string() && answer["results"][2]["id"].is_string());
     assert_eq!(api.accepted().await, 2);
 }

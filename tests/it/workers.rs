@@ -52,6 +52,10 @@ async fn the_size_is_set_by_hand_and_what_cannot_be_is_refused_with_the_limit() 
     assert_eq!(scaled.body["pool"]["pinned"], json!(true));
     let refused = api.post("/v1/workers/scale", &json!({ "workers": 4 })).await;
     assert_eq!((refused.status, &refused.body["problems"][0]["at"]), (400, &json!("/workers")));
+    assert_eq!(
+        (&refused.body["code"], &refused.body["detail"]),
+        (&json!("invalid-body"), &json!("the body has a problem"))
+    );
     let message = "4 workers cannot be: the limits are 1 to 3, and `max` in [workers] sets the upper one";
     assert_eq!(refused.body["problems"][0]["message"], json!(message));
     for wrong in [json!({}), json!({ "workers": "many" }), json!({ "workers": 1.5 }), json!({ "workers": 2, "x": 1 })] {

@@ -11,7 +11,7 @@ use super::asked::Asked;
 use super::decode::Object;
 use super::failure::{Failure, json};
 use super::wire::ReloadView;
-use super::{Api, body, query};
+use super::{Api, body};
 use crate::intake::Problems;
 
 const JSON: &str = "application/json";
@@ -31,7 +31,7 @@ pub(super) async fn reload(
         if let Some(object) = Object::read(String::new(), raw, &mut problems) {
             object.finish(&[], &[], &mut problems);
         }
-        query::sound(problems)?;
+        body::sound(problems)?;
     }
     Ok(json(StatusCode::OK, JSON, &ReloadView::from(&runtime.reload_from_source().await?)))
 }

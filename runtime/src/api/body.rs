@@ -1,5 +1,6 @@
 //! Request bodies: of the right type, within their limit, within their time.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -10,6 +11,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use serde_json::value::RawValue;
 
 use super::failure::Failure;
+use crate::intake::Problems;
 
 /// A caller that sends its body slower than this holds a connection for nothing. 4 MiB take 30 s at 140 kB/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +27,49 @@ pub(super) enum Format {
     Json,
     /// One JSON text a line.
     Lines,
+}
+
+/// How large a body may be, and what is said of one that is larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// Of all but a batch.
+    Single {
+        /// `[server] body_max`, in bytes.
+        bytes: u64,
+        /// `[server] batch_body_max`, in bytes.
+        batch: u64,
+    },
+    /// Of a batch.
+    Batch {
+        /// `[server] batch_body_max`, in bytes.
+        bytes: u64,
+    },
+}
+
+impl Limit {
+    const fn bytes(self) -> u64 {
+        match self {
+            Self::Single { bytes, .. } | Self::Batch { bytes } => bytes,
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Single { bytes, batch } => write!(
+                f,
+                "the body is over the limit of {bytes} bytes, which is `body_max` in `[server]`; a notification that is \
+                 larger goes through `POST /v1/notifications/batch`, as one of an array, up to {batch} bytes, \
+                 `batch_body_max`"
+            ),
+            Self::Batch { bytes } => write!(
+                f,
+                "the body is over the limit of {bytes} bytes, which is `batch_body_max` in `[server]`: send it as \
+                 several batches, or raise the limit"
+            ),
+        }
+    }
 }
 
 /// The format that the headers name. A type that a browser's form can send is none of them: such a page would need the
@@ -45,12 +90,12 @@ pub(super) fn format_of(headers: &HeaderMap, lines_too: bool) -> Result<Format, 
     }
 }
 
-/// The whole body, at most `limit` bytes.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<Bytes, Failure> {
+/// The whole body, if it is within its limit.
+pub(super) async fn read(headers: &HeaderMap, body: Body, limit: Limit) -> Result<Bytes, Failure> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     // Whoever asks first has not begun to write.
-    if announced.is_some_and(|length| length > limit) && headers.contains_key(EXPECT) {
-        return Err(Failure::TooLarge { limit });
+    if announced.is_some_and(|length| length > limit.bytes()) && headers.contains_key(EXPECT) {
+        return Err(Failure::TooLarge(limit));
     }
     match tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await {
         Ok(bytes) => bytes,
@@ -58,7 +103,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<
     }
 }
 
-async fn collect(body: Body, limit: u64) -> Result<Bytes, Failure> {
+async fn collect(body: Body, limit: Limit) -> Result<Bytes, Failure> {
     let mut chunks = body.into_data_stream();
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
@@ -66,9 +111,9 @@ async fn collect(body: Body, limit: u64) -> Result<Bytes, Failure> {
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Failure::Broken)?;
         length += chunk.len() as u64;
-        if length > limit {
+        if length > limit.bytes() {
             drain(chunks).await;
-            return Err(Failure::TooLarge { limit });
+            return Err(Failure::TooLarge(limit));
         }
         // Nearly every body is one chunk, which is not copied.
         if first.is_empty() && whole.is_empty() {
@@ -102,4 +147,42 @@ pub(super) fn text(body: &[u8]) -> Result<&str, Failure> {
 pub(super) fn parse(body: &str) -> Result<&RawValue, String> {
     // Leading white space would not be part of what is borrowed, and shift nothing: it is skipped by the parser.
     serde_json::from_str(body).map_err(|error| error.to_string())
+}
+
+/// The same of one line of a body, by its number from 1: an error names the line of the body.
+pub(super) fn parse_line(line: &str, number: usize) -> Result<&RawValue, String> {
+    serde_json::from_str(line).map_err(|error| {
+        let (text, column) = (error.to_string(), error.column());
+        let place = format!(" at line {} column {column}", error.line());
+        format!("{} at line {number} column {column}", text.strip_suffix(&place).unwrap_or(&text))
+    })
+}
+
+/// Refuses a body that has problems.
+pub(super) fn sound(problems: Problems) -> Result<(), Failure> {
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Body(problems)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_too_large_is_told_which_key_says_so_and_where_there_is_more_room() {
+        let told = Failure::TooLarge(Limit::Single { bytes: 4 << 20, batch: 64 << 20 }).to_string();
+        for part in
+            ["4194304 bytes", "`body_max` in `[server]`", "/v1/notifications/batch", "67108864", "`batch_body_max`"]
+        {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert!(
+            Failure::TooLarge(Limit::Batch { bytes: 9 }).to_string().contains("9 bytes, which is `batch_body_max`")
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_no_json_is_named_by_its_place_in_the_body() {
+        assert_eq!(parse_line("{\"a\": }", 3).unwrap_err(), "expected value at line 3 column 7");
+        assert!(parse_line("{\"a\"", 12).unwrap_err().ends_with(" at line 12 column 4"));
+    }
 }

@@ -11,7 +11,7 @@ use super::asked::Asked;
 use super::decode::Object;
 use super::failure::{Failure, json};
 use super::wire::channels::{ChannelChanged, ChannelView, Channels, TestView};
-use super::{Api, body, query};
+use super::{Api, body};
 use crate::domain::ChannelName;
 use crate::intake::{ProblemCode, Problems, limits};
 use crate::runtime::{ChannelError, Runtime};
@@ -83,7 +83,7 @@ async fn to_in(api: &Api, headers: &HeaderMap, body: Body) -> Result<Option<Stri
         }
         object.finish(&["to"], &[("recipient", "to"), ("address", "to")], &mut problems);
     }
-    query::sound(problems)?;
+    body::sound(problems)?;
     Ok(to)
 }
 

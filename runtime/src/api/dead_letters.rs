@@ -53,7 +53,7 @@ pub(super) async fn replay(
         object.finish(&[&filter::OF_DEAD_LETTERS[..], &["rate", "all"]].concat(), &[], &mut problems);
         asked = Some((filter, rate));
     }
-    query::sound(problems)?;
+    body::sound(problems)?;
     let Some((filter, rate)) = asked else { return Err(Failure::Internal) };
     let report = runtime.replay_dead_letters(filter, rate).await?;
     Ok(json(StatusCode::OK, JSON, &ReplayAnswer::from(report)))

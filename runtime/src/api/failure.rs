@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 
+use super::body::Limit;
 use super::wire::{ProblemDocument, ProblemItem};
 use crate::events::{EventIdError, TooManySubscribers};
 use crate::intake::{Problems, SubmitError};
@@ -20,10 +21,12 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 pub(super) enum Failure {
     #[error("the body is not JSON: {message}")]
     Malformed { message: String },
-    #[error("the notification has {}, and nothing of it is kept", counted(.0.as_slice().len()))]
+    #[error("the notification has {}, and nothing of it is kept", .0.counted())]
     Invalid(Problems),
-    #[error("the query has {}", counted(.0.as_slice().len()))]
+    #[error("the query has {}", .0.counted())]
     Query(Problems),
+    #[error("the body has {}", .0.counted())]
+    Body(Problems),
     #[error("the configuration has {}, and nothing of it takes effect", counted(.0.len()))]
     Configuration(Vec<ConfigFinding>),
     #[error("{0}")]
@@ -34,8 +37,8 @@ pub(super) enum Failure {
     LastEventId(EventIdError),
     #[error(transparent)]
     TooManySubscribers(#[from] TooManySubscribers),
-    #[error("the body is over the limit of {limit} bytes")]
-    TooLarge { limit: u64 },
+    #[error("{0}")]
+    TooLarge(Limit),
     #[error("the body must be {expected}")]
     MediaType { expected: &'static str },
     #[error("the body did not arrive within {} s", .0.as_secs())]
@@ -57,7 +60,7 @@ pub(super) enum Failure {
     NoCallback(String),
     #[error("{0}")]
     ChannelUnusable(String),
-    #[error("the test has {}, and nobody was called", counted(.0.as_slice().len()))]
+    #[error("the test has {}, and nobody was called", .0.counted())]
     Untestable(Problems),
     #[error("{0}")]
     NothingToDo(String),
@@ -86,11 +89,16 @@ pub(super) enum Failure {
 impl Failure {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed { .. } | Self::Query(_) | Self::Header(_) | Self::LastEventId(_) | Self::Broken => {
+            Self::Malformed { .. }
+            | Self::Query(_)
+            | Self::Body(_)
+            | Self::Header(_)
+            | Self::LastEventId(_)
+            | Self::Broken => {
                 StatusCode::BAD_REQUEST
             }
             Self::Invalid(_) | Self::Configuration(_) | Self::Untestable(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
@@ -115,11 +123,12 @@ impl Failure {
             Self::Malformed { .. } => "malformed-json",
             Self::Invalid(_) => "invalid-notification",
             Self::Query(_) => "invalid-query",
+            Self::Body(_) => "invalid-body",
             Self::Configuration(_) => "invalid-configuration",
             Self::NoSource(_) => "no-configuration-source",
             Self::Header(_) | Self::LastEventId(_) => "invalid-header",
             Self::TooManySubscribers(_) => "too-many-subscribers",
-            Self::TooLarge { .. } => "body-too-large",
+            Self::TooLarge(_) => "body-too-large",
             Self::MediaType { .. } => "unsupported-media-type",
             Self::TooSlow(_) => "body-too-slow",
             Self::Broken => "body-incomplete",
@@ -147,7 +156,7 @@ impl Failure {
     /// What the caller is told.
     pub(super) fn document(&self) -> ProblemDocument {
         let problems = match self {
-            Self::Invalid(problems) | Self::Query(problems) | Self::Untestable(problems) => {
+            Self::Invalid(problems) | Self::Query(problems) | Self::Body(problems) | Self::Untestable(problems) => {
                 problems.as_slice().iter().map(ProblemItem::from).collect()
             }
             Self::Configuration(problems) => problems.iter().map(ProblemItem::from).collect(),

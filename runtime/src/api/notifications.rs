@@ -13,7 +13,7 @@ use super::body::{self, Format};
 use super::decode::{self, Object, Raw};
 use super::failure::{Failure, json};
 use super::query::{self, Named as _, Query};
-use super::wire::{Accepted, BatchAnswer, BatchResult, NotificationView};
+use super::wire::{Accepted, BatchAnswer, BatchItem, BatchResult, NotificationView};
 use super::{Api, submission};
 use crate::config::parse_duration;
 use crate::domain::NotificationId;
@@ -119,7 +119,7 @@ pub(super) async fn submit_batch(
 fn in_order(
     answers: Vec<Result<crate::intake::Acceptance, Problems>>,
     refused: Vec<(usize, Failure)>,
-) -> Vec<BatchResult> {
+) -> Vec<BatchItem> {
     let refusal = |failure: &Failure| BatchResult::Refused { problem: failure.document() };
     let total = answers.len() + refused.len();
     let mut answers = answers.into_iter().map(|answer| match answer {
@@ -132,6 +132,8 @@ fn in_order(
             Some((_, failure)) => Some(refusal(&failure)),
             None => answers.next(),
         })
+        .enumerate()
+        .map(|(index, result)| BatchItem { index, result })
         .collect()
 }
 
@@ -212,8 +214,8 @@ fn array_items(text: &str) -> Result<Items<'_>, Failure> {
 
 /// The notifications in lines; an empty line is none.
 fn line_items(text: &str) -> Result<Items<'_>, Failure> {
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let items: Items<'_> = lines.take(BATCH_MAX + 1).map(body::parse).collect();
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let items: Items<'_> = lines.take(BATCH_MAX + 1).map(|(number, line)| body::parse_line(line, number)).collect();
     check_batch(items.len()).map_err(Failure::Invalid)?;
     Ok(items)
 }

@@ -13,7 +13,7 @@ use super::asked::Asked;
 use super::decode::Object;
 use super::failure::{Failure, json};
 use super::wire::{ComponentView, PluginView, Plugins, Readiness};
-use super::{Api, body, query};
+use super::{Api, body};
 use crate::domain::PluginName;
 use crate::intake::Problems;
 use crate::runtime::{OperatorError, PluginStatus};
@@ -72,7 +72,7 @@ async fn version_in(api: &Api, headers: &HeaderMap, body: Body) -> Result<Option
         version = object.parsed("version", parse, &mut problems);
         object.finish(&["version"], &[], &mut problems);
     }
-    query::sound(problems)?;
+    body::sound(problems)?;
     Ok(version)
 }
 

@@ -7,6 +7,9 @@ use crate::domain::{ActionStyle, Actor, Part, Priority, Timestamp};
 use crate::intake::limits::{ACTIONS_MAX, CHANNELS_MAX, RECIPIENTS_MAX};
 use crate::intake::{Contact, Problem, ProblemCode, Problems, Submission, SubmittedAction, To};
 
+/// What RFC 3339 lets an offset have.
+const OFFSET_HOURS_MAX: u8 = 23;
+
 /// Every field of a notification.
 const FIELDS: [&str; 19] = [
     "to",
@@ -169,7 +172,18 @@ fn style(text: &str) -> Result<ActionStyle, &'static str> {
 /// An instant by RFC 3339. One before 1970 is the epoch: too long ago either way.
 pub(super) fn instant(text: &str) -> Result<Timestamp, &'static str> {
     let at: Instant = text.parse().map_err(|_| "must be an instant by RFC 3339, such as `2030-01-31T09:30:00Z`")?;
+    if offset_hours(text).is_some_and(|hours| hours > OFFSET_HOURS_MAX) {
+        return Err("must be an instant by RFC 3339, whose offset from UTC is at most 23:59");
+    }
     Ok(Timestamp::from_millis(u64::try_from(at.as_millisecond()).unwrap_or_default()))
+}
+
+/// The hours of the offset in what is an instant, if it has one.
+fn offset_hours(text: &str) -> Option<u8> {
+    // Behind the date, whose parts have dashes, and before the name of a zone.
+    let time = text.split('[').next()?.get("2030-01-31".len()..)?;
+    let sign = time.rfind(['+', '-'])?;
+    time.get(sign + 1..sign + 3)?.parse().ok()
 }
 
 /// Problems of reading first, then those of checking that say something new: what could not be read is not also
@@ -184,7 +198,8 @@ pub(super) fn merged(read: Problems, checked: &Problems) -> Problems {
         !read.as_slice().iter().any(above_or_below)
     };
     checked.as_slice().iter().filter(is_new).for_each(|problem| all.push(problem.clone()));
-    all
+    // Those that were left out of `checked` are left out here.
+    if checked.is_cut() { all.cut() } else { all }
 }
 
 fn under(at: &str, parent: &str) -> bool {

@@ -1,6 +1,7 @@
 //! The published shapes of HTTP answers, and nothing else. They change only by additions.
 
 pub(super) mod audit;
+mod batch;
 pub(super) mod callbacks;
 pub(super) mod channels;
 mod counts;
@@ -18,6 +19,7 @@ use crate::domain::{Attempt, DeliveryId, DeliveryState, DeliveryStatus, FailReas
 use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery, Problem};
 use crate::runtime::{ComponentHealth, DeliveryRecord, Flight, NotificationRecord, PluginStatus};
 
+pub(super) use batch::{BatchAnswer, BatchItem, BatchResult};
 pub(super) use counts::CountsView;
 pub(super) use reload::{ReloadView, SettingItem};
 
@@ -66,26 +68,6 @@ pub(super) struct AcceptedItem {
     pub(super) recipient: Option<String>,
     /// `pending`.
     pub(super) status: String,
-}
-
-/// The answer to a batch: one result for each notification, in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct BatchAnswer {
-    /// One for each.
-    pub(super) results: Vec<BatchResult>,
-}
-
-/// What became of one notification of a batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub(super) enum BatchResult {
-    /// It was accepted.
-    Accepted(Accepted),
-    /// It was not.
-    Refused {
-        /// Why.
-        problem: ProblemDocument,
-    },
 }
 
 /// `application/problem+json`, RFC 9457.

@@ -11,7 +11,7 @@ use super::asked::Asked;
 use super::decode::{Object, Raw, decode_owned, wrong_type};
 use super::failure::{Failure, json};
 use super::wire::workers::WorkersView;
-use super::{Api, body, query};
+use super::{Api, body};
 use crate::intake::{ProblemCode, Problems};
 use crate::runtime::Runtime;
 
@@ -37,7 +37,7 @@ pub(super) async fn scale(
     let raw = body::parse(body::text(&bytes)?).map_err(|message| Failure::Malformed { message })?;
     let mut problems = Problems::default();
     let Some(mut object) = Object::read(String::new(), raw, &mut problems) else {
-        return Err(Failure::Query(problems));
+        return Err(Failure::Body(problems));
     };
     let at = object.at(WORKERS);
     let size = match object.take(WORKERS, &mut problems) {
@@ -48,11 +48,11 @@ pub(super) async fn scale(
         }
     };
     object.finish(&[WORKERS], &[], &mut problems);
-    query::sound(problems)?;
+    body::sound(problems)?;
     if let Err(error) = runtime.scale_workers(size.flatten()).await {
         let mut problems = Problems::default();
         problems.add(at, ProblemCode::BadValue, error.to_string());
-        return Err(Failure::Query(problems));
+        return Err(Failure::Body(problems));
     }
     Ok(view(&runtime))
 }

@@ -111,6 +111,8 @@ impl ProblemCode {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     list: Vec<Problem>,
+    /// There are more than are kept.
+    is_cut: bool,
 }
 
 impl Problems {
@@ -123,6 +125,39 @@ impl Problems {
     pub fn push(&mut self, problem: Problem) {
         if self.list.len() < PROBLEMS_MAX {
             self.list.push(problem);
+        } else {
+            self.is_cut = true;
+        }
+    }
+
+    /// Whether there are more than are kept.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// The same problems, and more that are not kept.
+    #[must_use]
+    pub fn cut(mut self) -> Self {
+        self.is_cut = true;
+        self
+    }
+
+    /// How many there are, in words, as they follow `has`.
+    ///
+    /// ```
+    /// use campanile::intake::{ProblemCode, Problems};
+    ///
+    /// let mut problems = Problems::default();
+    /// problems.add("/body", ProblemCode::Missing, "is missing");
+    /// assert_eq!(problems.counted(), "a problem");
+    /// ```
+    #[must_use]
+    pub fn counted(&self) -> String {
+        match self.list.len() {
+            1 => "a problem".to_owned(),
+            count if self.is_cut => format!("more than {count} problems, of which the first {count} are named"),
+            count => format!("{count} problems"),
         }
     }
 
@@ -151,6 +186,7 @@ impl fmt::Display for Problems {
         match self.list.as_slice() {
             [] => f.write_str("nothing is wrong"),
             [only] => write!(f, "{only}"),
+            [first, rest @ ..] if self.is_cut => write!(f, "{first}, and more than {} more", rest.len()),
             [first, rest @ ..] => write!(f, "{first}, and {} more", rest.len()),
         }
     }
@@ -176,4 +212,21 @@ pub fn pointer(parent: &str, key: &str) -> String {
         }
     }
     pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_was_cut_says_so() {
+        let mut problems = Problems::default();
+        for place in 0..PROBLEMS_MAX {
+            problems.add(format!("/to/{place}"), ProblemCode::Missing, "is missing");
+        }
+        assert_eq!(problems.counted(), "100 problems");
+        problems.add("/to/100", ProblemCode::Missing, "is missing");
+        assert_eq!(problems.counted(), "more than 100 problems, of which the first 100 are named");
+        assert_eq!(problems.as_slice().len(), PROBLEMS_MAX);
+    }
 }

@@ -194,3 +194,13 @@ proptest! {
         prop_assert!(value.is_object() || !problems.is_empty());
     }
 }
+
+#[test]
+fn an_offset_that_no_clock_has_is_no_instant() {
+    let at = |text: &str| instant(text).map(Timestamp::as_millis);
+    assert_eq!(at("2030-01-31T09:30:00+23:59"), at("2030-01-30T09:31:00Z"));
+    assert_eq!(at("2030-01-31T09:30:00-23:59"), at("2030-02-01T09:29:00Z"));
+    for text in ["2030-01-31T09:30:00+24:00", "2030-01-31T09:30:00.5-25:00", "2030-01-31 09:30:00+25:00"] {
+        assert!(at(text).is_err_and(|message| message.contains("23:59")), "{text}");
+    }
+}
