@@ -11,6 +11,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use regex::Regex;
+
 use crate::call::{AddressNeed, ChannelFacts};
 use crate::domain::{ChannelName, Recipient, Timestamp};
 use crate::store::{DELIVERIES_MAX, PlannedDelivery};
@@ -56,7 +58,7 @@ pub struct Contact {
     pub time_zone: Option<String>,
 }
 
-/// Why there are no deliveries. Recipients are named by their place in `to`, from 0: an address is personal.
+/// Why there are no deliveries. Recipients are named by their place in `to`, in messages from 1: an address is personal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouteProblem {
@@ -72,22 +74,28 @@ pub enum RouteProblem {
         kind: String,
     },
     /// No named channel can reach this recipient.
-    #[error("recipient {recipient} can be reached through none of the named channels: {needs}")]
+    #[error("the {} recipient can be reached through none of the named channels: {needs}", ordinal(*.recipient))]
     Unreachable {
-        /// Its place in `to`.
+        /// Its place in `to`, from 0.
         recipient: usize,
         /// Every named channel with the kind of address it needs.
         needs: String,
     },
     /// The recipient has an address of the kind that a channel needs, and it is not one.
-    #[error("recipient {recipient} has an address of kind `{kind}` that channel `{channel}` does not take")]
+    #[error(
+        "the {} recipient has an address of kind `{kind}` that channel `{channel}` does not take: all of it has to match \
+         `{pattern}`",
+        ordinal(*.recipient)
+    )]
     BadAddress {
-        /// Its place in `to`.
+        /// Its place in `to`, from 0.
         recipient: usize,
         /// Of which kind.
         kind: String,
         /// Which channel refused it.
         channel: ChannelName,
+        /// What an address of this kind looks like.
+        pattern: String,
     },
     /// More deliveries than one notification may have.
     #[error(
@@ -170,7 +178,9 @@ impl<'a> Planning<'a> {
                 Found::Bad => {
                     reached[place] = true;
                     let (kind, channel) = (need.kind.clone(), channel.clone());
-                    self.problems.push(RouteProblem::BadAddress { recipient: place, kind, channel });
+                    // One that no pattern refuses is empty.
+                    let pattern = need.pattern.as_ref().map_or(".+", Regex::as_str).to_owned();
+                    self.problems.push(RouteProblem::BadAddress { recipient: place, kind, channel, pattern });
                 }
                 Found::Nothing => {}
             }
@@ -183,7 +193,10 @@ impl<'a> Planning<'a> {
         let needs: Vec<String> = channels
             .iter()
             .filter_map(|(name, facts)| Some((name, facts.address.as_ref()?)))
-            .map(|(name, need)| format!("`{name}` needs an address of kind `{}`", need.kind))
+            .map(|(name, need)| {
+                let pattern = need.pattern.as_ref().map(|pattern| format!(", all of which matches `{pattern}`"));
+                format!("`{name}` needs an address of kind `{}`{}", need.kind, pattern.unwrap_or_default())
+            })
             .collect();
         if needs.is_empty() {
             return;
@@ -213,6 +226,19 @@ impl<'a> Planning<'a> {
         }
         if self.problems.is_empty() { Ok(Routed { deliveries: self.deliveries, skipped }) } else { Err(self.problems) }
     }
+}
+
+/// `1st` of what has place 0.
+fn ordinal(place: usize) -> String {
+    let number = place + 1;
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
 }
 
 enum Found<'a> {

@@ -86,7 +86,10 @@ fn the_same_channel_and_address_twice_is_one_delivery() {
 fn a_recipient_whom_no_channel_reaches_is_named_with_the_channels() {
     let problems = routed(&["a@b".into(), "nobody".into()], &[mail(), sms(), console()]).unwrap_err();
     let [RouteProblem::Unreachable { recipient: 1, needs }] = &problems[..] else { panic!("{problems:?}") };
-    assert_eq!(needs, "`mail` needs an address of kind `email`, `sms` needs an address of kind `phone`");
+    let expected = r"`mail` needs an address of kind `email`, all of which matches `[^@ ]+@[^@ ]+`, `sms` needs an address of kind `phone`, all of which matches `\+[0-9]{5,15}`";
+    assert_eq!(needs, expected);
+    let told = "the 2nd recipient can be reached through none of the named channels: ";
+    assert_eq!(problems[0].to_string(), format!("{told}{expected}"));
 }
 
 #[test]
@@ -94,6 +97,9 @@ fn an_address_that_its_own_channel_does_not_take_is_a_problem_even_where_another
     let ada = contact(&[("email", "ada"), ("phone", "+4912345")]);
     let problems = routed(&[ada], &[mail(), sms()]).unwrap_err();
     assert!(matches!(&problems[..], [RouteProblem::BadAddress { recipient: 0, kind, .. }] if kind == "email"));
+    let told = "the 1st recipient has an address of kind `email` that channel `mail` does not take: all of it has to match \
+                `[^@ ]+@[^@ ]+`";
+    assert_eq!(problems[0].to_string(), told);
 }
 
 #[test]
