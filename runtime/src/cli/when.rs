@@ -63,8 +63,12 @@ fn after(now: &Zoned, words: &[&str]) -> Option<Zoned> {
 /// A stretch of time that is not negative: back in time is what an instant is for.
 fn span(words: &[&str]) -> Option<Span> {
     let span: Span = match words {
-        [short] => match short.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()) {
-            Some(days) => Span::new().try_days(days).ok()?,
+        [short] => match calendar(short) {
+            Some((unit, count)) => match unit {
+                'd' => Span::new().try_days(count).ok()?,
+                'w' => Span::new().try_weeks(count).ok()?,
+                _ => Span::new().try_years(count).ok()?,
+            },
             None => Span::new().try_milliseconds(i64::try_from(parse_duration(short).ok()?.as_millis()).ok()?).ok()?,
         },
         [number, unit] => {
@@ -85,6 +89,12 @@ fn span(words: &[&str]) -> Option<Span> {
         _ => return None,
     };
     (!span.is_negative()).then_some(span)
+}
+
+/// `3d`, `2w` or `1y`, as its unit and its number.
+fn calendar(short: &str) -> Option<(char, i64)> {
+    let unit = short.chars().next_back().filter(|unit| matches!(unit, 'd' | 'w' | 'y'))?;
+    Some((unit, short.strip_suffix(unit)?.parse().ok()?))
 }
 
 /// A day, a time of day, or both.
@@ -213,6 +223,8 @@ mod tests {
             ("in 90 seconds", "2026-10-23 14:06:30 +02:00"),
             ("in an hour", "2026-10-23 15:05:00 +02:00"),
             ("3d", "2026-10-26 14:05:00 +01:00"),
+            ("2w", "2026-11-06 14:05:00 +01:00"),
+            ("1y", "2027-10-23 14:05:00 +02:00"),
             ("72h", "2026-10-26 13:05:00 +01:00"),
             ("in 2 weeks", "2026-11-06 14:05:00 +01:00"),
             ("1 month", "2026-11-23 14:05:00 +01:00"),
@@ -251,6 +263,7 @@ mod tests {
             ("2 days ago", "2026-10-21 14:05:00 +02:00"),
             ("an hour ago", "2026-10-23 13:05:00 +02:00"),
             ("7d", "2026-10-16 14:05:00 +02:00"),
+            ("1w", "2026-10-16 14:05:00 +02:00"),
             ("9am", "2026-10-23 09:00:00 +02:00"),
             ("17:30", "2026-10-22 17:30:00 +02:00"),
             ("yesterday", "2026-10-22 14:05:00 +02:00"),
@@ -272,9 +285,21 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_told_with_what_is() {
-        for text in
-            ["", "soon", "10", "25:00", "13pm", "0am", "in -5 minutes", "tomorrow evening", "9:5:3:1", "mo", "1:2x"]
-        {
+        for text in [
+            "",
+            "soon",
+            "10",
+            "25:00",
+            "13pm",
+            "0am",
+            "in -5 minutes",
+            "-2w",
+            "w",
+            "tomorrow evening",
+            "9:5:3:1",
+            "mo",
+            "1:2x",
+        ] {
             assert_eq!(told(text), format!("`{text}` is no time: {EXPECTED}"));
         }
     }
