@@ -17,7 +17,7 @@ use super::failure::{Exit, Failure};
 use super::table::{Cell, Table};
 use super::terminal::{Paint, escaped};
 use super::{Answer, Globals, when};
-use crate::config::{ParseUnitError, parse_duration};
+use crate::config::{ParseUnitError, format_duration, parse_duration};
 use crate::domain::Priority;
 use waiting::Waiting;
 
@@ -107,7 +107,11 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
     let stdin = io::stdin();
     let piped = (!stdin.is_terminal()).then(|| stdin.lock());
     let wait = args.wait;
-    let body = body(args, piped, &Zoned::now())?;
+    let now = Zoned::now();
+    let body = body(args, piped, &now)?;
+    if let Some(wait) = wait {
+        comes_in_time(&body, wait, &now)?;
+    }
     let started = Instant::now();
     let accepted: Answered<Accepted> = client.post(&["notifications"], &body).await?;
     let Some(wait) = wait else { return Ok(show_accepted(&accepted, globals)) };
@@ -128,6 +132,24 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
         waiting.say(&outcome.value, Instant::now());
         // A server that stops lets go of those who wait: it is not asked again at once.
         tokio::time::sleep(ASK_AGAIN.saturating_sub(asked.elapsed())).await;
+    }
+}
+
+/// Refuses to wait for what cannot come: nothing is sent before its `--at`.
+fn comes_in_time(body: &Value, wait: Duration, now: &Zoned) -> Result<(), Failure> {
+    let at = body.get("scheduled_at").and_then(Value::as_str).and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    let ahead = at.map(|at| Duration::try_from(at.duration_since(now.timestamp())).unwrap_or_default());
+    match ahead.filter(|ahead| *ahead >= wait) {
+        None => Ok(()),
+        Some(ahead) => {
+            let (wait, ahead) = (
+                format_duration(wait),
+                format_duration(Duration::from_secs(ahead.as_secs() + u64::from(ahead.subsec_nanos() > 0))),
+            );
+            let message =
+                format!("`--wait` ends after {wait}, and `--at` is in {ahead}: there is no outcome until then");
+            Err(Failure::usage(message).hint("leave out `--wait`, and ask later with `campanile status`"))
+        }
     }
 }
 

@@ -172,15 +172,30 @@ fn what_is_still_on_its_way_when_the_time_is_over_is_a_time_out() {
 
 #[test]
 fn of_more_deliveries_than_are_listed_the_status_and_the_count_decide() {
-    for (status, completed, exit) in
-        [("sent", 5_000, Exit::Ok), ("partial", 5_000, Exit::No), ("pending", 4_999, Exit::TimedOut)]
-    {
+    for (status, [open, sent, failed], exit) in [
+        ("sent", [0, 5_000, 0], Exit::Ok),
+        ("partial", [0, 4_999, 1], Exit::No),
+        ("pending", [1, 4_999, 0], Exit::TimedOut),
+    ] {
         let json = json!({
             "id": "ntf_1", "status": status, "kind": "info", "priority": "normal", "created_at": "now",
-            "progress": { "completed": completed, "total": 5_000 },
+            "counts": { "open": open, "sent": sent, "failed": failed, "cancelled": 0 },
             "deliveries": [{ "id": "dlv_1_0", "channel": "ops", "status": "sent" }],
         });
         let value = serde_json::from_value(json.clone()).expect("the shape of the server's answer");
         assert_eq!(show_outcome(&Answered { json, value }, &globals("http://127.0.0.1:1")).exit, exit, "{status}");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_come_in_time_is_not_waited_for_and_nothing_is_sent() {
+    // Nobody listens there: what is refused is refused before anybody is asked.
+    let arguments = parse(&["-c", "ops", "-b", "hi", "--at", "1h", "--wait"]);
+    let refused = run(&globals("http://127.0.0.1:9"), arguments).await.expect_err("it cannot come");
+    assert_eq!(refused.exit, Exit::Usage);
+    let told = refused.render(Paint::Off);
+    assert!(told.contains("`--wait` ends after 1m, and `--at` is in 1h"), "{told}");
+    let now = Zoned::now();
+    let soon = json!({ "scheduled_at": now.timestamp().to_string() });
+    assert!(comes_in_time(&soon, Duration::from_secs(1), &now).is_ok());
 }
