@@ -233,8 +233,6 @@ pub enum Cancelled {
     },
 }
 
-}
-
 /// How many deliveries wait in a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneDepth {

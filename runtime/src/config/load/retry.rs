@@ -31,7 +31,10 @@ pub(super) fn policy(section: &mut Section<'_>, name: &str) -> RetryPolicy {
     section.key("initial", &mut written.initial, |scalar| value::duration(scalar).map(Some));
     section.key("factor", &mut written.factor, |scalar| value::number(scalar).map(Some));
     section.key("max_interval", &mut written.max_interval, |scalar| value::duration(scalar).map(Some));
-    section.key("waits", &mut written.waits, |scalar| value::durations(scalar).map(Some));
+    let mut waits = Vec::new();
+    if section.entries("waits", &mut waits, value::wait) {
+        written.waits = Some(waits);
+    }
     refuse_strange(section, strategy, &written);
     let backoff = composed(strategy, written, &backoff);
     if let Backoff::Schedule { waits } = &backoff {

@@ -120,16 +120,17 @@ impl Section<'_> {
         self.reader.warnings.push(Problem::new(place, path, message).hint(hint));
     }
 
-    /// Reads the list `key` into `into`, where it is there. Each entry that is not good is a problem of its own.
+    /// Reads the list `key` into `into`, where it is there. Each entry that is not good is a problem of its own. Tells
+    /// whether it is there and all of it is good.
     pub(super) fn entries<T>(
         &mut self,
         key: &'static str,
         into: &mut Vec<T>,
         read: impl Fn(&str) -> Result<T, String>,
-    ) {
+    ) -> bool {
         let mut texts: Option<Vec<String>> = None;
         self.key(key, &mut texts, |scalar| super::value::list(scalar).map(Some));
-        let Some(texts) = texts else { return };
+        let Some(texts) = texts else { return false };
         into.clear();
         for text in &texts {
             match read(text) {
@@ -137,6 +138,7 @@ impl Section<'_> {
                 Err(message) => self.complain(key, message),
             }
         }
+        into.len() == texts.len()
     }
 
     /// Reads the section `key` within this one, where it is there.

@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod relations;
+mod waits;
 mod workers;
 
 use std::path::{Path, PathBuf};

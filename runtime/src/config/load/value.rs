@@ -196,10 +196,8 @@ pub(super) fn jitter(scalar: &Scalar) -> Result<Jitter, Complaint> {
     jitter.ok_or_else(|| format!("is `{text}`, expected {wanted}"))
 }
 
-pub(super) fn durations(scalar: &Scalar) -> Result<Vec<Duration>, Complaint> {
-    let wanted = "an array of durations such as `[\"5s\", \"5m\"]`";
-    let texts = list(scalar).map_err(|_| expected(wanted, scalar))?;
-    texts.iter().map(|text| parse_duration(text).map_err(|error| unit(&error))).collect()
+pub(super) fn wait(text: &str) -> Result<Duration, Complaint> {
+    parse_duration(text).map_err(|error| unit(&error))
 }
 
 /// Where a secret is. A complaint quotes nothing: it may be the secret itself.
