@@ -399,10 +399,14 @@ impl Runtime {
 
 /// Deliveries were still in flight when a stop had to end. They stay in the store and are delivered again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{left} deliveries were still in flight after {timeout:?}; the next start delivers them again")]
+#[error("{} in flight after {timeout:?}; the next start delivers what was left again", still(*.left))]
 pub struct ShutdownError {
     /// How many.
     pub left: usize,
     /// How long the stop waited.
     pub timeout: Duration,
+}
+
+fn still(left: usize) -> String {
+    if left == 1 { "1 delivery was still".to_owned() } else { format!("{left} deliveries were still") }
 }

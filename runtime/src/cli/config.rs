@@ -73,7 +73,8 @@ fn schedule(name: &str, policy: &RetryPolicy, users: &[String]) -> String {
     if *max_retries > WAITS_SHOWN {
         waits.push(format!("… up to {}", format_duration(backoff.wait(*max_retries))));
     }
-    let _ = writeln!(text, "\n  attempts  {} (1 and {max_retries} retries)", u64::from(*max_retries) + 1);
+    let retries = if *max_retries == 1 { "retry" } else { "retries" };
+    let _ = writeln!(text, "\n  attempts  {} (1 and {max_retries} {retries})", u64::from(*max_retries) + 1);
     if waits.is_empty() {
         return text;
     }
@@ -153,7 +154,7 @@ retry = 'patient'
           given up  3d after acceptance
 
         retry policy `conservative`, linear
-          attempts  2 (1 and 1 retries)
+          attempts  2 (1 and 1 retry)
           waits     30s, each up to 10 % later
           window    30s to 33s
           given up  3d after acceptance
