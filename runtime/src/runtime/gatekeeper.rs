@@ -135,9 +135,8 @@ impl Gatekeeper {
         let held = self.queue.gate(channel);
         let held = held.is_some_and(|gate| gate.breaker != BreakerState::Closed || gate.not_before.is_some());
         let held = held || self.queue.deferred(channel) > 0;
-        let outcome = if held { AuditOutcome::Done } else { AuditOutcome::Refused };
-        self.record(channel, ChannelDeed::Reset, by, outcome).await?;
-        // Also where nothing is held back: what was counted of it is forgotten.
+        // Also where nothing is held back: what was counted of it is forgotten, so it is never in vain.
+        self.record(channel, ChannelDeed::Reset, by, AuditOutcome::Done).await?;
         self.queue.reset(channel);
         Ok(held)
     }
