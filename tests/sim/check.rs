@@ -139,7 +139,7 @@ impl Ledger {
 
     /// Holds one notification against what was told of it. `rest` is what a record does not hold of a large one.
     fn hold_record_against(&mut self, record: NotificationRecord, rest: Vec<DeliveryRecord>, firsts: &mut Firsts) {
-        let NotificationRecord { notification, counts, mut deliveries, .. } = record;
+        let NotificationRecord { notification, counts, unmade: to_be_made, never_made, mut deliveries } = record;
         deliveries.extend(rest);
         let id = notification.id;
         let Some(number) = request_number(notification.correlation_id.as_deref()) else {
@@ -170,6 +170,10 @@ impl Ledger {
         match is_cancelled {
             true => found.cancelled += unmade,
             false => found.open += unmade,
+        }
+        let told = if is_cancelled { (0, unmade) } else { (unmade, 0) };
+        if (to_be_made, never_made) != told {
+            self.breaks("I1", format!("{id}: {to_be_made} to be made and {never_made} never, told were {told:?}"));
         }
         let is_large = expected as usize > DELIVERIES_SLICE;
         if (unmade > 0 && !is_large) || deliveries.len() > expected as usize || counts != found {
