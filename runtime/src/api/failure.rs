@@ -94,9 +94,7 @@ impl Failure {
             | Self::Body(_)
             | Self::Header(_)
             | Self::LastEventId(_)
-            | Self::Broken => {
-                StatusCode::BAD_REQUEST
-            }
+            | Self::Broken => StatusCode::BAD_REQUEST,
             Self::Invalid(_) | Self::Configuration(_) | Self::Untestable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -6,8 +6,8 @@ use super::cursor::Mark;
 use super::query::Named;
 use super::submission::instant;
 use crate::domain::{
-    AuditAction, AuditTarget, CallbackName, ChannelName, DeliveryStatus, FailReason, NotificationId, NotificationStatus,
-    Priority, Timestamp,
+    AuditAction, AuditTarget, CallbackName, ChannelName, DeliveryStatus, FailReason, NotificationId,
+    NotificationStatus, Priority, Timestamp,
 };
 use crate::intake::limits::{ADDRESS_BYTES_MAX, KEY_BYTES_MAX, WORD_BYTES_MAX};
 use crate::intake::{ProblemCode, Problems};

@@ -125,8 +125,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<Answer, Failure
                 failure
                     .hint(format!("it was accepted as `{id}`: do not send it again, ask with `campanile status {id}`"))
             })?;
-        let progress = waiting::progress(&outcome.value);
-        if started.elapsed() >= wait || progress.completed >= progress.total {
+        if started.elapsed() >= wait || has_ended(&outcome.value) {
             return Ok(show_outcome(&outcome, globals));
         }
         waiting.say(&outcome.value, Instant::now());

@@ -163,7 +163,7 @@ async fn next(shared: &Shared, mode: &mut watch::Receiver<Order>, chains: &Fallb
         left.find_map(|name| Some((name.clone(), reached_through(shared, claim, name)?)))
     };
     // What only waits for a breaker waits as well where it is.
-    let found = reached(false).or_else(|| (!finished.is_detour()).then(|| reached(true))?);
+    let found = reached(false).or_else(|| (!finished.is_detour(&shared.with.policies)).then(|| reached(true))?);
     found.map_or(Next::Nowhere, |(name, recipient)| Next::Channel(name, recipient))
 }
 

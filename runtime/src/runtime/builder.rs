@@ -23,9 +23,7 @@ use crate::callback::{
 use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
-use crate::config::{
-    Config, ConfigError, Durability, Places, Source, StoreConfig, TemplatesConfig, WorkersConfig,
-};
+use crate::config::{Config, ConfigError, Durability, Places, Source, StoreConfig, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies, TimeLimits};
 use crate::domain::{ChannelName, Notification, PluginBook, RetryPolicy};
 use crate::events::{EventLog, Inlet, Subscribers};

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::domain::{
-    EventBody, FailReason, KvChange, KvUsage, PROGRESS_EVERY, PluginName, Rerouted, settle_cancelled,
-};
+use crate::domain::{EventBody, FailReason, KvChange, KvUsage, PROGRESS_EVERY, PluginName, Rerouted, settle_cancelled};
 
 /// What a store knows, as plain collections.
 #[derive(Debug, Default)]

@@ -73,9 +73,6 @@ pub(in crate::cli) struct Notification {
     pub(in crate::cli) priority: String,
     pub(in crate::cli) created_at: String,
     pub(in crate::cli) title: Option<String>,
-    /// A server before this was told has none.
-    #[serde(default)]
-    pub(in crate::cli) progress: Option<Progress>,
     pub(in crate::cli) scheduled_at: Option<String>,
     pub(in crate::cli) expires_at: Option<String>,
     pub(in crate::cli) correlation_id: Option<String>,
@@ -87,13 +84,6 @@ pub(in crate::cli) struct Notification {
     pub(in crate::cli) never_made: u64,
     /// The first ones.
     pub(in crate::cli) deliveries: Vec<Delivery>,
-}
-
-/// How many deliveries are final.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(in crate::cli) struct Progress {
-    pub(in crate::cli) completed: u32,
-    pub(in crate::cli) total: u32,
 }
 
 /// Deliveries per status, made or not.

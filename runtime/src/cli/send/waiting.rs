@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::time::{Duration, Instant};
 
-use super::super::client::wire::{Delivery, Notification, Progress};
+use super::super::client::wire::{Delivery, Notification};
 use super::super::terminal::escaped;
-use super::{is_final, why};
+use super::why;
 
 /// What takes less than this says nothing, and a line on a terminal stands for as long.
 const EVERY_ON_TERMINAL: Duration = Duration::from_secs(1);
@@ -73,16 +73,9 @@ impl<W: Write> Drop for Waiting<W> {
     }
 }
 
-/// How far `notification` has come, by the server's count or, of a server that does not tell, by the deliveries it lists.
-pub(super) fn progress(notification: &Notification) -> Progress {
-    notification.progress.unwrap_or_else(|| Progress {
-        completed: notification.deliveries.iter().filter(|delivery| is_final(delivery)).count() as u32,
-        total: notification.deliveries.len() as u32,
-    })
-}
-
 fn line(notification: &Notification, with_bar: bool) -> String {
-    let Progress { completed, total } = progress(notification);
+    let total = notification.counts.total();
+    let completed = total - notification.counts.open;
     if let ([delivery], 0..=1) = (&*notification.deliveries, total) {
         return one(delivery);
     }
@@ -106,8 +99,8 @@ fn one(delivery: &Delivery) -> String {
     text
 }
 
-fn bar(completed: u32, total: u32) -> String {
-    let filled = (BAR * completed.min(total) as usize).checked_div(total as usize).unwrap_or(BAR);
+fn bar(completed: u64, total: u64) -> String {
+    let filled = (BAR as u64 * completed.min(total)).checked_div(total).unwrap_or(BAR as u64) as usize;
     format!("{}{}", "#".repeat(filled), "-".repeat(BAR - filled))
 }
 

@@ -30,8 +30,8 @@ use super::suspects::{self, Noted};
 use super::{callbacks, kv, progress, read, row, totals};
 use crate::domain::{
     Act, Actor, AuditEntry, AuditOutcome, ChannelBook, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody,
-    FailReason, KvChange, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued, StatusCounts, Timestamp,
-    settle_cancelled,
+    FailReason, KvChange, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued, StatusCounts,
+    Timestamp, settle_cancelled,
 };
 use crate::store::{
     Accepted, CallbackChange, Cancelled, Replay, Replayed, Settled, Settlement, Shrink, StoreError, Sweep, Swept,
