@@ -80,7 +80,7 @@ fn help_lists_what_works() {
 
 #[test]
 fn help_of_send_names_every_option() {
-    assert_snapshot!(help(&["send"]), @r#"
+    assert_snapshot!(help(&["send"]), @r"
     Send a notification
 
     Usage: campanile send [OPTIONS] --channel <CHANNEL>
@@ -104,7 +104,10 @@ fn help_of_send_names_every_option() {
                                    again
           --dedupe-key <KEY>       Make no second delivery of the same key, channel and recipient within
                                    a few minutes
-          --metadata <KEY=VALUE>   A pair of your own, to find it by; may be repeated
+          --correlation-id <ID>    An id of your own, such as that of an order: `campanile list
+                                   --correlation-id` finds it
+          --metadata <KEY=VALUE>   A pair of your own: `campanile list --metadata` finds it; may be
+                                   repeated
           --wait [<DURATION>]      Wait for the outcome, at most this long
       -h, --help                   Print help (see more with '--help')
 
@@ -125,7 +128,7 @@ fn help_of_send_names_every_option() {
       campanile send -c console -b 'Backup done'
       df -h | campanile send -c ops --title 'Disks' --priority high --wait
       campanile send -c mail -t ada@example.com --template welcome -d name=Ada
-    "#);
+    ");
 }
 
 /// Without the global options, which are the same everywhere.
@@ -206,32 +209,40 @@ fn help_of_what_is_done_with_the_database_says_what_becomes_of_the_files() {
 
 #[test]
 fn help_of_list_names_every_filter() {
-    assert_snapshot!(own_help(&["list"]), @r#"
+    assert_snapshot!(own_help(&["list"]), @r"
     List notifications, the newest first
 
     Usage: campanile list [OPTIONS]
 
     Options:
-          --status <STATUS>      pending, sent, failed, partial or cancelled
-          --priority <PRIORITY>  low, normal, high or critical
-          --channel <CHANNEL>    One of its deliveries goes through this channel
-          --recipient <ADDRESS>  One of its deliveries goes to this address
-          --kind <KIND>          info, success, warning, error or a word of your own
-          --correlation-id <ID>  As it was given when it was sent
-          --since <TIME>         Accepted at or after this: RFC 3339, `2h` for two hours ago, `9am`,
-                                 `yesterday 17:30`
-          --until <TIME>         Accepted before this; written as --since
-          --limit <COUNT>        At most so many, 1 to 1000 [default: 100]
-          --cursor <CURSOR>      Go on where the page before ended
-      -h, --help                 Print help (see more with '--help')
+          --status <STATUS>           pending, sent, failed, partial or cancelled
+          --priority <PRIORITY>       low, normal, high or critical
+          --channel <CHANNEL>         One of its deliveries goes through this channel
+          --recipient <ADDRESS>       One of its deliveries goes to this address
+          --kind <KIND>               info, success, warning, error or a word of your own
+          --correlation-id <ID>       As it was given when it was sent
+          --metadata <KEY=VALUE>      One of the pairs it was sent with
+          --delivery-status <STATUS>  One of its deliveries is pending, retrying, sent, failed or
+                                      cancelled
+          --due-since <TIME>          One of its deliveries waits until this or later; written as --at
+                                      of `send`, and `2h` counts from now
+          --due-until <TIME>          One of its deliveries waits until before this; written as
+                                      --due-since
+          --since <TIME>              Accepted at or after this: RFC 3339, `2h` for two hours ago,
+                                      `9am`, `yesterday 17:30`
+          --until <TIME>              Accepted before this; written as --since
+          --limit <COUNT>             At most so many, 1 to 1000 [default: 100]
+          --cursor <CURSOR>           Go on where the page before ended
+      -h, --help                      Print help (see more with '--help')
 
     Exit codes: 0 found; 1 no server answers; 2 refused; 3 nothing matched.
 
     Examples:
       campanile list --status failed --since 2h
       campanile list --recipient ada@example.com --limit 10
+      campanile list --delivery-status retrying --due-until 1h
       campanile --json list --correlation-id order-7
-    "#);
+    ");
 }
 
 #[test]
@@ -263,10 +274,12 @@ fn help_of_cancel_and_replay_says_what_they_take() {
       [ID]  Id of a delivery, or of a notification: each of its deliveries that failed
 
     Options:
-          --reason <REASON>      rejected, recipient-gone, exhausted, too-old, fault or expired
+          --reason <REASON>      rejected, recipient-gone, exhausted, too-old, fault, expired or poison
           --priority <PRIORITY>  low, normal, high or critical
           --channel <CHANNEL>    Through this channel
           --recipient <ADDRESS>  To this address
+          --kind <KIND>          info, success, warning, error or a word of your own
+          --correlation-id <ID>  Of its notification, as it was given when that was sent
           --since <TIME>         Accepted at or after this: RFC 3339, `2h` for two hours ago, `9am`,
                                  `yesterday 17:30`
           --until <TIME>         Accepted before this; written as --since
@@ -310,10 +323,12 @@ fn help_of_dead_letters_says_what_can_be_done_with_them() {
     Usage: campanile dead-letters list [OPTIONS]
 
     Options:
-          --reason <REASON>      rejected, recipient-gone, exhausted, too-old, fault or expired
+          --reason <REASON>      rejected, recipient-gone, exhausted, too-old, fault, expired or poison
           --priority <PRIORITY>  low, normal, high or critical
           --channel <CHANNEL>    Through this channel
           --recipient <ADDRESS>  To this address
+          --kind <KIND>          info, success, warning, error or a word of your own
+          --correlation-id <ID>  Of its notification, as it was given when that was sent
           --since <TIME>         Accepted at or after this: RFC 3339, `2h` for two hours ago, `9am`,
                                  `yesterday 17:30`
           --until <TIME>         Accepted before this; written as --since

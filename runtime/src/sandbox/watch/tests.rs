@@ -127,7 +127,8 @@ async fn a_folder_that_is_not_there_is_made_and_one_made_anew_is_followed() {
         tokio::task::yield_now().await;
     }
     fs::rename(rig.own(""), rig.bundled("away")).expect("moved away");
-    fs::create_dir(rig.own("")).expect("made anew");
+    // Whoever watches makes it too, if it looks first.
+    fs::create_dir_all(rig.own("")).expect("made anew");
     rig.put(&rig.own("null.wasm"), &guest("null"));
     until(&registry, "null@0.1.0 own/null.wasm serving [null]").await;
     run.abort();
