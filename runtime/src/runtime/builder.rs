@@ -205,8 +205,7 @@ impl RuntimeBuilder {
         let Self { config, source, clock, entropy, console, metrics, compiler, paused, callbacks, registrations } =
             self;
         config.check()?;
-        let endpoints = open_webhooks(&config, &clock, &entropy, &Places::default()).await;
-        let endpoints = endpoints.map_err(|problems| ConfigError { problems })?;
+        let endpoints = endpoints(&config, &clock, &entropy).await?;
         let sandbox = open_sandbox(&config, console, &metrics)?;
         if let Some(program) = compiler {
             sandbox.compile_with(program);
@@ -221,10 +220,7 @@ impl RuntimeBuilder {
         registry.expect(store.lanes().await?.into_iter().map(|depth| depth.lane.channel)).await;
         registry.log_channels();
 
-        let engines: Arc<dyn TemplateCaller> = Arc::clone(&registry) as _;
-        let templates = templates(&config.templates, &engines, &store, &clock);
-        let renderer = Renderer::new(Arc::clone(&store), engines, Arc::clone(&clock), config.templates.strict);
-        let renderer = Arc::new(renderer);
+        let (templates, renderer) = rendering(&config, &registry, &store, &clock);
         let policies = retry_policies(&config);
         let neighbours = Neighbours {
             store: Arc::clone(&store),
@@ -242,8 +238,7 @@ impl RuntimeBuilder {
         };
         let intake = way_in(&neighbours, &registry, templates, &config);
         let desk = open_desk(&neighbours, &config, &registry).await?;
-        let settings = callbacks.unwrap_or_else(|| callback_settings(&config));
-        let callbacks = open_callbacks(&neighbours, log, settings, registrations).await?;
+        let callbacks = open_callbacks(&neighbours, log, (&config, callbacks), registrations).await?;
         let dispatcher = start(paused, &config.workers, neighbours).await?;
         desk.start(&registry, &clock).await;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
@@ -278,6 +273,28 @@ impl RuntimeBuilder {
         };
         Ok(Runtime::of(parts).await?)
     }
+}
+
+async fn endpoints(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<Entropy>,
+) -> Result<Vec<Endpoint>, ConfigError> {
+    let opened = open_webhooks(config, clock, entropy, &Places::default()).await;
+    opened.map_err(|problems| ConfigError { problems })
+}
+
+/// Which templates there are, and who makes content of them.
+fn rendering(
+    config: &Config,
+    registry: &Arc<Registry>,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> (Arc<dyn TemplatePins>, Arc<Renderer>) {
+    let engines: Arc<dyn TemplateCaller> = Arc::clone(registry) as _;
+    let templates = templates(&config.templates, &engines, store, clock);
+    let renderer = Renderer::new(Arc::clone(store), engines, Arc::clone(clock), config.templates.strict);
+    (templates, Arc::new(renderer))
 }
 
 fn retry_policies(config: &Config) -> RetryPolicies {
@@ -321,11 +338,12 @@ async fn open_desk(with: &Neighbours, config: &Config, registry: &Registry) -> R
 async fn open_callbacks(
     with: &Neighbours,
     log: Arc<EventLog>,
-    settings: CallbackSettings,
+    (config, own): (&Config, Option<CallbackSettings>),
     registrations: Vec<Registration>,
 ) -> Result<Callbacks, CallbackError> {
     let (store, clock, entropy) = (Arc::clone(&with.store), Arc::clone(&with.clock), Arc::clone(&with.entropy));
     let metrics = Arc::clone(&with.metrics);
+    let settings = own.unwrap_or_else(|| callback_settings(config));
     let callbacks =
         Callbacks::start(Joints { store, clock, entropy, log, metrics }, settings).map_err(CallbackError::Settings)?;
     for registration in registrations {

@@ -427,7 +427,8 @@ impl Outbound {
             ..CallbackChange::default()
         };
         let must = !change.is_empty() || book.disabled != self.book.disabled;
-        if !must && !(cursor && book != self.book) {
+        let has_moved = cursor && book != self.book;
+        if !must && !has_moved {
             return Ok(());
         }
         change.books.push(book.clone());

@@ -120,10 +120,7 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             out.push(11);
             out.extend_from_slice(sha256);
         }
-        EventBody::Worker(event) => {
-            out.push(WORKER);
-            put_worker(out, event);
-        }
+        EventBody::Worker(event) => put_worker(out, event),
         EventBody::PoolScaled(scaled) => {
             out.push(POOL_SCALED);
             put_scaled(out, *scaled);
@@ -143,6 +140,7 @@ fn put_rerouted(out: &mut Vec<u8>, delivery: DeliveryId, from: &ChannelName, to:
 }
 
 fn put_worker(out: &mut Vec<u8>, event: &WorkerEvent) {
+    out.push(WORKER);
     let WorkerEvent { change, worker, reason } = event;
     put_text(out, change.kind());
     put_u64(out, u64::from(worker.0));

@@ -198,9 +198,7 @@ impl<'w> Transaction<'w> {
                 Answer::Settled(settlements.iter().map(|one| self.settle(one)).collect::<Result<_, _>>()?)
             }
             Operation::Release(numbers) => {
-                for number in numbers {
-                    self.release(*number)?;
-                }
+                numbers.iter().try_for_each(|number| self.release(*number))?;
                 Answer::Done
             }
             Operation::Stage(staged) => {
@@ -245,13 +243,11 @@ impl<'w> Transaction<'w> {
                 Answer::Done
             }
             Operation::KeepPlugins(books, events, audit) => {
-                self.keep_plugins(books, events)?;
-                self.effects.audit.extend_from_slice(audit);
+                self.keep_plugins(books, events, audit)?;
                 Answer::Done
             }
             Operation::KeepChannels(books, events, audit) => {
-                self.keep_channels(books, events)?;
-                self.effects.audit.extend_from_slice(audit);
+                self.keep_channels(books, events, audit)?;
                 Answer::Done
             }
             Operation::KeepCallbacks(change) => self.keep_callbacks(change)?,
@@ -431,7 +427,8 @@ impl<'w> Transaction<'w> {
         Ok(())
     }
 
-    fn keep_plugins(&mut self, books: &[PluginBook], events: &[Event]) -> Result<(), Failure> {
+    fn keep_plugins(&mut self, books: &[PluginBook], events: &[Event], audit: &[AuditEntry]) -> Result<(), Failure> {
+        self.effects.audit.extend_from_slice(audit);
         for book in books {
             self.scratch.clear();
             row::put_book(&mut self.scratch, book);
@@ -443,7 +440,8 @@ impl<'w> Transaction<'w> {
         Ok(())
     }
 
-    fn keep_channels(&mut self, books: &[ChannelBook], events: &[Event]) -> Result<(), Failure> {
+    fn keep_channels(&mut self, books: &[ChannelBook], events: &[Event], audit: &[AuditEntry]) -> Result<(), Failure> {
+        self.effects.audit.extend_from_slice(audit);
         for book in books {
             self.scratch.clear();
             row::put_channel_book(&mut self.scratch, book);

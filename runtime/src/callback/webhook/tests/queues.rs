@@ -103,7 +103,7 @@ async fn what_is_owed_outlives_a_restart_and_only_that_is_told_again() {
     let (rig, receiver) =
         (Rig::new(), Receiver::start(|got| Reply::Status(if got.number() == 2 { 500 } else { 204 })).await);
     let webhook = rig.webhook("crm", &receiver);
-    let webhooks = rig.start(&[webhook.clone()]).await;
+    let webhooks = rig.start(std::slice::from_ref(&webhook)).await;
     rig.tell(&[1, 2, 3]).await;
     // That 2 was not heard of is the fourth event.
     until(&webhooks, "crm", |standing| (standing.cursor, standing.owed, standing.in_flight) == (4, 1, 0)).await;
@@ -126,7 +126,7 @@ async fn what_is_owed_outlives_a_restart_and_only_that_is_told_again() {
 async fn a_crash_repeats_what_was_called_since_the_cursor_was_written() {
     let (rig, receiver) = (Rig::new(), Receiver::start(ok).await);
     let webhook = rig.webhook("crm", &receiver);
-    let webhooks = rig.start(&[webhook.clone()]).await;
+    let webhooks = rig.start(std::slice::from_ref(&webhook)).await;
     rig.tell(&[1, 2]).await;
     until(&webhooks, "crm", |standing| standing.cursor == 2 && standing.in_flight == 0).await;
     // A store that is closed under it writes nothing more: as good as a crash.
@@ -159,7 +159,7 @@ async fn a_receiver_that_is_gone_is_disabled_until_it_is_enabled() {
     let rig = Rig::new();
     let mut webhook = rig.webhook("crm", &receiver);
     webhook.concurrency = 1;
-    let webhooks = rig.start(&[webhook.clone()]).await;
+    let webhooks = rig.start(std::slice::from_ref(&webhook)).await;
     rig.tell(&[1, 2]).await;
     let standing = until(&webhooks, "crm", |standing| standing.disabled.is_some() && standing.in_flight == 0).await;
     assert_eq!(standing.disabled.expect("just seen").reason, "the receiver answered 410: it wants to hear no more");

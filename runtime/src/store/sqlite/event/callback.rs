@@ -16,7 +16,7 @@ pub(super) fn put(out: &mut Vec<u8>, event: &CallbackEvent) {
     }
     put_text(out, kind.as_str());
     put_u64(out, *event);
-    let about = delivery.map(|id| id.notification()).or(*notification);
+    let about = delivery.map(DeliveryId::notification).or(*notification);
     put_option(out, about, |out, id| out.extend_from_slice(id.as_bytes()));
     // Of the same notification.
     put_option(out, *delivery, |out, id| put_u64(out, u64::from(id.index())));
