@@ -150,8 +150,10 @@ pub(super) fn learn(db: &Connection) -> Result<(HashMap<DeliveryId, u32>, bool),
     let after_crash: bool = db
         .prepare("SELECT coalesce((SELECT value FROM marks WHERE name = 'open'), 0)")?
         .query_row([], |row| row.get(0))?;
-    db.execute("UPDATE in_flight SET crashes = crashes + 1, now = 0 WHERE now = 1", [])?;
-    mark_open(db)?;
+    db.execute_batch(
+        "UPDATE in_flight SET crashes = crashes + 1, now = 0 WHERE now = 1;
+         INSERT OR REPLACE INTO marks (name, value) VALUES ('open', 1);",
+    )?;
     let mut statement = db.prepare("SELECT notification, idx, crashes FROM in_flight")?;
     let mut rows = statement.query([])?;
     let mut crashes = HashMap::new();
@@ -161,9 +163,12 @@ pub(super) fn learn(db: &Connection) -> Result<(HashMap<DeliveryId, u32>, bool),
     Ok((crashes, after_crash))
 }
 
-/// Says that a process has the store open. While it has, this writes a page and changes nothing.
-pub(super) fn mark_open(db: &Connection) -> Result<(), Failure> {
-    db.execute("INSERT OR REPLACE INTO marks (name, value) VALUES ('open', 1)", [])?;
+/// Writes a mark that means nothing, to learn whether the disk takes it. Another value each time: what is there already
+/// would not be written.
+pub(super) fn probe(db: &Connection) -> Result<(), Failure> {
+    let counts =
+        "INSERT INTO marks (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1";
+    db.prepare_cached(counts)?.execute([])?;
     Ok(())
 }
 

@@ -210,10 +210,7 @@ impl<'w> Transaction<'w> {
                 Answer::Done
             }
             Operation::Expand(id, at) => Answer::Expanded { more: self.expand(*id, *at)? },
-            Operation::Probe => {
-                suspects::mark_open(self.db)?;
-                Answer::Done
-            }
+            Operation::Probe => suspects::probe(self.db).map(|()| Answer::Done)?,
             Operation::Note(claims) => {
                 suspects::write(self.db, claims)?;
                 self.effects.noted.extend_from_slice(claims);
