@@ -115,7 +115,8 @@ async fn a_cancel_of_thousands_outlives_whoever_asked_for_it() {
         tokio::task::yield_now().await;
     }
     let mut asked = Box::pin(runtime.cancel(id));
-    poll_fn(|context| Poll::Ready(assert!(asked.as_mut().poll(context).is_pending()))).await;
+    let is_under_way = poll_fn(|context| Poll::Ready(asked.as_mut().poll(context).is_pending())).await;
+    assert!(is_under_way);
     drop(asked);
 
     let record = runtime.wait(id, Duration::from_secs(60)).await.expect("it is read").expect("it was accepted");

@@ -55,7 +55,7 @@ async fn an_embedder_follows_a_notification_and_each_of_its_deliveries() {
 
     let (further, last, ()) =
         tokio::join!(handle.progress_after(half, LONG), handle.delivery_outcome(of("hook"), LONG), async {
-            receiver.open()
+            receiver.open();
         },);
     let whole = Progress { completed: 2, total: 2 };
     assert_eq!(further.expect("it goes on"), whole);

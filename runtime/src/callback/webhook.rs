@@ -281,7 +281,7 @@ impl Webhooks {
         let (reply, done) = oneshot::channel();
         let stopped = || WebhookError::Stopped { name: name.clone() };
         orders.send(Order::Enable(audit, reply)).await.map_err(|_| stopped())?;
-        done.await.map_err(|_| stopped())?
+        Ok(done.await.map_err(|_| stopped())??)
     }
 
     /// Tells events again that were given up, with all attempts before them. All of `dead` are of webhook `name`. Answers
@@ -350,7 +350,7 @@ async fn owe(name: &CallbackName, orders: &mpsc::Sender<Order>, again: Again) ->
     let (reply, done) = oneshot::channel();
     let stopped = || WebhookError::Stopped { name: name.clone() };
     orders.send(Order::Owe(again, reply)).await.map_err(|_| stopped())?;
-    Ok(done.await.map_err(|_| stopped())??)
+    done.await.map_err(|_| stopped())?
 }
 
 #[cfg(test)]

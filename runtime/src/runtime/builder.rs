@@ -17,6 +17,7 @@ use super::retention::Retention;
 use super::webhooks::{WebhookDesk, open_webhooks};
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
+use crate::callback::webhook::Endpoint;
 use crate::callback::{
     Answer, BatchProgress, CallbackError, CallbackSettings, Callbacks, DeliveryError, Joints, Receipt, Registration,
 };
@@ -244,8 +245,7 @@ impl RuntimeBuilder {
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
-        let callers: Vec<Arc<dyn Caller>> = vec![Arc::new(callbacks.clone()), Arc::clone(&webhooks) as _];
-        let callback_desk = CallbackDesk::new(&store, &clock, callers);
+        let callback_desk = callback_desk(&store, &clock, &callbacks, &webhooks);
         let parts = Parts {
             callback_desk,
             memory_max: memory_of(&config),
@@ -282,6 +282,16 @@ async fn endpoints(
 ) -> Result<Vec<Endpoint>, ConfigError> {
     let opened = open_webhooks(config, clock, entropy, &Places::default()).await;
     opened.map_err(|problems| ConfigError { problems })
+}
+
+fn callback_desk(
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    closures: &Callbacks,
+    webhooks: &Arc<WebhookDesk>,
+) -> CallbackDesk {
+    let callers: Vec<Arc<dyn Caller>> = vec![Arc::new(closures.clone()), Arc::clone(webhooks) as _];
+    CallbackDesk::new(store, clock, callers)
 }
 
 /// Which templates there are, and who makes content of them.

@@ -1,6 +1,6 @@
 //! What became of a call of a callback.
 
-use crate::domain::{CallbackEvent, CallbackFate, CallbackKind, CallbackName, NotificationId};
+use crate::domain::{CallbackEvent, CallbackFate, CallbackKind, CallbackName, DeliveryId, NotificationId};
 use crate::store::sqlite::wire::{Damaged, Reader, put_option, put_text, put_u64};
 
 pub(super) fn put(out: &mut Vec<u8>, event: &CallbackEvent) {
