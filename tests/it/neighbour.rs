@@ -39,6 +39,7 @@ fn config(dir: &Path, url: &str) -> Config {
     hostile.limits.cpu_time = Duration::from_millis(50);
     // However busy the machine is: it is CPU time that they run out of.
     hostile.limits.timeout = Duration::from_mins(5);
+    config.server.shutdown_timeout = Duration::from_mins(5);
     config.channels.extend([(name("good"), good), (name("hostile"), hostile)]);
     config
 }

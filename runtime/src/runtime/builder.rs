@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
-use super::callbacks::{CallbackDesk, Caller};
+use super::calling::{callback_desk, open_callbacks};
 use super::desk::Desk;
 use super::expander::Expansions;
 use super::gates;
@@ -18,9 +18,7 @@ use super::webhooks::{WebhookDesk, open_webhooks};
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
 use crate::callback::webhook::Endpoint;
-use crate::callback::{
-    Answer, BatchProgress, CallbackError, CallbackSettings, Callbacks, DeliveryError, Joints, Receipt, Registration,
-};
+use crate::callback::{Answer, BatchProgress, CallbackError, CallbackSettings, DeliveryError, Receipt, Registration};
 use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
@@ -284,16 +282,6 @@ async fn endpoints(
     opened.map_err(|problems| ConfigError { problems })
 }
 
-fn callback_desk(
-    store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
-    closures: &Callbacks,
-    webhooks: &Arc<WebhookDesk>,
-) -> CallbackDesk {
-    let callers: Vec<Arc<dyn Caller>> = vec![Arc::new(closures.clone()), Arc::clone(webhooks) as _];
-    CallbackDesk::new(store, clock, callers)
-}
-
 /// Which templates there are, and who makes content of them.
 fn rendering(
     config: &Config,
@@ -342,30 +330,6 @@ async fn open_desk(with: &Neighbours, config: &Config, registry: &Registry) -> R
     with.queue.set_gates(gates::of_channels(config, implied.chain(desk.keeper.held())));
     desk.keeper.restore();
     Ok(desk)
-}
-
-/// Before anything is delivered, so that nothing is missed.
-async fn open_callbacks(
-    with: &Neighbours,
-    log: Arc<EventLog>,
-    (config, own): (&Config, Option<CallbackSettings>),
-    registrations: Vec<Registration>,
-) -> Result<Callbacks, CallbackError> {
-    let (store, clock, entropy) = (Arc::clone(&with.store), Arc::clone(&with.clock), Arc::clone(&with.entropy));
-    let metrics = Arc::clone(&with.metrics);
-    let settings = own.unwrap_or_else(|| callback_settings(config));
-    let callbacks =
-        Callbacks::start(Joints { store, clock, entropy, log, metrics }, settings).map_err(CallbackError::Settings)?;
-    for registration in registrations {
-        callbacks.register(registration).await?;
-    }
-    Ok(callbacks)
-}
-
-/// As the configuration says; `check` has seen that there is the policy that it names.
-pub(super) fn callback_settings(config: &Config) -> CallbackSettings {
-    let retry = config.retry.get(&config.callbacks.retry).cloned();
-    CallbackSettings::of(&config.callbacks, retry.unwrap_or_else(RetryPolicy::callback))
 }
 
 async fn start(paused: bool, workers: &WorkersConfig, with: Neighbours) -> Result<Dispatcher, StoreError> {

@@ -4,13 +4,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::callbacks::{Caller, CallerStatistics};
+use super::callbacks::{CallbackDesk, Caller, CallerStatistics};
+use super::webhooks::WebhookDesk;
 use super::{Handle, Runtime, StoreError};
 use crate::callback::{
-    Answer, BatchProgress, CallbackError, CallbackId, CallbackStatistics, Callbacks, DeliveryError, Receipt,
-    Registration,
+    Answer, BatchProgress, CallbackError, CallbackId, CallbackSettings, CallbackStatistics, Callbacks, DeliveryError,
+    Joints, Receipt, Registration,
 };
-use crate::domain::{AuditEntry, CallbackBook, CallbackName, DeadCallback, Notification, Timestamp};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::dispatch::Neighbours;
+use crate::domain::{AuditEntry, CallbackBook, CallbackName, DeadCallback, Notification, RetryPolicy, Timestamp};
+use crate::events::EventLog;
+use crate::store::Store;
 
 #[async_trait]
 impl Caller for Callbacks {
@@ -27,8 +33,9 @@ impl Caller for Callbacks {
     }
 
     fn statistics(&self, _: Timestamp) -> CallerStatistics {
-        let CallbackStatistics { kinds, executor, .. } = Self::statistics(self);
-        CallerStatistics { executor: Some(executor), kinds }
+        let CallbackStatistics { kinds, executor, registered, .. } = Self::statistics(self);
+        // A program that registers none has nobody who runs them.
+        CallerStatistics { executor: (registered > 0 || !kinds.is_empty()).then_some(executor), kinds }
     }
 }
 
@@ -96,4 +103,39 @@ impl Handle {
     pub async fn callback(&self, registration: Registration) -> Result<CallbackId, CallbackError> {
         self.runtime.callbacks().register_for(self.id(), registration).await
     }
+}
+
+/// Before anything is delivered, so that nothing is missed.
+pub(super) async fn open_callbacks(
+    with: &Neighbours,
+    log: Arc<EventLog>,
+    (config, own): (&Config, Option<CallbackSettings>),
+    registrations: Vec<Registration>,
+) -> Result<Callbacks, CallbackError> {
+    let (store, clock, entropy) = (Arc::clone(&with.store), Arc::clone(&with.clock), Arc::clone(&with.entropy));
+    let metrics = Arc::clone(&with.metrics);
+    let settings = own.unwrap_or_else(|| callback_settings(config));
+    let callbacks =
+        Callbacks::start(Joints { store, clock, entropy, log, metrics }, settings).map_err(CallbackError::Settings)?;
+    for registration in registrations {
+        callbacks.register(registration).await?;
+    }
+    Ok(callbacks)
+}
+
+/// As the configuration says; `check` has seen that there is the policy that it names.
+pub(super) fn callback_settings(config: &Config) -> CallbackSettings {
+    let retry = config.retry.get(&config.callbacks.retry).cloned();
+    CallbackSettings::of(&config.callbacks, retry.unwrap_or_else(RetryPolicy::callback))
+}
+
+/// Who calls callbacks here.
+pub(super) fn callback_desk(
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    closures: &Callbacks,
+    webhooks: &Arc<WebhookDesk>,
+) -> CallbackDesk {
+    let callers: Vec<Arc<dyn Caller>> = vec![Arc::new(closures.clone()), Arc::clone(webhooks) as _];
+    CallbackDesk::new(store, clock, callers)
 }

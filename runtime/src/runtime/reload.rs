@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::auditing::digest_of;
-use super::builder::{callback_settings, policies, templates, time_limits};
+use super::builder::{policies, templates, time_limits};
+use super::calling::callback_settings;
 use super::findings::ConfigFinding;
 use super::gates;
 use super::retention::Retention;

@@ -151,7 +151,8 @@ impl Caller for WebhookDesk {
             success_rate: (ended > 0).then(|| succeeded as f64 / ended as f64),
             latency: None,
         };
-        CallerStatistics { executor: None, kinds: vec![kind] }
+        let is_any = ended > 0 || read(failed) > 0;
+        CallerStatistics { executor: None, kinds: if is_any { vec![kind] } else { Vec::new() } }
     }
 }
 

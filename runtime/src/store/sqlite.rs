@@ -11,6 +11,7 @@
 //!
 //! *Not here:* decisions. States and due times arrive computed; rusqlite does not leave this room.
 
+mod asking;
 mod audit;
 mod callbacks;
 mod checkpoint;
@@ -45,8 +46,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 pub use self::copying::Copied;
 pub use self::examine::{Examination, Recounts, examine};
@@ -62,8 +62,8 @@ use self::failure::Failure;
 use self::giving_up::{Held, Unstage};
 use self::live::Live;
 use self::readers::Readers;
-use self::transaction::{Accepting, Answer, Asked, Operation, Staged, mixed_up};
-use self::writer::{Command, Parts, Writer, read_job};
+use self::transaction::{Accepting, Answer, Asked, Operation, mixed_up};
+use self::writer::{Command, Parts, Writer};
 use super::{
     Accepted, AuditFilter, AuditPage, CallbackChange, Cancelled, Claim, CommitListener, DELIVERIES_MAX,
     DeadCallbackFilter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, Durability, EventNumber, EventRange,
@@ -151,39 +151,6 @@ impl SqliteStore {
             .map_err(|error| StoreError::Unavailable { reason: format!("cannot start a thread: {error}") })?;
         let readers = has_file.then(|| Readers::new(&path));
         Ok(Arc::new(Self { path, live, readers, commands, began_after, stats, totals, ended }))
-    }
-
-    async fn write(&self, operation: Operation) -> Result<Answer, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Write { operation, reply }).await.map_err(|_| StoreError::Closed)?;
-        let answer = answer.await.map_err(|_| StoreError::Closed)?;
-        answer.map_err(|failure| failure.at(&self.path))
-    }
-
-    /// Keeps targets, in commits that hold nobody up.
-    async fn stage(&self, staged: Vec<Staged>) -> Result<(), StoreError> {
-        let mut staged = staged.into_iter().peekable();
-        while staged.peek().is_some() {
-            let slice = staged.by_ref().take(STAGED_ROWS).collect();
-            self.write(Operation::Stage(slice)).await?;
-        }
-        Ok(())
-    }
-
-    async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
-    {
-        let answer = match &self.readers {
-            Some(readers) => readers.run(read).await.ok_or(StoreError::Closed)?,
-            None => {
-                let (job, answer) = read_job(read);
-                self.commands.send(Command::Read(job)).await.map_err(|_| StoreError::Closed)?;
-                answer.await.map_err(|_| StoreError::Closed)?
-            }
-        };
-        answer.map_err(|failure| failure.at(&self.path))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The catalogue: every metric of the program, one method for each fact.
 
 mod callbacks;
+mod workers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -267,20 +268,6 @@ impl Metrics {
         if self.enabled {
             self.retries_scheduled.set(i64::try_from(retrying).unwrap_or(i64::MAX));
             self.dead_letters.set(i64::try_from(dead_letters).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// So many workers are in this state: `idle`, `processing`, `draining`.
-    pub fn workers(&self, state: &'static str, count: usize) {
-        if self.enabled {
-            self.workers.get_or_create(&[("state", state)]).set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// Deliveries in flight ÷ slots.
-    pub fn worker_load(&self, load: f64) {
-        if self.enabled {
-            self.worker_load.set(load);
         }
     }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::writer::read_job;
 use super::*;
 use crate::domain::{KvChange, KvEntry, KvWrite};
 use crate::store::conformance::kv::QUOTA;
