@@ -357,10 +357,12 @@ fn help_of_dead_letters_says_what_can_be_done_with_them() {
     Usage: campanile dead-letters purge [OPTIONS]
 
     Options:
-          --reason <REASON>      rejected, recipient-gone, exhausted, too-old, fault or expired
+          --reason <REASON>      rejected, recipient-gone, exhausted, too-old, fault, expired or poison
           --priority <PRIORITY>  low, normal, high or critical
           --channel <CHANNEL>    Through this channel
           --recipient <ADDRESS>  To this address
+          --kind <KIND>          info, success, warning, error or a word of your own
+          --correlation-id <ID>  Of its notification, as it was given when that was sent
           --since <TIME>         Accepted at or after this: RFC 3339, `2h` for two hours ago, `9am`,
                                  `yesterday 17:30`
           --until <TIME>         Accepted before this; written as --since
