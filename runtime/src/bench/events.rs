@@ -1,13 +1,114 @@
-//! What a consumer of events pays for a callback.
+//! Events: how fast one stream reaches many, how soon a callback is called, and what a consumer pays for one.
+
+mod fan_out;
+mod latency;
 
 use std::hint::black_box;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::callback::{CallbackError, CallbackSettingsError};
+use crate::clock::{Clock as _, Entropy, SystemClock};
+use crate::domain::NameError;
 use crate::events::{EventTracker, Recorded};
+use crate::runtime::BuildError;
+use crate::store::StoreError;
 
 /// What is measured.
+#[derive(Clone, Debug)]
+pub struct EventsParams {
+    /// The folder with the bundled plugins, `null.wasm` among them.
+    pub plugins: PathBuf,
+    /// A folder on the disk; a new folder is made in it, and removed at the end.
+    pub folder: PathBuf,
+    /// Those who read the stream over connections, each all of it. Default: 100.
+    pub subscribers: u32,
+    /// Notifications that make the events, four each; in thousands. Default: 10,000.
+    pub notifications: u32,
+    /// Ends of deliveries of which a callback is told, one at a time. Default: 1,000.
+    pub callbacks: u32,
+}
+
+impl EventsParams {
+    /// The defaults, with these plugins, in this folder.
+    #[must_use]
+    pub const fn new(plugins: PathBuf, folder: PathBuf) -> Self {
+        Self { plugins, folder, subscribers: 100, notifications: 10_000, callbacks: 1_000 }
+    }
+}
+
+/// The answer of `campanile bench events`.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventsBench {
+    /// Events that reached the subscribers, all of them together, from the first submit to the last event.
+    pub events_per_second: u64,
+    /// Those who read all events.
+    pub subscribers: u32,
+    /// What an event costs a consumer.
+    #[serde(flatten)]
+    pub costs: CallbackCosts,
+    /// From the commit of a delivery's end to the begin of `on_completion` in an idle program, 99 of 100, in milliseconds.
+    pub callback_p99_ms: f64,
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventsBenchError {
+    /// The runtime does not start.
+    #[error("the runtime does not start")]
+    Build(#[from] BuildError),
+    /// There is no port, or no folder.
+    #[error("the server does not start")]
+    Io(#[from] std::io::Error),
+    /// A request failed.
+    #[error("a request failed")]
+    Request(#[from] reqwest::Error),
+    /// A subscriber was let go.
+    #[error("a subscriber was cut off after {events} events")]
+    CutOff {
+        /// What it had by then.
+        events: u64,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// A defect of ours: a callback can be registered.
+    #[error(transparent)]
+    Callback(#[from] CallbackError),
+    /// A defect of ours: the default settings are good.
+    #[error(transparent)]
+    Settings(#[from] CallbackSettingsError),
+    /// A defect of ours: the channel has a name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// Measures.
+///
+/// # Errors
+///
+/// [`EventsBenchError`] where the folder cannot hold a store, or a request fails.
+pub async fn run(params: &EventsParams) -> Result<EventsBench, EventsBenchError> {
+    let id = Entropy::from_system().notification_id(SystemClock.now());
+    let folder = params.folder.join(format!("campanile-bench-{id}"));
+    let bench = measure(params, &folder).await;
+    // What is left behind is a nuisance, not a wrong figure.
+    let _ = std::fs::remove_dir_all(&folder);
+    bench
+}
+
+async fn measure(params: &EventsParams, folder: &std::path::Path) -> Result<EventsBench, EventsBenchError> {
+    std::fs::create_dir_all(folder)?;
+    let events_per_second = fan_out::measure(params, folder).await?;
+    let callback_p99_ms = latency::measure(params, folder).await?;
+    let costs = callbacks(CallbackParams::default()).await;
+    Ok(EventsBench { events_per_second, subscribers: params.subscribers, costs, callback_p99_ms })
+}
+
+/// How the costs of a callback are measured.
 #[derive(Clone, Copy, Debug)]
 pub struct CallbackParams {
     /// Events recorded, each with an id of its own. Default: 200,000.
@@ -87,5 +188,22 @@ mod tests {
         let json = serde_json::to_value(costs).unwrap();
         assert!(json["sync_callback_ns"].as_f64().unwrap() > 0.0, "{json}");
         assert!(json["async_callback_ns"].as_f64().unwrap() > 0.0, "{json}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn everybody_reads_everything_and_the_keys_are_the_published_ones() {
+        let guests = std::env::var_os("CAMPANILE_GUESTS").expect("CAMPANILE_GUESTS names the folder of built plugins");
+        let folder = tempfile::tempdir().unwrap();
+        let defaults = EventsParams::new(guests.into(), folder.path().to_owned());
+        let bench =
+            run(&EventsParams { subscribers: 3, notifications: 1_000, callbacks: 20, ..defaults }).await.unwrap();
+        let json = serde_json::to_value(bench).unwrap();
+        let mut keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        let published =
+            ["async_callback_ns", "callback_p99_ms", "events_per_second", "subscribers", "sync_callback_ns"];
+        assert_eq!(keys, published);
+        assert!(json["events_per_second"].as_u64() > Some(0) && json["callback_p99_ms"].as_f64() > Some(0.0), "{json}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves nothing behind");
     }
 }

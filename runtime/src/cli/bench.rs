@@ -13,7 +13,7 @@ use super::{Answer, Globals};
 use crate::bench::neighbour::Neighbour;
 use crate::bench::pipeline::PipelineParams;
 use crate::bench::through::{self, Through};
-use crate::bench::{intake, neighbour, queue, sandbox, start, store, swap};
+use crate::bench::{events, intake, neighbour, queue, sandbox, start, store, swap};
 use crate::runtime::{Inspection, inspect_plugin};
 use crate::telemetry::Metrics;
 
@@ -53,6 +53,12 @@ pub(super) enum Command {
         /// The `webhook` plugin [default: the bundled webhook.wasm]
         #[arg(long, value_name = "FILE")]
         plugin: Option<PathBuf>,
+        /// Folder on the disk to work in; what is made in it is removed at the end
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Events: how fast one stream reaches 100 subscribers, how soon a callback is called, and what one costs a consumer
+    Events {
         /// Folder on the disk to work in; what is made in it is removed at the end
         #[arg(long, value_name = "DIR", default_value = ".")]
         dir: PathBuf,
@@ -148,6 +154,19 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
         }
         Command::Pipeline(args) => pipeline(args).await,
         Command::Swap { swaps, plugin, dir } => swap(swaps, plugin, dir).await,
+        Command::Events { dir } => {
+            let plugins = bundled("null.wasm")?.parent().map(PathBuf::from).unwrap_or_default();
+            let params = events::EventsParams::new(plugins, folder(dir)?);
+            let parameters = format!(
+                "{} notifications, {} subscribers on loopback, {} callbacks one at a time; durability full, in `{}`",
+                params.notifications,
+                params.subscribers,
+                params.callbacks,
+                params.folder.display()
+            );
+            let figures = Box::pin(events::run(&params)).await.map_err(unwritable)?;
+            Ok((parameters, json(&figures)?))
+        }
         Command::Start { waiting, plugins, dir } => start(waiting, plugins, dir).await,
         Command::Store { dir } => {
             let dir = folder(dir)?;

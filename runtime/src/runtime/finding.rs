@@ -218,6 +218,11 @@ impl Runtime {
         Ok(counts.open + counts.sent + counts.failed + counts.cancelled)
     }
 
+    /// Deliveries that are not final, as the store counts them.
+    pub(crate) async fn open_deliveries(&self) -> Result<u64, StoreError> {
+        Ok(self.parts.store.count().await?.open)
+    }
+
     /// Up to `limit` dead letters (at most 1,000) behind `after`, those of the oldest notifications first.
     ///
     /// # Errors
