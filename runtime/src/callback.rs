@@ -1,10 +1,10 @@
 //! Callbacks: what is run or called when an event happens.
 //!
-//! *Flow:* [`Registration`] → [`Callbacks::register`] → a follower reads the outbox and finds whom an event concerns →
+//! *Flow:* [`Registration`] → [`Callbacks::register`] → a follower of the stream finds whom an event concerns →
 //! the executor calls them, one chain for each event → succeeded, or given up and kept in the store to be replayed.
 //!
-//! *Invariants:* nothing here holds up delivery: followers read what is durable, and the store's writer only says that
-//! there is something. A callback that is stuck, slow or panics costs a place among the workers, until its timeout, and
+//! *Invariants:* nothing here holds up delivery: followers are given what is durable, and the store's writer waits for
+//! none of them. A callback that is stuck, slow or panics costs a place among the workers, until its timeout, and
 //! nothing else. `on_completion` and `on_error` are called once for each end of a delivery; what fails is called again.
 //!
 //! *Chains:* the callbacks of one event are called one after the other, by priority. One that fails is waited for only

@@ -1,4 +1,4 @@
-//! Follows the outbox and finds out who is to be told of what.
+//! Follows the stream of events and finds out who is to be told of what.
 //!
 //! *Flow:* one follower for all callbacks without a durable name: it begins with the newest event when the first of them
 //! is registered. One for each callback with a durable name: it begins where that callback was.
