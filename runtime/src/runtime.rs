@@ -18,6 +18,7 @@ mod doctor;
 mod draft;
 mod events;
 mod expander;
+mod expirer;
 mod finding;
 mod findings;
 mod gatekeeper;
@@ -102,6 +103,7 @@ pub(crate) use adapters::KeptIn;
 use callbacks::CallbackDesk;
 use desk::Desk;
 use expander::Expander;
+use expirer::Expirer;
 use outcomes::{For, Outcomes};
 use outliving::to_its_end;
 use retention::Sweeper;
@@ -163,6 +165,7 @@ struct Parts {
     webhooks: Arc<WebhookDesk>,
     /// Ends with the store, or with this.
     _expander: Expander,
+    _expirer: Expirer,
     /// The same.
     sweeper: SyncMutex<Sweeper>,
 }

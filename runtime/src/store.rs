@@ -288,6 +288,11 @@ pub trait Store: Send + Sync + 'static {
     /// Makes the next [`DELIVERIES_SLICE`] deliveries of a notification. Answers whether there are more to be made.
     async fn expand(&self, id: NotificationId, at: Timestamp) -> Result<bool, StoreError>;
 
+    /// Ends about `limit` deliveries that wait and whose notifications have expired at `now`, the first to expire first.
+    /// What is claimed ends by its settlement, and what a provider took goes on to its final word. Answers how many
+    /// ended; [`StoreTotals::next_expiry`] says when to come again.
+    async fn expire(&self, now: Timestamp, limit: usize) -> Result<u32, StoreError>;
+
     /// Up to `limit` deliveries of a notification that are made, from index `from` on.
     async fn deliveries(&self, id: NotificationId, from: u32, limit: usize) -> Result<Vec<DeliveryRecord>, StoreError>;
 

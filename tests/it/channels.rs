@@ -126,6 +126,29 @@ async fn a_paused_channel_waits_through_a_crash_until_it_is_resumed() {
     assert_eq!(actions(&api).await, expected);
 }
 
+/// What may not be sent any more ends in time, although its channel is held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_expires_ends_while_its_channel_is_paused() {
+    let receiver = Receiver::start(vec![], Reply::new(200, "")).await;
+    let server = Server::start(&hook(&receiver)).await;
+    let api = Api::of(&server);
+    assert_eq!(api.post("/v1/channels/hook/pause", &json!({})).await.status, 200);
+    let waits = send(&api, "waits").await;
+    let told = server.cli(["send", "-c", "hook", "-b", "soon over", "--expires", "1s", "--wait", "--json"]).await;
+    assert_eq!(told.code, 1, "{told:?}");
+    let told: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!(told["status"], "failed", "{told}");
+
+    let dead = api.get("/v1/dead-letters?reason=expired").await.body;
+    assert_eq!(dead["dead_letters"].as_array().map(Vec::len), Some(1), "{dead}");
+    let shown = server.cli(["channels", "show", "hook"]).await;
+    assert!(shown.stdout.contains("waiting    1"), "it is not counted any more: {shown:?}");
+    assert_eq!(receiver.count(), 0);
+    assert_eq!(api.post("/v1/channels/hook/resume", &json!({})).await.status, 200);
+    assert_eq!(api.until_final(&waits).await["status"], "sent");
+    assert_eq!(receiver.count(), 1, "what had expired is not sent when the channel is let go");
+}
+
 /// What is asked of a channel that is not there, or of one in a way that is none, says what to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_done_to_a_channel_is_told() {

@@ -22,6 +22,7 @@ pub(crate) mod callbacks;
 pub(crate) mod cancelling;
 pub(crate) mod claiming;
 pub(crate) mod expanding;
+pub(crate) mod expiring;
 pub(crate) mod finding;
 pub(crate) mod keeping;
 pub(crate) mod kv;
@@ -116,6 +117,10 @@ macro_rules! conformance {
             cancelling: a_cancel_of_one_in_flight_holds_unless_the_attempt_sent_it,
             cancelling: a_cancel_of_one_in_flight_holds_when_it_is_given_up_or_forgotten,
             cancelling: a_delivery_and_its_notification_are_cancelled_once,
+            expiring: what_waits_for_too_long_ends_without_being_claimed,
+            expiring: what_is_in_flight_or_taken_ends_by_its_own,
+            expiring: a_large_notification_expires_in_slices_through_a_restart,
+            expiring: what_is_to_be_made_expires_once_it_is,
             asking: what_a_provider_took_is_told_once_and_waits_for_its_next_question,
             asking: what_a_provider_took_keeps_its_receipt_through_a_restart,
             asking: what_a_provider_took_is_not_cancelled,

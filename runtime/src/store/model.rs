@@ -28,6 +28,9 @@ pub(crate) struct Model {
     pub(crate) dead: BTreeSet<DeliveryId>,
     /// When progress was told last, in this process.
     progress: BTreeMap<NotificationId, Timestamp>,
+    /// When to look at what expires.
+    expiries: BTreeSet<(Timestamp, NotificationId)>,
+    expires_at: BTreeMap<NotificationId, Timestamp>,
 }
 
 #[derive(Debug)]
@@ -71,6 +74,10 @@ impl Model {
         let first =
             |duplicate: &Deduplicated| EventBody::DeliveryDeduplicated { notification: id, first: duplicate.first };
         bodies.extend(deduplicated.iter().map(first));
+        if let Some(expires_at) = notification.expires_at {
+            self.expires_at.insert(id, expires_at);
+            self.expiries.extend((deliveries > 0).then_some((expires_at, id)));
+        }
         if deliveries == 0 {
             let status = StatusCounts::default().status();
             bodies.push(EventBody::NotificationCompleted { notification: id, status });
@@ -150,6 +157,33 @@ impl Model {
         }
     }
 
+    /// Of each notification that has expired, ends what waits and nobody claimed.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> u32 {
+        let mut ended = 0;
+        for (at, notification) in self.expiries.clone().into_iter().filter(|(at, _)| *at <= now) {
+            self.expiries.remove(&(at, notification));
+            let open = self.withdrawable_of(notification);
+            let is_idle = |id: &DeliveryId| !self.claims.contains_key(id) && self.cancelled_at(*id).is_none();
+            let (idle, others): (Vec<_>, Vec<_>) = open.into_iter().partition(is_idle);
+            for id in &idle {
+                let attempts = self.deliveries[id].state.attempts();
+                self.change(*id, DeliveryState::Failed { at: now, attempts, reason: FailReason::Expired }, now);
+            }
+            if !idle.is_empty() {
+                self.tell_progress(notification, now);
+            }
+            if !others.is_empty() {
+                self.expiries.insert((now.after(Duration::from_secs(10)), notification));
+            }
+            ended += idle.len() as u32;
+        }
+        ended
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
+        self.expiries.first().map(|(at, _)| *at)
+    }
+
     pub(crate) fn cancel(&mut self, id: NotificationId, at: Timestamp) -> Cancelled {
         let is_it = |event: &Event| matches!(event.body, EventBody::NotificationAccepted { notification, .. } if notification == id);
         if !self.events.iter().any(is_it) {
@@ -212,6 +246,8 @@ impl Model {
         kept.state = DeliveryState::Waiting(Waiting { attempts, run_began: Some(due), ..Waiting::fresh(due) });
         self.events.push(Event { at: now, body: EventBody::of_state(delivery, &kept.state) });
         self.dead.remove(&delivery);
+        let notification = delivery.notification();
+        self.expiries.extend(self.expires_at.get(&notification).map(|at| (*at, notification)));
         Replayed::Waits
     }
 

@@ -18,6 +18,7 @@ mod checkpoint;
 mod copying;
 mod event;
 mod examine;
+mod expiry;
 mod failure;
 mod giving_up;
 mod kv;
@@ -191,6 +192,13 @@ impl Store for SqliteStore {
     async fn expand(&self, id: NotificationId, at: Timestamp) -> Result<bool, StoreError> {
         match self.write(Operation::Expand(id, at)).await? {
             Answer::Expanded { more } => Ok(more),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    async fn expire(&self, now: Timestamp, limit: usize) -> Result<u32, StoreError> {
+        match self.write(Operation::Expire(now, limit)).await? {
+            Answer::Expired(ended) => Ok(ended),
             _ => Err(mixed_up()),
         }
     }

@@ -1,6 +1,7 @@
 //! How much there is and was, without counting it.
 
 use super::EventNumber;
+use crate::domain::Timestamp;
 
 /// Totals since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct StoreTotals {
     pub audit_bytes: u64,
     /// Calls of callbacks that were given up and that nobody replayed or purged.
     pub dead_callbacks: u64,
+    /// When what waits may expire next: nothing does before it.
+    pub next_expiry: Option<Timestamp>,
 }
 
 /// Deliveries per status over the whole store.

@@ -101,6 +101,10 @@ impl Store for Refusing {
         self.store.expand(id, at).await
     }
 
+    async fn expire(&self, now: Timestamp, limit: usize) -> Result<u32, StoreError> {
+        self.store.expire(now, limit).await
+    }
+
     async fn deliveries(&self, id: NotificationId, from: u32, limit: usize) -> Result<Vec<DeliveryRecord>, StoreError> {
         self.store.deliveries(id, from, limit).await
     }

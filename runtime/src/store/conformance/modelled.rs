@@ -38,6 +38,10 @@ enum Step {
         due: u64,
     },
     Purge(usize),
+    /// Ten seconds behind the one before.
+    Expire {
+        is_early: bool,
+    },
     KeepPlugin {
         pick: usize,
         number: u8,
@@ -75,6 +79,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => pick.clone().prop_map(Step::CancelDelivery),
         2 => (pick.clone(), 0_u64..3).prop_map(|(pick, due)| Step::Replay { pick, due }),
         1 => pick.clone().prop_map(Step::Purge),
+        1 => proptest::bool::ANY.prop_map(|is_early| Step::Expire { is_early }),
         1 => (pick.clone(), 0_u8..9).prop_map(|(pick, number)| Step::KeepPlugin { pick, number }),
         1 => (pick.clone(), 0_u8..9).prop_map(|(pick, number)| Step::KeepChannel { pick, number }),
         2 => (pick, 0_u8..9).prop_map(|(pick, number)| Step::KeepCallback { pick, number }),
@@ -101,7 +106,8 @@ pub(crate) fn any_sequence_of_steps_ends_as_in_the_model<P: Place>(place: impl F
 }
 
 async fn follow(place: &dyn Place, steps: Vec<Step>) {
-    let mut pair = Pair { store: open(place).await, model: Model::default(), claims: Vec::new(), accepted: 0 };
+    let mut pair =
+        Pair { store: open(place).await, model: Model::default(), claims: Vec::new(), accepted: 0, expired: 0 };
     for step in steps {
         if let Step::Reopen = step {
             pair.store.close().await;
@@ -123,6 +129,8 @@ struct Pair {
     /// Every claim handed out, also those that ended.
     claims: Vec<Claim>,
     accepted: u32,
+    /// How often what had expired was ended.
+    expired: u64,
 }
 
 impl Pair {
@@ -174,6 +182,11 @@ impl Pair {
             Step::Purge(pick) => {
                 let id = self.pick(pick);
                 assert_eq!(self.store.purge(vec![id], NOW, BY).await.unwrap(), self.model.purge(id));
+            }
+            Step::Expire { is_early } => {
+                let now = at(9_000 + 10_000 * self.expired - u64::from(is_early));
+                self.expired += u64::from(!is_early);
+                assert_eq!(self.store.expire(now, 1_000).await.unwrap(), self.model.expire(now));
             }
             Step::KeepPlugin { pick, number } => self.keep_plugin(pick, number).await,
             Step::KeepChannel { pick, number } => self.keep_channel(pick, number).await,
@@ -308,7 +321,8 @@ impl Pair {
         assert_eq!(dead, model.dead);
 
         let retrying = |kept: &&Kept| kept.state.status() == DeliveryStatus::Retrying;
-        let StoreTotals { dead_letters, retrying: waiting_again, .. } = store.totals();
+        let StoreTotals { dead_letters, retrying: waiting_again, next_expiry, .. } = store.totals();
+        assert_eq!(next_expiry, model.next_expiry());
         let expected = (model.dead.len() as u64, model.deliveries.values().filter(retrying).count() as u64);
         assert_eq!((dead_letters, waiting_again), expected);
 

@@ -9,11 +9,11 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::Failure;
-use super::{copying, lookup, totals};
+use super::{copying, expiry, lookup, totals};
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_plugins.sql"),
     include_str!("schema/0003_kv.sql"),
@@ -29,6 +29,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("schema/0013_callbacks.sql"),
     include_str!("schema/0014_epoch.sql"),
     include_str!("schema/0015_never_made.sql"),
+    EXPIRIES,
 ];
 
 /// The step whose table is filled from what is there, which takes more than SQL.
@@ -36,6 +37,9 @@ const FIND: &str = include_str!("schema/0005_find.sql");
 
 /// The same of this one: what waits for another attempt is counted by reading its state.
 const AUDIT: &str = include_str!("schema/0009_audit.sql");
+
+/// The same: when something expires is in what was submitted.
+const EXPIRIES: &str = include_str!("schema/0016_expiries.sql");
 
 /// The version that this program writes.
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -253,6 +257,9 @@ fn migrate(connection: &mut Connection, version: u32) -> Result<(), Failure> {
         }
         if *sql == AUDIT {
             totals::fill(&transaction)?;
+        }
+        if *sql == EXPIRIES {
+            expiry::fill(&transaction)?;
         }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", step)?;

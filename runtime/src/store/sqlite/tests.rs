@@ -11,7 +11,7 @@ use super::*;
 use crate::domain::{KvChange, KvEntry, KvWrite};
 use crate::store::conformance::kv::QUOTA;
 use crate::store::conformance::{
-    Ear, NOW, Place, channel, claim_one, conformance, id, open, planned, sent, settle_one, waiting,
+    Ear, NOW, Place, at, channel, claim_one, conformance, id, open, planned, sent, settle_one, waiting,
 };
 
 struct Folder {
@@ -169,6 +169,7 @@ async fn a_file_of_an_older_version_is_brought_up_to_date_with_what_it_holds() {
         "callbacks",
         "owed_callbacks",
         "dead_callbacks",
+        "expiries",
     ];
     let drops: String = later.iter().map(|table| format!("DROP TABLE {table}; ")).collect();
     sql(&folder, &format!("{drops} ALTER TABLE tallies DROP COLUMN never_made; PRAGMA user_version = 2"));
@@ -179,6 +180,8 @@ async fn a_file_of_an_older_version_is_brought_up_to_date_with_what_it_holds() {
     let to = NotificationFilter { recipient: Some("1@mail".to_owned()), ..NotificationFilter::default() };
     let found = store.query(to, None, 10).await.unwrap().notifications;
     assert_eq!(found.len(), 1, "what was there before is in the index, too");
+    assert_eq!(store.totals().next_expiry, Some(at(9_000)), "and expires");
+    assert_eq!(store.expire(at(9_000), 10).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::failure::Failure;
 use super::wire::Damaged;
-use super::{read, row};
+use super::{expiry, read, row};
 use crate::domain::{DeliveryState, DeliveryStatus};
 use crate::store::StoreTotals;
 
@@ -27,6 +27,7 @@ impl Change {
             event_bytes: totals.event_bytes.saturating_add_signed(self.event_bytes),
             audit_bytes: totals.audit_bytes.saturating_add_signed(self.audit_bytes),
             newest_event: totals.newest_event,
+            next_expiry: totals.next_expiry,
             dead_callbacks: totals.dead_callbacks.saturating_add_signed(self.dead_callbacks),
         }
     }
@@ -49,6 +50,7 @@ pub(super) fn read(db: &Connection) -> Result<StoreTotals, Failure> {
         event_bytes: event_bytes?,
         audit_bytes: audit_bytes?,
         newest_event: read::last_event(db)?,
+        next_expiry: expiry::first(db)?.map(|expiry| expiry.at),
         dead_callbacks: dead_callbacks?,
     })
 }
@@ -81,7 +83,7 @@ pub(super) fn wrong(db: &Connection) -> Result<u64, Failure> {
         let number: i64 = db.query_row(sql, [], |row| row.get(0))?;
         u64::try_from(number).map_err(|_| Damaged("total").into())
     };
-    let StoreTotals { dead_letters, retrying, event_bytes, audit_bytes, dead_callbacks, newest_event: _ } = read(db)?;
+    let StoreTotals { dead_letters, retrying, event_bytes, audit_bytes, dead_callbacks, .. } = read(db)?;
     let pairs = [
         (dead_letters, number("SELECT count(*) FROM dead_letters")?),
         (retrying, count_retrying(db)?.unsigned_abs()),

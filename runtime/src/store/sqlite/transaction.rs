@@ -12,6 +12,7 @@
 mod accept;
 mod cancel;
 mod expand;
+mod expire;
 mod replay;
 mod reroute;
 mod sweep;
@@ -56,6 +57,8 @@ pub(super) enum Operation {
     /// From this index on, a slice.
     Cancel(NotificationId, Asked, u32),
     CancelDelivery(DeliveryId, Asked),
+    /// A slice of what has expired.
+    Expire(Timestamp, usize),
     /// At open: what was cancelled in flight and never settled.
     FinishCancel(Withdrawal, Timestamp),
     Replay(Vec<Replay>, Asked),
@@ -88,6 +91,7 @@ pub(super) enum Answer {
     Expanded {
         more: bool,
     },
+    Expired(u32),
     Replayed(Vec<Replayed>),
     Purged(u64),
     Swept(Swept),
@@ -106,6 +110,7 @@ impl Operation {
             Self::Accept(accepting) => accepting.iter().map(Accepting::bytes).sum(),
             Self::Stage(staged) => staged.iter().map(|one| 64 + one.targets.len()).sum(),
             Self::Expand(..) => 1_000 * 256,
+            Self::Expire(_, limit) => limit * 256,
             Self::Settle(settlements) => settlements.len() * 256,
             Self::Replay(replays, _) => replays.len() * 256,
             Self::Purge(ids, _) => ids.len() * 64,
@@ -150,6 +155,10 @@ pub(super) struct Effects {
     pub(super) noted: Vec<Noted>,
     /// Whose progress was told, and when.
     pub(super) told: HashMap<NotificationId, Timestamp>,
+    /// When the first of those that were accepted expires.
+    pub(super) expires: Option<Timestamp>,
+    /// When the next expires, where that was looked up: then `expires` tells of what came behind it.
+    pub(super) next_expiry: Option<Option<Timestamp>>,
 }
 
 /// The numbers of lanes, as far as the writer has met them.
@@ -210,6 +219,7 @@ impl<'w> Transaction<'w> {
                 Answer::Done
             }
             Operation::Expand(id, at) => Answer::Expanded { more: self.expand(*id, *at)? },
+            Operation::Expire(now, limit) => Answer::Expired(self.expire(*now, *limit)?),
             Operation::Probe => suspects::probe(self.db).map(|()| Answer::Done)?,
             Operation::Note(claims) => {
                 suspects::write(self.db, claims)?;
@@ -225,10 +235,7 @@ impl<'w> Transaction<'w> {
                 self.note_cancel(*asked, Act::CancelDelivery { delivery: *id }, cancelled);
                 Answer::Cancelled(cancelled, None)
             }
-            Operation::FinishCancel(what, at) => {
-                self.finish_cancel(*what, *at)?;
-                Answer::Done
-            }
+            Operation::FinishCancel(what, at) => self.finish_cancel(*what, *at).map(|()| Answer::Done)?,
             Operation::Replay(replays, asked) => {
                 Answer::Replayed(replays.iter().map(|replay| self.replay(*replay, *asked)).collect::<Result<_, _>>()?)
             }

@@ -272,7 +272,20 @@ impl Writer {
     }
 
     fn committed(&mut self, effects: Effects, withdrawn: Vec<Queued>, commands: usize, took: Duration) {
-        let Effects { accepted, events, changes, ended, cancelling, late, totals, noted, told, .. } = effects;
+        let Effects {
+            accepted,
+            events,
+            changes,
+            ended,
+            cancelling,
+            late,
+            totals,
+            noted,
+            told,
+            expires,
+            next_expiry,
+            ..
+        } = effects;
         // Whatever else is written, a template or nothing at all, is none.
         let is_news = !events.is_empty() || !accepted.is_empty();
         self.live.committed(changes, ended, cancelling, noted);
@@ -288,6 +301,8 @@ impl Writer {
         {
             let mut there = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
             *there = totals.applied(*there);
+            let known = [next_expiry.unwrap_or(there.next_expiry), expires];
+            there.next_expiry = known.into_iter().flatten().min();
             there.newest_event = self.numbering.last() + events.len() as u64;
         }
         if is_news {

@@ -96,6 +96,9 @@ impl Transaction<'_> {
         for Deduplicated { first, .. } in &deduplicated {
             self.event(at, EventBody::DeliveryDeduplicated { notification: id, first: *first });
         }
+        if let Some(expires_at) = notification.expires_at.filter(|_| count > 0) {
+            self.expires(id, expires_at)?;
+        }
         if count == 0 {
             let status = StatusCounts::default().status();
             self.event(at, EventBody::NotificationCompleted { notification: id, status });

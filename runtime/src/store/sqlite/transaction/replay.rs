@@ -71,6 +71,10 @@ impl Transaction<'_> {
         self.statements.insert_live(lane_number, due, id)?;
         self.dig_up(id)?;
         self.reopen_tally(id)?;
+        // It may have been looked at before.
+        if let Some(at) = read::notification_row(self.db, id.notification())?.and_then(|(found, _)| found.expires_at) {
+            self.expires(id.notification(), at)?;
+        }
         self.event(asked.at, EventBody::of_state(id, &state));
         self.wake(lane, Position { due, delivery: id });
         Ok(Replayed::Waits)

@@ -6,7 +6,7 @@ use super::Transaction;
 use crate::domain::{NotificationId, Timestamp};
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::lookup::{self, Key};
-use crate::store::sqlite::{audit, callbacks, event, read, row, totals};
+use crate::store::sqlite::{audit, callbacks, event, expiry, read, row, totals};
 use crate::store::{Shrink, Sweep, Swept};
 
 /// Notifications that may go.
@@ -103,10 +103,13 @@ impl Transaction<'_> {
                 lookup::remove(self.db, Key::Address(address), id)?;
             }
         }
-        if let Some((notification, _)) = read::notification_row(self.db, id)?
-            && let Some(text) = &notification.correlation_id
-        {
-            lookup::remove(self.db, Key::Correlation(text), id)?;
+        if let Some((notification, _)) = read::notification_row(self.db, id)? {
+            if let Some(text) = &notification.correlation_id {
+                lookup::remove(self.db, Key::Correlation(text), id)?;
+            }
+            if let Some(at) = notification.expires_at {
+                expiry::remove(self.db, at, id)?;
+            }
         }
         let delete = |table: &str| {
             let sql = format!("DELETE FROM {table} WHERE notification = ?1");
