@@ -18,7 +18,6 @@ mod doctor;
 mod draft;
 mod events;
 mod expander;
-mod expirer;
 mod finding;
 mod findings;
 mod gatekeeper;
@@ -33,6 +32,7 @@ mod reload;
 mod retention;
 mod statistics;
 mod supplying;
+mod timekeeper;
 mod upkeep;
 mod webhooks;
 mod working;
@@ -103,10 +103,10 @@ pub(crate) use adapters::KeptIn;
 use callbacks::CallbackDesk;
 use desk::Desk;
 use expander::Expander;
-use expirer::Expirer;
 use outcomes::{For, Outcomes};
 use outliving::to_its_end;
 use retention::Sweeper;
+use timekeeper::Timekeeper;
 use webhooks::WebhookDesk;
 
 /// How long a stop at once waits for the workers to write what they interrupted.
@@ -165,7 +165,7 @@ struct Parts {
     webhooks: Arc<WebhookDesk>,
     /// Ends with the store, or with this.
     _expander: Expander,
-    _expirer: Expirer,
+    _timekeeper: Timekeeper,
     /// The same.
     sweeper: SyncMutex<Sweeper>,
 }

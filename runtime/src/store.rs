@@ -293,6 +293,10 @@ pub trait Store: Send + Sync + 'static {
     /// ended; [`StoreTotals::next_expiry`] says when to come again.
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<u32, StoreError>;
 
+    /// Tells how far notifications have come of which more has ended since that was told, a second ago or earlier.
+    /// [`StoreTotals::next_progress`] says when to come again.
+    async fn tell_progress(&self, now: Timestamp) -> Result<(), StoreError>;
+
     /// Up to `limit` deliveries of a notification that are made, from index `from` on.
     async fn deliveries(&self, id: NotificationId, from: u32, limit: usize) -> Result<Vec<DeliveryRecord>, StoreError>;
 

@@ -233,16 +233,17 @@ impl Pump {
     }
 
     async fn pump(&mut self) -> Stop {
+        let mut heartbeat_at = self.clock.now().after(HEARTBEAT);
         loop {
-            let heartbeat_at = self.clock.now().after(HEARTBEAT);
             let followed = tokio::select! {
                 biased;
                 stop = stop_of(&mut self.stopping, &self.out) => return stop,
-                followed = self.follow.next_until(self.until) => Some(followed),
+                // Before events: there may always be some, and none that is wanted.
                 () = self.clock.wait_until(heartbeat_at) => None,
+                followed = self.follow.next_until(self.until) => Some(followed),
             };
             let said = match followed {
-                None => self.heartbeat().await,
+                None => self.heartbeat().await.map(|()| true),
                 Some(Ok(Some(followed))) => self.say(followed).await,
                 Some(Ok(None)) if self.until.is_some_and(|until| self.follow.position().number >= until) => {
                     return Stop::End(End::Newest);
@@ -254,13 +255,17 @@ impl Pump {
                     return Stop::End(End::Failed);
                 }
             };
-            if let Err(stop) = said {
-                return stop;
+            match said {
+                Ok(true) => heartbeat_at = self.clock.now().after(HEARTBEAT),
+                // Of what others want to hear nothing was sent: the connection is as silent as before.
+                Ok(false) => {}
+                Err(stop) => return stop,
             }
         }
     }
 
-    async fn say(&mut self, followed: Followed) -> Result<(), Stop> {
+    /// Answers whether there was anything to send.
+    async fn say(&mut self, followed: Followed) -> Result<bool, Stop> {
         let bytes = match followed {
             Followed::Events(batch) if self.filter.takes_all() => batch.frames(),
             Followed::Events(batch) => batch.frames_of(|event| self.filter.takes(&event.event)),
@@ -273,10 +278,10 @@ impl Pump {
             }
         };
         if bytes.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         self.said = Some(self.follow.position());
-        self.send(bytes).await
+        self.send(bytes).await.map(|()| true)
     }
 
     /// A comment, and how far the stream has come where nothing that was wanted said it: a client that waits for rare

@@ -11,10 +11,10 @@ use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
 use super::calling::{callback_desk, open_callbacks};
 use super::desk::Desk;
 use super::expander::Expansions;
-use super::expirer::Expirer;
 use super::gates;
 use super::outcomes::Outcomes;
 use super::retention::Retention;
+use super::timekeeper::Timekeeper;
 use super::webhooks::{WebhookDesk, open_webhooks};
 use super::{Parts, Runtime};
 use crate::call::TemplateCaller;
@@ -242,7 +242,7 @@ impl RuntimeBuilder {
         let dispatcher = start(paused, &config.workers, neighbours).await?;
         desk.start(&registry, &clock).await;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
-        let expirer = Expirer::start(Arc::clone(&store), Arc::clone(&clock));
+        let timekeeper = Timekeeper::start(Arc::clone(&store), Arc::clone(&clock));
         let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let watch = config.plugins.watch.then(|| Watch::start(Arc::clone(&registry), Arc::clone(&clock)));
         let callback_desk = callback_desk(&store, &clock, &callbacks, &webhooks);
@@ -269,7 +269,7 @@ impl RuntimeBuilder {
             callbacks,
             webhooks,
             _expander: expander,
-            _expirer: expirer,
+            _timekeeper: timekeeper,
             sweeper: SyncMutex::new(sweeper),
         };
         Ok(Runtime::of(parts).await?)

@@ -28,6 +28,10 @@ pub(crate) struct Model {
     pub(crate) dead: BTreeSet<DeliveryId>,
     /// When progress was told last, in this process.
     progress: BTreeMap<NotificationId, Timestamp>,
+    /// Of whom deliveries have ended in the call under way.
+    progressed: BTreeMap<NotificationId, Timestamp>,
+    /// When progress may be told that was not.
+    held_back: BTreeMap<NotificationId, Timestamp>,
     /// When to look at what expires.
     expiries: BTreeSet<(Timestamp, NotificationId)>,
     expires_at: BTreeMap<NotificationId, Timestamp>,
@@ -141,19 +145,45 @@ impl Model {
             _ => self.change(*delivery, state.clone(), *at),
         }
         if state.status().is_final() {
-            self.tell_progress(delivery.notification(), *at);
+            self.progressed.insert(delivery.notification(), *at);
         }
         Settled::Applied(state)
     }
 
+    /// Behind a call that settled or ended some: all of their progress.
+    pub(crate) fn tell(&mut self) {
+        for (notification, at) in std::mem::take(&mut self.progressed) {
+            self.tell_progress(notification, at);
+        }
+    }
+
+    /// Of those that were not told as they had been told just before.
+    pub(crate) fn tell_held_back(&mut self, now: Timestamp) {
+        let due = self.held_back.iter().filter(|(_, due)| **due <= now).map(|(id, _)| (*id, now));
+        self.progressed.extend(due.collect::<Vec<_>>());
+        self.tell();
+    }
+
+    pub(crate) fn next_progress(&self) -> Option<Timestamp> {
+        self.held_back.values().min().copied()
+    }
+
     fn tell_progress(&mut self, notification: NotificationId, at: Timestamp) {
         let counts = self.counts_of(notification);
-        let is_soon = |last: &Timestamp| at.since(*last).max(last.since(at)) < PROGRESS_EVERY;
-        if counts.open > 0 && !self.progress.get(&notification).is_some_and(is_soon) {
-            self.progress.insert(notification, at);
-            let (completed, total) = (counts.completed(), counts.total());
-            let body = EventBody::NotificationProgress { notification, completed, total };
-            self.events.push(Event { at, body });
+        self.held_back.remove(&notification);
+        if counts.open == 0 {
+            return;
+        }
+        match self.progress.get(&notification) {
+            Some(last) if at.since(*last).max(last.since(at)) < PROGRESS_EVERY => {
+                self.held_back.insert(notification, at.min(*last).after(PROGRESS_EVERY));
+            }
+            Some(_) | None => {
+                self.progress.insert(notification, at);
+                let (completed, total) = (counts.completed(), counts.total());
+                let body = EventBody::NotificationProgress { notification, completed, total };
+                self.events.push(Event { at, body });
+            }
         }
     }
 
@@ -170,13 +200,14 @@ impl Model {
                 self.change(*id, DeliveryState::Failed { at: now, attempts, reason: FailReason::Expired }, now);
             }
             if !idle.is_empty() {
-                self.tell_progress(notification, now);
+                self.progressed.insert(notification, now);
             }
             if !others.is_empty() {
                 self.expiries.insert((now.after(Duration::from_secs(10)), notification));
             }
             ended += idle.len() as u32;
         }
+        self.tell();
         ended
     }
 
@@ -228,6 +259,7 @@ impl Model {
     pub(crate) fn reopen(&mut self) {
         self.claims.clear();
         self.progress.clear();
+        self.held_back.clear();
         for (id, at) in self.cancelling.clone() {
             self.withdrawable_of(id).into_iter().for_each(|id| self.cancel_one(id, at));
         }

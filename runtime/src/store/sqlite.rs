@@ -203,6 +203,10 @@ impl Store for SqliteStore {
         }
     }
 
+    async fn tell_progress(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.write(Operation::TellProgress(now)).await.map(|_| ())
+    }
+
     async fn deliveries(&self, id: NotificationId, from: u32, limit: usize) -> Result<Vec<DeliveryRecord>, StoreError> {
         let mut deliveries = self.read(move |db| read::deliveries(db, id, from, limit)).await?;
         self.live.mark(&mut deliveries);

@@ -39,6 +39,8 @@ pub struct StoreTotals {
     pub dead_callbacks: u64,
     /// When what waits may expire next: nothing does before it.
     pub next_expiry: Option<Timestamp>,
+    /// When progress is to be told that was held back, since some had been told just before.
+    pub next_progress: Option<Timestamp>,
 }
 
 /// Deliveries per status over the whole store.

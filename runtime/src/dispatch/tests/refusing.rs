@@ -101,6 +101,10 @@ impl Store for Refusing {
         self.store.expand(id, at).await
     }
 
+    async fn tell_progress(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.store.tell_progress(now).await
+    }
+
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<u32, StoreError> {
         self.store.expire(now, limit).await
     }

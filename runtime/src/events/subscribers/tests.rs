@@ -97,6 +97,28 @@ async fn a_subscriber_knows_from_the_start_where_to_resume_and_is_told_at_heartb
 }
 
 #[tokio::test]
+async fn heartbeats_come_in_time_although_events_pass_that_nobody_asked_for() {
+    let scene = Scene::open().await;
+    let filter = EventFilter { types: vec!["plugin.*".parse().unwrap()], notification: None };
+    let subscription = Subscription { start: Start::Newest, filter, follow: true };
+    let mut subscriber = scene.subscribers.subscribe(subscription).unwrap();
+    next(&mut subscriber).await;
+    let first = scene.clock.now().after(HEARTBEAT);
+    while !scene.clock.is_awaited(first) {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        scene.clock.advance(HEARTBEAT / 3);
+        scene.life.tell(1).await;
+        // The stream has looked at it by then, in whichever order.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(next(&mut subscriber).await.starts_with(": heartbeat\n\n"));
+}
+
+#[tokio::test]
 async fn a_gap_is_told_as_an_event_whatever_is_asked_for() {
     let scene = Scene::open().await;
     for _ in 0..3 {

@@ -187,6 +187,8 @@ impl Pair {
                 let now = at(9_000 + 10_000 * self.expired - u64::from(is_early));
                 self.expired += u64::from(!is_early);
                 assert_eq!(self.store.expire(now, 1_000).await.unwrap(), self.model.expire(now));
+                self.store.tell_progress(now).await.unwrap();
+                self.model.tell_held_back(now);
             }
             Step::KeepPlugin { pick, number } => self.keep_plugin(pick, number).await,
             Step::KeepChannel { pick, number } => self.keep_channel(pick, number).await,
@@ -290,6 +292,7 @@ impl Pair {
             })
             .collect();
         let expected: Vec<_> = settlements.iter().map(|one| self.model.settle(one)).collect();
+        self.model.tell();
         assert_eq!(self.store.settle(settlements).await.unwrap(), expected);
     }
 
@@ -321,8 +324,8 @@ impl Pair {
         assert_eq!(dead, model.dead);
 
         let retrying = |kept: &&Kept| kept.state.status() == DeliveryStatus::Retrying;
-        let StoreTotals { dead_letters, retrying: waiting_again, next_expiry, .. } = store.totals();
-        assert_eq!(next_expiry, model.next_expiry());
+        let StoreTotals { dead_letters, retrying: waiting_again, next_expiry, next_progress, .. } = store.totals();
+        assert_eq!((next_expiry, next_progress), (model.next_expiry(), model.next_progress()));
         let expected = (model.dead.len() as u64, model.deliveries.values().filter(retrying).count() as u64);
         assert_eq!((dead_letters, waiting_again), expected);
 

@@ -92,16 +92,21 @@ pub(crate) async fn progress_is_told_once_a_second_and_not_of_the_last(place: &d
     settle(0..2, 0).await;
     settle(2..3, 999).await;
     settle(3..4, 1_000).await;
-    // One that was overtaken, then the last.
+    // One that was overtaken, and is told later; then the last.
     settle(4..5, 900).await;
-    settle(5..6, 9_000).await;
+    assert_eq!(store.totals().next_progress, Some(NOW.after(Duration::from_millis(1_900))));
+    store.tell_progress(NOW.after(Duration::from_millis(1_899))).await.unwrap();
+    store.tell_progress(NOW.after(Duration::from_millis(2_500))).await.unwrap();
+    assert_eq!(store.totals().next_progress, None);
+    settle(5..6, 2_600).await;
+    store.tell_progress(NOW.after(Duration::from_secs(60))).await.unwrap();
     let progress = store.outbox(0, 100).await.unwrap().into_iter().filter_map(|told| match told.event.body {
         EventBody::NotificationProgress { notification, completed, total } => {
             Some((notification, told.event.at.since(NOW).as_millis(), completed, total))
         }
         _ => None,
     });
-    assert_eq!(progress.collect::<Vec<_>>(), [(id(1), 0, 1, 6), (id(1), 1_000, 4, 6)]);
+    assert_eq!(progress.collect::<Vec<_>>(), [(id(1), 0, 2, 6), (id(1), 1_000, 4, 6), (id(1), 2_500, 5, 6)]);
     assert_eq!(kinds(&*store).await.last(), Some(&"notification.completed"));
 }
 

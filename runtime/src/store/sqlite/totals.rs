@@ -28,6 +28,7 @@ impl Change {
             audit_bytes: totals.audit_bytes.saturating_add_signed(self.audit_bytes),
             newest_event: totals.newest_event,
             next_expiry: totals.next_expiry,
+            next_progress: totals.next_progress,
             dead_callbacks: totals.dead_callbacks.saturating_add_signed(self.dead_callbacks),
         }
     }
@@ -51,6 +52,7 @@ pub(super) fn read(db: &Connection) -> Result<StoreTotals, Failure> {
         audit_bytes: audit_bytes?,
         newest_event: read::last_event(db)?,
         next_expiry: expiry::first(db)?.map(|expiry| expiry.at),
+        next_progress: None,
         dead_callbacks: dead_callbacks?,
     })
 }

@@ -16,8 +16,9 @@ mod expire;
 mod replay;
 mod reroute;
 mod sweep;
+mod telling;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::{Connection, params};
 
@@ -26,9 +27,10 @@ pub(super) use expand::Staged;
 
 use super::failure::Failure;
 use super::live::{Change, Claimed, Live, Withdrawal};
+use super::progress::{self, Telling};
 use super::statements::Statements;
 use super::suspects::{self, Noted};
-use super::{callbacks, kv, progress, read, row, totals};
+use super::{callbacks, kv, read, row, totals};
 use crate::domain::{
     Act, Actor, AuditEntry, AuditOutcome, ChannelBook, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody,
     FailReason, KvChange, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued, StatusCounts,
@@ -59,6 +61,8 @@ pub(super) enum Operation {
     CancelDelivery(DeliveryId, Asked),
     /// A slice of what has expired.
     Expire(Timestamp, usize),
+    /// What was held back of progress.
+    TellProgress(Timestamp),
     /// At open: what was cancelled in flight and never settled.
     FinishCancel(Withdrawal, Timestamp),
     Replay(Vec<Replay>, Asked),
@@ -116,7 +120,7 @@ impl Operation {
             Self::Purge(ids, _) => ids.len() * 64,
             Self::Sweep(Sweep { limit, .. }) | Self::Shrink(Shrink { limit, .. }) => limit * 512,
             Self::Note(claims) => claims.len() * 64,
-            Self::Cancel(..) | Self::FinishCancel(..) => 1_000 * 128,
+            Self::Cancel(..) | Self::FinishCancel(..) | Self::TellProgress(_) => 1_000 * 128,
             Self::CancelDelivery(..) | Self::Release(_) | Self::Unstage(_) | Self::Probe => 256,
             Self::KeepPlugins(books, events, audit) => books.len() * 2_048 + (events.len() + audit.len()) * 256,
             Self::KeepChannels(books, events, audit) => (books.len() + events.len() + audit.len()) * 256,
@@ -153,8 +157,10 @@ pub(super) struct Effects {
     pub(super) totals: totals::Change,
     /// Claims that are written as in flight.
     pub(super) noted: Vec<Noted>,
-    /// Whose progress was told, and when.
-    pub(super) told: HashMap<NotificationId, Timestamp>,
+    /// Of whom deliveries have ended, when, and what is known of them then.
+    pub(super) progressed: BTreeMap<NotificationId, (Timestamp, StatusCounts)>,
+    /// What is told of them, or held back.
+    pub(super) told: Vec<(NotificationId, Telling)>,
     /// When the first of those that were accepted expires.
     pub(super) expires: Option<Timestamp>,
     /// When the next expires, where that was looked up: then `expires` tells of what came behind it.
@@ -190,6 +196,7 @@ impl<'w> Transaction<'w> {
 
     /// What is to take place after the commit. Claims that have lived for long are written first.
     pub(super) fn effects(mut self) -> Result<Effects, Failure> {
+        self.tell_progress();
         let mut grown = self.live.grown();
         grown.retain(|(_, number)| !self.effects.ended.contains(number));
         suspects::write(self.db, &grown)?;
@@ -220,6 +227,7 @@ impl<'w> Transaction<'w> {
             }
             Operation::Expand(id, at) => Answer::Expanded { more: self.expand(*id, *at)? },
             Operation::Expire(now, limit) => Answer::Expired(self.expire(*now, *limit)?),
+            Operation::TellProgress(now) => self.tell_held_back(*now).map(|()| Answer::Done)?,
             Operation::Probe => suspects::probe(self.db).map(|()| Answer::Done)?,
             Operation::Note(claims) => {
                 suspects::write(self.db, claims)?;
@@ -299,24 +307,13 @@ impl<'w> Transaction<'w> {
             _ => self.change_state(*delivery, claimed, &state, *at)?,
         }
         if siblings > 1 && state.status().is_final() {
-            self.tell_progress(delivery.notification(), *at);
+            self.progressed(delivery.notification(), *at);
         }
         if self.live.has_row(*delivery, *claim) {
             suspects::forget(self.db, *delivery)?;
         }
         self.effects.ended.insert(*claim);
         Ok(Settled::Applied(state))
-    }
-
-    /// Says how far a notification with several deliveries has come, unless that was said just now or all are final.
-    fn tell_progress(&mut self, id: NotificationId, at: Timestamp) {
-        let Some(counts) = self.tallies.get(&id).filter(|counts| counts.open > 0) else { return };
-        let (completed, total) = (counts.completed(), counts.total());
-        let last = self.effects.told.get(&id).copied().or_else(|| self.told.last(id));
-        if progress::is_due(last, at) {
-            self.event(at, EventBody::NotificationProgress { notification: id, completed, total });
-            self.effects.told.insert(id, at);
-        }
     }
 
     /// A claim given up ends without a trace, unless its delivery was cancelled meanwhile.

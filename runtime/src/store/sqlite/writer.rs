@@ -303,6 +303,7 @@ impl Writer {
             *there = totals.applied(*there);
             let known = [next_expiry.unwrap_or(there.next_expiry), expires];
             there.next_expiry = known.into_iter().flatten().min();
+            there.next_progress = self.told.next();
             there.newest_event = self.numbering.last() + events.len() as u64;
         }
         if is_news {

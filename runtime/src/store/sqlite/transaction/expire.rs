@@ -60,7 +60,7 @@ impl Transaction<'_> {
                 ended += 1;
             }
             if siblings > 1 && !found.idle.is_empty() {
-                self.tell_progress(notification, now);
+                self.progressed(notification, now);
             }
             if let Some(from) = found.next {
                 expiry::insert(self.db, Expiry { at, notification, from })?;
