@@ -410,6 +410,9 @@ impl<'w> Transaction<'w> {
     /// Once for each operation, however many deliveries of a notification it settled.
     fn write_tallies(&mut self) -> Result<(), Failure> {
         for (id, counts) in self.tallies.drain() {
+            if let Some((_, known)) = self.effects.progressed.get_mut(&id) {
+                *known = counts;
+            }
             self.db
                 .prepare_cached(
                     "UPDATE tallies SET open = ?2, sent = ?3, failed = ?4, cancelled = ?5 WHERE notification = ?1",
