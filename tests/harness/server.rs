@@ -97,6 +97,33 @@ impl Server {
         Self { dir, child, url, args: Vec::new() }
     }
 
+    /// Starts it again on the same folder, after a [`kill`](Self::kill) or its [end](Self::ended), where no file can
+    /// become longer than it is: a full disk, until there is [room](Self::make_room).
+    ///
+    /// # Panics
+    ///
+    /// Where it does not start; the message holds what it said.
+    pub async fn restart_on_full_disk(&mut self) {
+        // Without the trap, the first write would end the program instead of failing. Its log is no file: it would be full.
+        let limited = "trap '' XFSZ; ulimit -S -f 0; exec \"$0\" \"$@\" 2>/dev/null";
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(limited).arg(program());
+        let (child, url) = spawn_as(command, self.dir.path(), &self.args).await;
+        self.child = child;
+        self.url = url;
+    }
+
+    /// Its disk is full no more.
+    ///
+    /// # Panics
+    ///
+    /// Where that cannot be done.
+    pub async fn make_room(&self) {
+        let pid = self.child.id().expect("the child has not been waited for").to_string();
+        let done = Command::new("prlimit").args(["--fsize=unlimited", "--pid", &pid]).status().await;
+        assert!(done.expect("`prlimit` can be run").success(), "there is no room");
+    }
+
     /// The folder it runs in.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -22,6 +22,10 @@ const LARGE: usize = 60 << 10;
 /// Blocks of 512 bytes that a file of the small disk may have: 4 MiB, where the store begins with less than one.
 const BLOCKS: u32 = 8 << 10;
 
+/// How long a server may take to find that there is room on its disk: it looks once a second.
+#[cfg(target_os = "linux")]
+const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
+
 /// A number as WebAssembly writes it (LEB128).
 fn leb(mut number: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -214,6 +218,78 @@ async fn a_start_on_a_full_disk_says_where_to_make_room() {
     ] {
         assert!(said.contains(word), "`{word}` is missing: {said}");
     }
+}
+
+/// A server that was stopped, or killed, and is started on a full disk serves what is read, says why it takes nothing, and
+/// goes on without a restart once there is room: nothing that waited is lost, and that it started is in the audit log.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_on_a_full_disk_serves_what_is_read_and_goes_on_when_there_is_room() {
+    let mut server = Server::start("").await;
+    for is_killed in [false, true] {
+        let api = Api::of(&server);
+        assert_eq!(api.post("/v1/channels/null/pause", &json!({})).await.status, 200);
+        let held = api.post("/v1/notifications", &json!({ "channels": ["null"], "body": "x" })).await;
+        let held = held.body["id"].as_str().expect("an id").to_owned();
+        match is_killed {
+            true => server.kill().await,
+            false => {
+                server.signal("TERM").await;
+                assert_eq!(server.ended().await, 0);
+            }
+        }
+        let starts = start_on_a_full_disk(&mut server, &held).await;
+        server.make_room().await;
+        let api = Api::of(&server);
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let ready = tokio::time::timeout(RECOVERY_LIMIT, async {
+            while api.get("/readyz").await.status != 200 {
+                ticks.tick().await;
+            }
+        });
+        ready.await.expect("it is ready when there is room");
+        assert_eq!(api.post("/v1/channels/null/resume", &json!({})).await.status, 200);
+        assert_eq!(api.until_final(&held).await["status"], "sent");
+        let next = api.post("/v1/notifications", &json!({ "channels": ["null"], "body": "y" })).await;
+        assert_eq!(next.status, 202, "{}", next.body);
+        let told = tokio::time::timeout(RECOVERY_LIMIT, async {
+            while starts_told(&api).await == starts {
+                ticks.tick().await;
+            }
+        });
+        told.await.expect("the start is in the audit log");
+    }
+    server.kill().await;
+    server.restart().await;
+    let doctor = server.cli(["--json", "doctor"]).await.json();
+    let checks = doctor["checks"].as_array().expect("a list of checks").iter();
+    for check in
+        checks.filter(|check| ["integrity", "notifications", "queue"].iter().any(|name| check["name"] == *name))
+    {
+        assert_eq!(check["status"], "ok", "{doctor:#}");
+    }
+}
+
+/// Answers how many starts the audit log tells of.
+#[cfg(target_os = "linux")]
+async fn start_on_a_full_disk(server: &mut Server, waiting: &str) -> usize {
+    server.restart_on_full_disk().await;
+    let api = Api::of(server);
+    assert_eq!(api.get("/healthz").await.status, 200);
+    let found = api.get(&format!("/v1/notifications/{waiting}")).await;
+    assert_eq!((found.status, &found.body["status"]), (200, &json!("pending")), "{}", found.body);
+    let not_ready = api.get("/readyz").await;
+    let store = &not_ready.body["components"][0];
+    assert_eq!((not_ready.status, &store["name"]), (503, &json!("store")), "{}", not_ready.body);
+    assert!(store["detail"].as_str().is_some_and(|why| why.starts_with("the store cannot write: ")), "{store}");
+    let refused = api.post("/v1/notifications", &json!({ "channels": ["null"], "body": "z" })).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")), "{}", refused.body);
+    starts_told(&api).await
+}
+
+#[cfg(target_os = "linux")]
+async fn starts_told(api: &Api) -> usize {
+    api.get("/v1/audit?action=config").await.body["entries"].as_array().map_or(0, Vec::len)
 }
 
 /// Plugins that were never seen are compiled before the server takes anything. Whoever asks meanwhile is told so, with

@@ -66,6 +66,15 @@ pub struct Callbacks {
     parts: Arc<Parts>,
 }
 
+/// When the name of a callback that is new has to be written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// Before it is registered.
+    Now,
+    /// Once the disk takes it.
+    AtLast,
+}
+
 struct Parts {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -138,11 +147,28 @@ impl Callbacks {
     ///
     /// [`CallbackError`]; nothing is registered then.
     pub async fn register(&self, registration: Registration) -> Result<CallbackId, CallbackError> {
+        self.register_written(registration, Written::Now).await
+    }
+
+    /// The same at a start, which does not wait for a full disk: the name of one that is new is written down once the disk
+    /// takes it.
+    pub(crate) async fn register_at_start(&self, registration: Registration) -> Result<CallbackId, CallbackError> {
+        self.register_written(registration, Written::AtLast).await
+    }
+
+    async fn register_written(
+        &self,
+        registration: Registration,
+        written: Written,
+    ) -> Result<CallbackId, CallbackError> {
         let parts = &self.parts;
         let newest = parts.log.newest().number;
-        let book = match &registration.name {
-            Some(name) => Some(self.book(name, newest).await?),
-            None => None,
+        let (book, is_written) = match &registration.name {
+            Some(name) => {
+                let (book, is_written) = self.book(name, newest, written).await?;
+                (Some(book), is_written)
+            }
+            None => (None, true),
         };
         let mut callback = parts.callback(registration)?;
         callback.from = newest;
@@ -159,23 +185,35 @@ impl Callbacks {
             };
             parts.keep(tokio::spawn(follower.follow()));
         }
+        if !is_written {
+            parts.ledger.moved(&callback).await;
+        }
         Ok(callback.id)
     }
 
-    /// What is remembered under this name, written down where it is new: it is told of everything from now on.
-    async fn book(&self, name: &CallbackName, newest: u64) -> Result<CallbackBook, CallbackError> {
+    /// What is remembered under this name, written down where it is new: it is told of everything from now on. Tells
+    /// whether it is written.
+    async fn book(
+        &self,
+        name: &CallbackName,
+        newest: u64,
+        written: Written,
+    ) -> Result<(CallbackBook, bool), CallbackError> {
         let parts = &self.parts;
         if parts.registry.named(name).is_some() {
             return Err(CallbackError::NameTaken { name: name.clone() });
         }
         let known = parts.store.callbacks().await?.into_iter().find(|book| book.name == *name);
         if let Some(book) = known {
-            return Ok(CallbackBook { cursor: book.cursor.min(newest), ..book });
+            return Ok((CallbackBook { cursor: book.cursor.min(newest), ..book }, true));
         }
         let book = CallbackBook { name: name.clone(), cursor: newest, disabled: None };
         let books = vec![book.clone()];
-        parts.store.keep_callbacks(CallbackChange { books, ..CallbackChange::default() }).await?;
-        Ok(book)
+        match parts.store.keep_callbacks(CallbackChange { books, ..CallbackChange::default() }).await {
+            Ok(()) => Ok((book, true)),
+            Err(error) if written == Written::AtLast && error.is_transient() => Ok((book, false)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Registers a callback for one notification, until it has completed. It is told of everything that has happened to

@@ -219,20 +219,27 @@ impl Webhooks {
     }
 
     async fn begin(&self, name: CallbackName, book: Option<CallbackBook>, means: Means) -> Result<Running, StoreError> {
+        let is_new = book.is_none();
         let book = match book {
             Some(book) => book,
-            None => {
-                let book = CallbackBook { name, cursor: self.feeds.newest().await?, disabled: None };
-                let change = CallbackChange { books: vec![book.clone()], ..CallbackChange::default() };
-                self.with.store.keep_callbacks(change).await?;
-                book
+            None => CallbackBook { name, cursor: self.feeds.newest().await?, disabled: None },
+        };
+        let is_kept = if is_new {
+            let change = CallbackChange { books: vec![book.clone()], ..CallbackChange::default() };
+            match self.with.store.keep_callbacks(change).await {
+                Ok(()) => true,
+                // Its queue writes it once the disk takes it; a start does not wait for that.
+                Err(error) if error.is_transient() => false,
+                Err(error) => return Err(error),
             }
+        } else {
+            true
         };
         let owed = self.owed(&book.name).await?;
         let (orders, received) = mpsc::channel(ORDERS_MAX);
         let wanted = means.wanted.clone();
         let feed = self.feeds.behind(book.cursor);
-        let (outbound, standing) = Outbound::new(book, owed, feed, means, self.with.clone());
+        let (outbound, standing) = Outbound::new((book, is_kept), owed, feed, means, self.with.clone());
         Ok(Running { orders, standing, wanted, task: tokio::spawn(outbound.run(received)) })
     }
 

@@ -1,6 +1,7 @@
 //! Who did what: asked for by filter, and kept where the store does not see it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -11,6 +12,9 @@ use crate::domain::{
     Timestamp,
 };
 use crate::store::{AuditFilter, AuditPage, StoreError};
+
+/// The wait after the store refused. A full disk is not helped by asking often.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Entries of a page where nothing is said.
 const PAGE: usize = 100;
@@ -91,6 +95,20 @@ pub(super) fn digest_of(config: &Config) -> [u8; 32] {
     Sha256::digest(config.to_toml(Secrets::Masked)).into()
 }
 
+/// Tries until it is written, as long as the runtime is there and its store is open. A start does not wait for a full disk.
+async fn record_at_last(parts: Weak<Parts>, entry: AuditEntry) {
+    loop {
+        let Some(here) = parts.upgrade() else { return };
+        match here.store.record(vec![entry.clone()]).await {
+            Err(error) if error.is_transient() => {}
+            Ok(()) | Err(_) => return,
+        }
+        let clock = Arc::clone(&here.clock);
+        drop(here);
+        clock.wait_until(clock.now().after(AGAIN)).await;
+    }
+}
+
 impl Runtime {
     /// Asks who did what, the newest first.
     pub fn audit(&self) -> AuditQuery {
@@ -114,8 +132,13 @@ impl Runtime {
         let sha256 = digest_of(&parts.config.load());
         let at = parts.clock.now();
         let entry = AuditEntry { at, by: Actor::Host, act: Act::Config { sha256 }, outcome: AuditOutcome::Done };
-        parts.store.record(vec![entry]).await?;
-        Ok(Self { parts: Arc::new(parts), by: Actor::default() })
+        let parts = Arc::new(parts);
+        match parts.store.record(vec![entry.clone()]).await {
+            Ok(()) => {}
+            Err(error) if error.is_transient() => drop(tokio::spawn(record_at_last(Arc::downgrade(&parts), entry))),
+            Err(error) => return Err(error),
+        }
+        Ok(Self { parts, by: Actor::default() })
     }
 
     /// Keeps that an operator was refused. What was done is kept with what it changed; of a plugin that is not there,

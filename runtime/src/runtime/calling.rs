@@ -118,7 +118,7 @@ pub(super) async fn open_callbacks(
     let callbacks =
         Callbacks::start(Joints { store, clock, entropy, log, metrics }, settings).map_err(CallbackError::Settings)?;
     for registration in registrations {
-        callbacks.register(registration).await?;
+        callbacks.register_at_start(registration).await?;
     }
     Ok(callbacks)
 }

@@ -63,6 +63,7 @@ use self::failure::Failure;
 use self::giving_up::{Held, Unstage};
 use self::live::Live;
 use self::readers::Readers;
+use self::schema::Serving;
 use self::transaction::{Accepting, Answer, Asked, Operation, mixed_up};
 use self::writer::{Command, Parts, Writer};
 use super::{
@@ -108,12 +109,16 @@ pub struct SqliteStore {
     totals: Arc<Mutex<StoreTotals>>,
     /// Its sender goes when the writer has ended.
     ended: watch::Receiver<()>,
+    migrated_from: Option<u32>,
 }
 
 impl SqliteStore {
     /// Opens the file, migrates it where it is older, and starts the writer. Blocks on the disk: call it before serving,
     /// or on a thread that may block. Cancels that were under way when the store was last closed are finished here, and
     /// the listener is told.
+    ///
+    /// Where the disk takes nothing, a file of this version is opened all the same: it is read, and what a start writes
+    /// comes before the first write that the disk takes. Nothing can be claimed until then.
     ///
     /// # Errors
     ///
@@ -123,7 +128,7 @@ impl SqliteStore {
         let SqliteOptions { path, durability, listener } = options;
         let has_file = durability != Durability::Memory;
         let lock = if has_file { Some(lock::own(&path)?) } else { None };
-        let db = schema::open_writer(&path, durability)?;
+        let Serving { connection: db, index, migrated_from } = schema::open_serving(&path, durability)?;
         let (live, stats) = (Arc::<Live>::default(), Arc::default());
         let failed = |failure: Failure| failure.at(&path);
         let totals = Arc::new(Mutex::new(totals::read(&db).map_err(failed)?));
@@ -133,7 +138,7 @@ impl SqliteStore {
             listener,
             stats: Arc::clone(&stats),
             totals: Arc::clone(&totals),
-            checkpoints: has_file.then(|| Checkpoints::start(&path)).transpose().map_err(failed)?,
+            checkpoints: has_file.then(|| Checkpoints::start(&path, index)).transpose().map_err(failed)?,
             durability,
         })
         .map_err(failed)?;
@@ -150,8 +155,14 @@ impl SqliteStore {
                 drop(running);
             })
             .map_err(|error| StoreError::Unavailable { reason: format!("cannot start a thread: {error}") })?;
-        let readers = has_file.then(|| Readers::new(&path));
-        Ok(Arc::new(Self { path, live, readers, commands, began_after, stats, totals, ended }))
+        let readers = has_file.then(|| Readers::new(&path, index));
+        Ok(Arc::new(Self { path, live, readers, commands, began_after, stats, totals, ended, migrated_from }))
+    }
+
+    /// The version that the file had before it was opened; none where it was [`VERSION`], or there was no file.
+    #[must_use]
+    pub const fn migrated_from(&self) -> Option<u32> {
+        self.migrated_from
     }
 }
 
@@ -218,6 +229,10 @@ impl Store for SqliteStore {
     }
 
     async fn claim(&self, ids: &[DeliveryId], now: Timestamp) -> Result<Vec<Claim>, StoreError> {
+        if self.live.is_opening() {
+            // Has the writer try once more: it is not known yet what the last process died of.
+            self.write(Operation::Release(Vec::new())).await?;
+        }
         let taken = self.live.claim(ids, now);
         let mut claims = taken.claims;
         let is_wary = self.live.is_wary(now);

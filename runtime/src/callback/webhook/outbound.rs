@@ -137,16 +137,16 @@ pub(super) struct Outbound {
     dead: Vec<DeadCallback>,
     revived: Vec<u64>,
     audit: Vec<AuditEntry>,
-    /// As it is in the store.
-    book: CallbackBook,
+    /// As it is in the store; none where the store did not take it yet.
+    book: Option<CallbackBook>,
     saved_at: Timestamp,
     standing: watch::Sender<Standing>,
 }
 
 impl Outbound {
-    /// One that goes on from `book`, with what it owes.
+    /// One that goes on from `book`, which is in the store or is to be written, with what it owes.
     pub(super) fn new(
-        book: CallbackBook,
+        (book, is_kept): (CallbackBook, bool),
         owed: Vec<OwedCallback>,
         feed: Box<dyn Feed>,
         means: Means,
@@ -165,7 +165,7 @@ impl Outbound {
             revived: Vec::new(),
             audit: Vec::new(),
             saved_at: with.clock.now(),
-            book,
+            book: is_kept.then_some(book),
             with,
             standing,
         };
@@ -235,7 +235,8 @@ impl Outbound {
         let has_slot = self.disabled.is_none() && self.line.running() < self.means.concurrency;
         let due = self.line.next_due().filter(|_| has_slot);
         let due = due.map(|due| self.held_until.map_or(due, |held| due.max(held)));
-        let save = (self.line.cursor() != self.book.cursor).then(|| self.saved_at.after(SAVE_EVERY));
+        let is_kept = self.book.as_ref().is_some_and(|book| book.cursor == self.line.cursor());
+        let save = (!is_kept).then(|| self.saved_at.after(SAVE_EVERY));
         due.into_iter().chain(save).min()
     }
 
@@ -426,8 +427,9 @@ impl Outbound {
             audit: self.audit.clone(),
             ..CallbackChange::default()
         };
-        let must = !change.is_empty() || book.disabled != self.book.disabled;
-        let has_moved = cursor && book != self.book;
+        let kept = self.book.as_ref();
+        let must = !change.is_empty() || kept.and_then(|kept| kept.disabled.as_ref()) != book.disabled.as_ref();
+        let has_moved = cursor && kept != Some(&book);
         if !must && !has_moved {
             return Ok(());
         }
@@ -438,7 +440,7 @@ impl Outbound {
         self.dead.clear();
         self.revived.clear();
         self.audit.clear();
-        self.book = book;
+        self.book = Some(book);
         self.saved_at = self.with.clock.now();
         Ok(())
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::failure::Failure;
-use super::schema;
+use super::schema::{self, LogIndex};
 
 /// A log this long is worth a checkpoint, in bytes.
 const LOG_BYTES: u64 = 64 << 20;
@@ -54,8 +54,8 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// Starts the thread; it ends when this is dropped.
-    pub(super) fn start(path: &Path) -> Result<Self, Failure> {
-        Self::start_at(path, LOG_BYTES, IDLE)
+    pub(super) fn start(path: &Path, index: LogIndex) -> Result<Self, Failure> {
+        Self::start_at(path, index, LOG_BYTES, IDLE)
     }
 
     /// Without a thread: the writer copies everything itself, from a log this long on, in bytes. What a writer falls back
@@ -67,8 +67,8 @@ impl Checkpoints {
         Ok(Self { wake, thread, done, under_way, frame_bytes, log_bytes, next_at: log_bytes, warned: false })
     }
 
-    fn start_at(path: &Path, log_bytes: u64, idle: Duration) -> Result<Self, Failure> {
-        let connection = schema::open_reader(path)?;
+    fn start_at(path: &Path, index: LogIndex, log_bytes: u64, idle: Duration) -> Result<Self, Failure> {
+        let connection = schema::open_reader(path, index)?;
         let frame_bytes = frame_bytes(&connection)?;
         let (wake, asked) = sync_channel(1);
         let done = Arc::new(AtomicBool::new(false));
@@ -199,7 +199,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("log.db");
         let writer = schema::open_writer(&path, Durability::Os).unwrap();
-        let mut checkpoints = Checkpoints::start_at(&path, 1 << 20, IDLE).unwrap();
+        let mut checkpoints = Checkpoints::start_at(&path, LogIndex::Shared, 1 << 20, IDLE).unwrap();
         let mut longest = 0;
         // Ends with the first commit whose log is shorter than the one before. The thread gets its turn in the end.
         loop {
@@ -218,7 +218,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("log.db");
         let writer = schema::open_writer(&path, Durability::Os).unwrap();
-        let (thread, mut log) = (schema::open_reader(&path).unwrap(), IdleLog::of(&path));
+        let (thread, mut log) = (schema::open_reader(&path, LogIndex::Shared).unwrap(), IdleLog::of(&path));
         let log_bytes = || std::fs::metadata(folder.path().join("log.db-wal")).unwrap().len();
         let write = |bytes: i64| {
             writer.execute("INSERT INTO outbox (count, frame) VALUES (0, zeroblob(?1))", [bytes]).unwrap();

@@ -84,6 +84,8 @@ struct State {
     hot: HashMap<DeliveryId, Hot>,
     hot_bytes: usize,
     suspects: Suspects,
+    /// What the process before left behind is not cleared up: the disk refused.
+    is_opening: bool,
 }
 
 /// The engine's memory. See the top of this file.
@@ -172,6 +174,15 @@ impl Live {
     /// What an earlier process left behind.
     pub(super) fn learned(&self, crashes: HashMap<DeliveryId, u32>, after_crash: bool) {
         self.lock().suspects.learned(crashes, after_crash);
+    }
+
+    /// Nothing is to be claimed while it is so.
+    pub(super) fn set_opening(&self, is_opening: bool) {
+        self.lock().is_opening = is_opening;
+    }
+
+    pub(super) fn is_opening(&self) -> bool {
+        self.lock().is_opening
     }
 
     /// Whether claims made at `now` are to be written before they are handed out.

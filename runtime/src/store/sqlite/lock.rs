@@ -28,7 +28,10 @@ impl OwnerLock {
             }
             Err(TryLockError::Error(error)) => return Err(unavailable(error)),
         }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unavailable)?;
+        // On a full disk nobody is told who holds it; it is held all the same.
+        if let Err(error) = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
+            tracing::debug!(%error, "It could not be written down who holds the store.");
+        }
         Ok(Self { _file: file })
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::failure::Failure;
-use super::schema;
+use super::schema::{self, LogIndex};
 
 /// Reads at once. More would only compete for the same two or four cores, and each may hold up a checkpoint.
 const READERS_MAX: usize = 2;
@@ -16,13 +16,14 @@ const READERS_MAX: usize = 2;
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
+    index: LogIndex,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), permits: Arc::new(Semaphore::new(READERS_MAX)), idle: Arc::default() }
+    pub(super) fn new(path: &Path, index: LogIndex) -> Self {
+        Self { path: path.to_owned(), index, permits: Arc::new(Semaphore::new(READERS_MAX)), idle: Arc::default() }
     }
 
     /// Runs `read` in one transaction on a thread that may block. `None` after [`close`](Self::close).
@@ -32,12 +33,12 @@ impl Readers {
         F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
-        let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
+        let (path, index, idle) = (self.path.clone(), self.index, Arc::clone(&self.idle));
         let work = move || {
             // Goes back only after the connection has.
             let _permit = permit;
             let kept = lock(&idle).pop();
-            let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
+            let connection = kept.map_or_else(|| schema::open_reader(&path, index), Ok)?;
             let answer = in_transaction(&connection, read);
             lock(&idle).push(connection);
             answer

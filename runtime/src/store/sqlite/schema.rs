@@ -61,6 +61,9 @@ const STATEMENTS_MAX: usize = 64;
 const WRITER_FLAGS: OpenFlags =
     OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE).union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
+/// The file system of SQLite's that keeps the index of the log in memory, and the file for this process alone.
+const ALONE_VFS: &str = "unix-excl";
+
 /// What has a meaning in a file name that SQLite takes as a URI.
 const URI_RESERVED: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
@@ -107,9 +110,69 @@ impl Kind {
     }
 }
 
+/// Where the index of the log lies, by which connections find what was written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogIndex {
+    /// In a file beside the database: other processes can read while this one writes.
+    Shared,
+    /// In the memory of this process: no other one can open the database meanwhile.
+    Own,
+}
+
+impl LogIndex {
+    fn open(self, path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+        match self {
+            Self::Shared => Connection::open_with_flags(path, flags),
+            Self::Own => Connection::open_with_flags_and_vfs(path, flags, ALONE_VFS),
+        }
+    }
+}
+
+/// What a process that serves has opened.
+#[derive(Debug)]
+pub(super) struct Serving {
+    /// The one that writes.
+    pub(super) connection: Connection,
+    /// The others have it there too.
+    pub(super) index: LogIndex,
+    /// The version that the file had; none where it was this one, or there was none.
+    pub(super) migrated_from: Option<u32>,
+}
+
 /// Opens the connection that writes, creating or migrating the file. What is about to be migrated is kept beside it.
+#[cfg(test)]
 pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
     open_migrating(path, durability, true).map(|(connection, _)| connection)
+}
+
+/// The same for a process that serves. Where the disk has no room for the file of the log's index, the index lies in
+/// memory: a start on a full disk comes up.
+pub(super) fn open_serving(path: &Path, durability: Durability) -> Result<Serving, StoreError> {
+    let reason = match open_migrating(path, durability, true) {
+        Err(StoreError::Unavailable { reason }) if durability != Durability::Memory => reason,
+        opened => {
+            return opened.map(|(connection, Steps { from, .. })| {
+                let migrated_from = (0 < from && from < VERSION).then_some(from);
+                Serving { connection, index: LogIndex::Shared, migrated_from }
+            });
+        }
+    };
+    let own = LogIndex::Own.open(path, WRITER_FLAGS).map_err(Failure::from).and_then(|mut connection| {
+        set_up_writer(&mut connection, durability)?;
+        Ok((Kind::of(&connection)?, connection))
+    });
+    match own {
+        // What was to be migrated, or made, has failed for want of room: it would again.
+        Ok((Kind::Ours(VERSION), connection)) => {
+            tracing::warn!(
+                %reason,
+                "There is no room for the index of the store's log beside it, and it is kept in memory: no other process, a \
+                 backup for one, can open the database until the server was started again with room on that disk."
+            );
+            Ok(Serving { connection, index: LogIndex::Own, migrated_from: None })
+        }
+        Ok(_) | Err(_) => Err(StoreError::Unavailable { reason }),
+    }
 }
 
 /// Opens the one connection there is to a file in another file system of SQLite's, named `vfs`. It takes the file for
@@ -172,9 +235,8 @@ fn prepared(
 }
 
 /// Opens one of the connections that read, or the one that checkpoints.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, Failure> {
-    let connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+pub(super) fn open_reader(path: &Path, index: LogIndex) -> Result<Connection, Failure> {
+    let connection = index.open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.execute_batch("PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 5000")?;
     Ok(connection)

@@ -93,7 +93,17 @@ impl SqliteStore {
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (running, ended) = watch::channel(());
         let began_after = writer.last_event();
-        let store = Self { path, live, readers: None, commands: sender, began_after, stats, totals, ended };
+        let store = Self {
+            path,
+            live,
+            readers: None,
+            commands: sender,
+            began_after,
+            stats,
+            totals,
+            ended,
+            migrated_from: None,
+        };
         Ok((Arc::new(store), SteppedWriter { writer: Some(writer), commands, running: Some(running) }))
     }
 }

@@ -6,6 +6,8 @@
 //! *Invariants:* nobody hears of a commit before it is durable. A batch with a command that cannot be done is rolled
 //! back and done again in halves, until that command stands alone: it fails, the others do not.
 
+mod opening;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
+use self::opening::Opening;
 use super::checkpoint::Checkpoints;
 use super::failure::Failure;
 use super::live::Live;
@@ -84,35 +87,22 @@ pub(super) struct Writer {
     told: progress::Told,
     /// Claims to be released with the next commit: the disk refused it, and nobody else will ask again.
     owed: Vec<u64>,
+    opening: Opening,
 }
 
 impl Writer {
-    /// A writer on a database that was just opened. Learns what the last one left behind and clears it up: targets of
-    /// what was never accepted, claims that were alive when it died, cancels under way.
+    /// A writer on a database that was just opened. Learns what the last one left behind and clears it up; where the disk
+    /// refuses that, it is done before the first write that the disk takes.
     pub(super) fn begin(parts: Parts) -> Result<Self, Failure> {
         let Parts { db, live, listener, stats, totals, checkpoints, durability } = parts;
         let is_synced = durability == Durability::Full;
         let numbering = Numbering::begin(&db, durability == Durability::Os)?;
         let (lanes, told, owed) = (LaneNumbers::new(), progress::Told::default(), Vec::new());
+        let opening = Opening::Owed;
         let mut writer =
-            Self { db, live, listener, stats, totals, checkpoints, numbering, is_synced, lanes, told, owed };
-        writer.db.execute("DELETE FROM targets WHERE notification NOT IN (SELECT id FROM notifications)", [])?;
-        let (crashes, after_crash) = suspects::learn(&writer.db)?;
-        writer.live.learned(crashes, after_crash);
-        writer.finish_cancels()?;
+            Self { db, live, listener, stats, totals, checkpoints, numbering, is_synced, lanes, told, owed, opening };
+        writer.begin_opening()?;
         Ok(writer)
-    }
-
-    /// Nothing is in flight any more, so what a cancel waited for can be cancelled.
-    fn finish_cancels(&mut self) -> Result<(), Failure> {
-        let cancelling = read::cancelling(&self.db)?;
-        self.live.committed(Vec::new(), [], cancelling.iter().map(|(what, at)| (*what, Some(*at))), Vec::new());
-        for (what, at) in cancelling {
-            let (reply, mut answer) = oneshot::channel();
-            self.write(vec![(Operation::FinishCancel(what, at), reply)]);
-            answer.try_recv().map_err(|_| Failure::Internal("a cancel was not finished".to_owned()))??;
-        }
-        Ok(())
     }
 
     /// The last number that was given to an event, or may have been.
@@ -135,6 +125,8 @@ impl Writer {
     /// The end of the loop. `is_closed` where it was told to close.
     pub(super) fn end(self, is_closed: bool, commands: &mut mpsc::Receiver<Command>) {
         // Whoever lets go of a store without closing it leaves it as a crash would.
+        // And so does one that never came to know how it was left.
+        let is_closed = is_closed && self.opening != Opening::Owed;
         if is_closed && let Err(failure) = self.numbering.close(&self.db).and_then(|()| suspects::close(&self.db)) {
             tracing::warn!(error = ?failure, "The store could not be marked as closed; the next start takes it for a crash.");
         }
@@ -179,10 +171,17 @@ impl Writer {
     }
 
     /// Commits `writes` together, and answers them.
-    fn write(&mut self, mut writes: Vec<Write>) {
+    fn write(&mut self, writes: Vec<Write>) {
         if writes.is_empty() {
             return;
         }
+        match self.open_up() {
+            Ok(()) => self.carry_out(writes),
+            Err(failure) => self.refuse(writes, &failure),
+        }
+    }
+
+    fn carry_out(&mut self, mut writes: Vec<Write>) {
         match self.transact(&writes) {
             Ok(answers) => {
                 for ((_, reply), answer) in writes.into_iter().zip(answers) {
@@ -192,29 +191,36 @@ impl Writer {
                 let owed = std::mem::take(&mut self.owed);
                 if !owed.is_empty() {
                     let (reply, _) = oneshot::channel();
-                    self.write(vec![(Operation::Release(owed), reply)]);
+                    self.carry_out(vec![(Operation::Release(owed), reply)]);
                 }
             }
             Err(failure) if failure.is_of_one_command() && writes.len() > 1 => {
                 let second_half = writes.split_off(writes.len() / 2);
-                self.write(writes);
-                self.write(second_half);
+                self.carry_out(writes);
+                self.carry_out(second_half);
             }
-            Err(failure) => {
-                if let Failure::Disk(_) = failure {
-                    let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
-                    (stats.refused, stats.is_refusing) = (stats.refused + 1, true);
-                }
-                for (operation, reply) in writes {
-                    if let Operation::Release(numbers) = operation
-                        && reply.is_closed()
-                    {
-                        self.owed.extend(self.live.give_up(&numbers));
-                        continue;
-                    }
-                    let _ = reply.send(Err(failure.clone()));
-                }
+            Err(failure) => self.refuse(writes, &failure),
+        }
+    }
+
+    /// Tells everybody of `writes` that they did not happen.
+    fn refuse(&mut self, writes: Vec<Write>, failure: &Failure) {
+        self.count_refusal(failure);
+        for (operation, reply) in writes {
+            if let Operation::Release(numbers) = operation
+                && reply.is_closed()
+            {
+                self.owed.extend(self.live.give_up(&numbers));
+                continue;
             }
+            let _ = reply.send(Err(failure.clone()));
+        }
+    }
+
+    fn count_refusal(&self, failure: &Failure) {
+        if let Failure::Disk(_) = failure {
+            let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+            (stats.refused, stats.is_refusing) = (stats.refused + 1, true);
         }
     }
 
