@@ -25,7 +25,7 @@ mod settle;
 mod timestamp;
 mod worker;
 
-pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError};
+pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, ParseActionError, StoreDeed};
 pub use callback::{
     CallbackBook, CallbackDeed, CallbackDisabled, CallbackEvent, CallbackFate, CallbackKind, DeadCallback, OwedCallback,
 };

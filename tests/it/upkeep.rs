@@ -78,6 +78,12 @@ async fn what_was_accepted_before_a_backup_is_there_after_its_restore_elsewhere(
     for id in &before {
         assert_eq!(api.until_final(id).await["status"], "sent", "{id}");
     }
+    for action in ["backup", "restore"] {
+        let told = api.get(&format!("/v1/audit?action={action}")).await.body["entries"].clone();
+        let who: Vec<_> = told.as_array().into_iter().flatten().map(|entry| &entry["actor"]).collect();
+        assert_eq!(who, ["cli"], "{action}: {told}");
+        assert!(told[0]["details"]["version"].is_string(), "{told}");
+    }
     assert_eq!(second.terminate().await, 0);
 }
 

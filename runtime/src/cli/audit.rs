@@ -24,7 +24,8 @@ Examples:
   campanile --json audit --target ntf_01890a5d0b0170008000000000000001")]
 pub(super) struct Args {
     /// submit, cancel, replay, purge, config, plugin.loaded and the like, as events are called, channel.paused,
-    /// channel.resumed, channel.reset, channel.tested, callback.replayed, callback.purged or callback.enabled
+    /// channel.resumed, channel.reset, channel.tested, callback.replayed, callback.purged or callback.enabled; backup,
+    /// restore or migrate
     #[arg(long)]
     action: Option<AuditAction>,
     /// To this: a notification with its deliveries, a delivery, or a plugin, channel or callback by name

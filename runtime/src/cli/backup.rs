@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::failure::Failure;
 use super::upkeep::{self, Hints};
 use super::{Answer, Globals};
+use crate::domain::Actor;
 use crate::runtime::backup_store;
 
 const HINTS: Hints = Hints {
@@ -28,7 +29,8 @@ pub(super) struct Args {
 
 pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     let store = globals.load()?.config.store;
-    let copied = backup_store(&store, &args.file, args.force).map_err(|error| upkeep::refused(error, HINTS))?;
+    let copied =
+        backup_store(&store, &args.file, args.force, Actor::Cli).map_err(|error| upkeep::refused(error, HINTS))?;
     Ok(Answer::ok(if globals.json {
         format!("{:#}\n", upkeep::json_of(&args.file, &copied))
     } else {

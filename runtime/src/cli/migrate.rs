@@ -6,6 +6,7 @@ use super::failure::{Exit, Failure};
 use super::terminal::escaped;
 use super::upkeep::{self, Hints};
 use super::{Answer, Globals};
+use crate::domain::Actor;
 use crate::runtime::{Migrated, STORE_VERSION, UpkeepError, migrate_store, store_version};
 
 const HINTS: Hints = Hints { exists: "move it away", missing: "`campanile serve` makes it" };
@@ -31,7 +32,10 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     let file = store.path.display().to_string();
     let from = store_version(&store).map_err(refused)?;
     let due = from.is_some_and(|from| from < STORE_VERSION);
-    let done = if due && !args.check { Some(migrate_store(&store, !args.no_backup).map_err(refused)?) } else { None };
+    let done = match due && !args.check {
+        true => Some(migrate_store(&store, !args.no_backup, Actor::Cli).map_err(refused)?),
+        false => None,
+    };
     let exit = if due && args.check { Exit::No } else { Exit::Ok };
     if globals.json {
         let kept = done.and_then(|done| done.kept).map(|kept| kept.display().to_string());

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::terminal::escaped;
 use super::upkeep::{self, Hints};
 use super::{Answer, Globals};
+use crate::domain::Actor;
 use crate::runtime::{STORE_VERSION, restore_store};
 
 const HINTS: Hints = Hints {
@@ -28,7 +29,8 @@ pub(super) struct Args {
 
 pub(super) fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
     let store = globals.load()?.config.store;
-    let restored = restore_store(&store, &args.file, args.yes).map_err(|error| upkeep::refused(error, HINTS))?;
+    let restored =
+        restore_store(&store, &args.file, args.yes, Actor::Cli).map_err(|error| upkeep::refused(error, HINTS))?;
     let kept = restored.kept.map(|kept| kept.display().to_string());
     if globals.json {
         let mut answer = upkeep::json_of(&store.path, &restored.copied);

@@ -129,6 +129,41 @@ pub enum Act {
         /// How many of its calls it was done to; 0 where it was done to none.
         calls: u64,
     },
+    /// Something was done to the database as a whole.
+    Store {
+        /// What.
+        deed: StoreDeed,
+        /// The version of its tables before.
+        from: u32,
+        /// The version of its tables since.
+        to: u32,
+    },
+}
+
+/// What is done to a database as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreDeed {
+    /// It is a copy of another one, which was not changed: the copy knows of it, and what is restored from it.
+    Backup,
+    /// It was put in the place of another one.
+    Restore,
+    /// It was brought up to date.
+    Migrate,
+}
+
+impl StoreDeed {
+    /// Every deed there is.
+    pub const ALL: [Self; 3] = [Self::Backup, Self::Restore, Self::Migrate];
+
+    /// Its word in every interface.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Migrate => "migrate",
+        }
+    }
 }
 
 impl Act {
@@ -145,6 +180,7 @@ impl Act {
             Self::Plugin(event) => AuditAction::Plugin(event.change),
             Self::Channel { deed, .. } => AuditAction::Channel(*deed),
             Self::Callback { deed, .. } => AuditAction::Callback(*deed),
+            Self::Store { deed, .. } => AuditAction::Store(*deed),
         }
     }
 
@@ -158,7 +194,7 @@ impl Act {
             Self::CancelDelivery { delivery } | Self::Replay { delivery, .. } | Self::Purge { delivery } => {
                 Some(AuditTarget::Delivery(*delivery))
             }
-            Self::Config { .. } | Self::Scale { .. } => None,
+            Self::Config { .. } | Self::Scale { .. } | Self::Store { .. } => None,
             Self::Plugin(event) => Some(AuditTarget::Plugin(event.plugin.clone())),
             Self::Channel { channel, .. } => Some(AuditTarget::Channel(channel.clone())),
             Self::Callback { callback, .. } => Some(AuditTarget::Callback(callback.clone())),
@@ -187,18 +223,22 @@ pub enum AuditAction {
     Channel(ChannelDeed),
     /// Something was done to a callback.
     Callback(CallbackDeed),
+    /// Something was done to the database as a whole.
+    Store(StoreDeed),
 }
 
 impl AuditAction {
-    /// Those that are not about plugins, channels or callbacks; the others are the words of [`PluginChange::ALL`],
-    /// [`ChannelDeed::ALL`] and [`CallbackDeed::ALL`].
+    /// Those that are not about plugins, channels, callbacks or the database; the others are the words of
+    /// [`PluginChange::ALL`], [`ChannelDeed::ALL`], [`CallbackDeed::ALL`] and [`StoreDeed::ALL`].
     const PLAIN: [Self; 6] = [Self::Submit, Self::Cancel, Self::Replay, Self::Purge, Self::Config, Self::Scale];
 
     /// Every action there is.
     pub fn all() -> impl Iterator<Item = Self> {
         let of_plugins = PluginChange::ALL.map(Self::Plugin);
         let of_callbacks = CallbackDeed::ALL.map(Self::Callback);
-        Self::PLAIN.into_iter().chain(of_plugins).chain(ChannelDeed::ALL.map(Self::Channel)).chain(of_callbacks)
+        let of_channels = ChannelDeed::ALL.map(Self::Channel);
+        let of_the_store = StoreDeed::ALL.map(Self::Store);
+        Self::PLAIN.into_iter().chain(of_plugins).chain(of_channels).chain(of_callbacks).chain(of_the_store)
     }
 
     /// Its word in every interface.
@@ -214,6 +254,7 @@ impl AuditAction {
             Self::Plugin(change) => change.kind(),
             Self::Channel(deed) => deed.as_str(),
             Self::Callback(deed) => deed.as_str(),
+            Self::Store(deed) => deed.as_str(),
         }
     }
 }

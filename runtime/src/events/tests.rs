@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::{Event, EventBody, NotificationId, Timestamp};
+use crate::domain::{Actor, Event, EventBody, NotificationId, Timestamp};
 use crate::store::sqlite::{SqliteOptions, SqliteStore, backup, restore};
 use crate::store::{CommitListener, Committed, Durability, EventEpoch, EventNumber, Shrink, Store};
 
@@ -193,11 +193,11 @@ async fn after_a_restore_an_id_of_before_is_of_another_epoch() {
     let life = Life::begin(&folder).await;
     life.tell(2).await;
     let (database, copy) = (folder.path().join("campanile.db"), folder.path().join("copy.db"));
-    backup(&database, &copy, false).unwrap();
+    backup(&database, &copy, false, Timestamp::default(), Actor::Cli).unwrap();
     life.tell(2).await;
     let seen = life.log.newest();
     life.end().await;
-    restore(&copy, &database, true, Timestamp::default()).unwrap();
+    restore(&copy, &database, true, Timestamp::default(), Actor::Cli).unwrap();
 
     let life = Life::begin(&folder).await;
     life.tell(2).await;

@@ -25,7 +25,9 @@ use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, Durability, Places, Source, StoreConfig, TemplatesConfig, WorkersConfig};
 use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies, TimeLimits};
-use crate::domain::{ChannelName, Notification, PluginBook, RetryPolicy};
+use crate::domain::{
+    Act, Actor, AuditEntry, AuditOutcome, ChannelName, Notification, PluginBook, RetryPolicy, StoreDeed,
+};
 use crate::events::{EventLog, Inlet, Subscribers};
 use crate::intake::{Intake, TemplatePins};
 use crate::queue::{QueueHandle, WindowLimits};
@@ -34,7 +36,7 @@ use crate::sandbox::{
     ConsoleSink, DeliveryHolds, Nobody, PluginMemory, Registry, RegistrySettings, Sandbox, SandboxError,
     SandboxSettings, Stdout, Watch,
 };
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::sqlite::{SqliteOptions, SqliteStore, VERSION};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -212,7 +214,7 @@ impl RuntimeBuilder {
         }
         let fuel_per_ms = sandbox.fuel_per_ms();
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
-        let Told { store, log, outcomes, expansions } = open_told(&config, &queue, &metrics).await?;
+        let Told { store, log, outcomes, expansions } = open_told(&config, &queue, (&metrics, &clock)).await?;
         let subscribers = Subscribers::new(Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
         let webhooks =
             WebhookDesk::start(&config, endpoints, Arc::clone(&log), (&store, &clock, &entropy), &metrics).await?;
@@ -406,7 +408,11 @@ struct Told {
     expansions: Expansions,
 }
 
-async fn open_told(config: &Config, queue: &QueueHandle, metrics: &Arc<Metrics>) -> Result<Told, StoreError> {
+async fn open_told(
+    config: &Config,
+    queue: &QueueHandle,
+    (metrics, clock): (&Arc<Metrics>, &Arc<dyn Clock>),
+) -> Result<Told, StoreError> {
     let outcomes = Arc::new(Outcomes::default());
     let expansions = Expansions::default();
     let (inlet, outlet) = Inlet::new();
@@ -417,12 +423,12 @@ async fn open_told(config: &Config, queue: &QueueHandle, metrics: &Arc<Metrics>)
         metrics: Arc::clone(metrics),
         expansions: expansions.clone(),
     };
-    let store = open_store(config, Arc::new(commits)).await?;
+    let store = open_store(config, Arc::new(commits), &**clock).await?;
     let log = EventLog::start(outlet, Arc::clone(&store)).await?;
     Ok(Told { store, log, outcomes, expansions })
 }
 
-async fn open_store(config: &Config, listener: Arc<Commits>) -> Result<Arc<dyn Store>, StoreError> {
+async fn open_store(config: &Config, listener: Arc<Commits>, clock: &dyn Clock) -> Result<Arc<dyn Store>, StoreError> {
     let StoreConfig { path, durability, .. } = config.store.clone();
     if durability != Durability::Memory && std::fs::metadata(&path).is_ok_and(|there| there.len() == 0) {
         // It opens as a new one would: whoever has lost what was in it should hear of it before the day is over.
@@ -434,10 +440,15 @@ async fn open_store(config: &Config, listener: Arc<Commits>) -> Result<Arc<dyn S
     }
     let options = SqliteOptions { path, durability, listener };
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
-    match opened {
-        Ok(store) => Ok(store? as _),
-        Err(error) => Err(StoreError::Internal { reason: format!("opening was cut off: {error}") }),
+    let store = opened.map_err(|error| StoreError::Internal { reason: format!("opening was cut off: {error}") })??;
+    if let Some(from) = store.migrated_from() {
+        let act = Act::Store { deed: StoreDeed::Migrate, from, to: VERSION };
+        let entry = AuditEntry { at: clock.now(), by: Actor::Host, act, outcome: AuditOutcome::Done };
+        if let Err(error) = store.record(vec![entry]).await {
+            tracing::warn!(%error, from, "That the database was migrated is not in its audit log.");
+        }
     }
+    Ok(store)
 }
 
 /// The templates of a folder, as intake knows them.

@@ -23,7 +23,8 @@ pub(in crate::api) struct AuditView {
     pub(in crate::api) at: String,
     /// `api`, `cli`, `embedder` or `host`.
     pub(in crate::api) actor: String,
-    /// `submit`, `cancel`, `replay`, `purge`, `config`, `scale`, `plugin.…` as the event is called, or `channel.…`.
+    /// `submit`, `cancel`, `replay`, `purge`, `config`, `scale`, `backup`, `restore`, `migrate`, `plugin.…` as the event is
+    /// called, or `channel.…`.
     pub(in crate::api) action: String,
     /// `ntf_…`, `dlv_…` or the name of a plugin or a channel; null where it is about the whole installation.
     pub(in crate::api) target: Option<String>,
@@ -45,7 +46,7 @@ pub(in crate::api) struct AuditDetails {
     /// When a replay is due; RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) due: Option<String>,
-    /// Of a plugin.
+    /// Of a plugin, or of the tables of the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) version: Option<String>,
     /// Calls of a callback that it was done to.
@@ -98,6 +99,11 @@ impl AuditDetails {
                 ..none
             },
             Act::Callback { calls, .. } => Self { calls: (*calls > 0).then_some(*calls), ..none },
+            Act::Store { from, to, .. } => Self {
+                version: Some(to.to_string()),
+                reason: (from != to).then(|| format!("from version {from}")),
+                ..none
+            },
             Act::CancelDelivery { .. } | Act::Purge { .. } | Act::Channel { .. } => none,
         }
     }

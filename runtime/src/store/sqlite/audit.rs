@@ -14,10 +14,11 @@ use rusqlite::{Connection, params};
 use super::event::{plugin, put_plugin};
 use super::failure::Failure;
 use super::read::{blob, timestamp};
+use super::totals;
 use super::wire::{Damaged, Reader, put_text, put_u64};
 use crate::domain::{
     Act, Actor, AuditEntry, AuditId, AuditOutcome, CallbackDeed, CallbackName, ChannelDeed, ChannelName,
-    NotificationId, Timestamp,
+    NotificationId, StoreDeed, Timestamp,
 };
 use crate::store::{AuditFilter, AuditPage};
 
@@ -32,6 +33,12 @@ const SPAN: Duration = Duration::from_secs(1);
 
 /// The kind of act that sizes the pool.
 const SCALE: u8 = 16;
+
+/// The kind of act that is done to the file.
+const STORE: u8 = 17;
+
+/// A database of an earlier version has no audit log.
+const SINCE_VERSION: u32 = 9;
 
 /// Frames that one sweep takes.
 const SWEEP_FRAMES: i64 = 200;
@@ -59,6 +66,18 @@ pub(super) fn write(db: &Connection, entries: &mut [AuditEntry]) -> Result<usize
         rest = others;
     }
     Ok(written)
+}
+
+/// Keeps what was done to a database of this version as a whole, with nobody else at it. Where it has no audit log yet,
+/// nothing is kept.
+pub(super) fn note_alone(db: &Connection, version: u32, entry: AuditEntry) -> Result<(), Failure> {
+    if version < SINCE_VERSION {
+        return Ok(());
+    }
+    let transaction = db.unchecked_transaction()?;
+    let audit_bytes = write(db, &mut [entry])? as i64;
+    totals::write(db, totals::Change { audit_bytes, ..totals::Change::default() })?;
+    Ok(transaction.commit()?)
 }
 
 /// Up to `limit` entries before `before`, the newest first, looking at `scan_max` at most.
@@ -210,6 +229,12 @@ fn put_act(out: &mut Vec<u8>, act: &Act) {
             // No pool has none.
             put_u64(out, workers.map_or(0, u64::from));
         }
+        Act::Store { deed, from, to } => {
+            out.push(STORE);
+            out.push(place(&StoreDeed::ALL, deed));
+            put_u64(out, u64::from(*from));
+            put_u64(out, u64::from(*to));
+        }
     }
 }
 
@@ -237,6 +262,10 @@ fn act(reader: &mut Reader<'_>) -> Result<Act, Damaged> {
                 3 => Act::Replay { delivery, due: Timestamp::from_millis(reader.u64()?) },
                 _ => Act::Purge { delivery },
             })
+        }
+        STORE => {
+            let deed = one_of(&StoreDeed::ALL, reader)?;
+            Ok(Act::Store { deed, from: reader.u32()?, to: reader.u32()? })
         }
         SCALE => reader.u32().map(|workers| Act::Scale { workers: (workers > 0).then_some(workers) }),
         _ => Err(reader.damaged()),
@@ -271,6 +300,7 @@ mod tests {
             Act::Channel { channel: ChannelName::new("ops").unwrap(), deed: ChannelDeed::Test },
             Act::Callback { callback: CallbackName::new("a.b").unwrap(), deed: CallbackDeed::Enable, calls: u64::MAX },
             Act::Scale { workers: Some(8) },
+            Act::Store { deed: StoreDeed::Migrate, from: 1, to: u32::MAX },
             Act::Scale { workers: None },
         ];
         let (actors, outcomes) = (Actor::ALL.iter().cycle(), AuditOutcome::ALL.iter().cycle());

@@ -20,7 +20,8 @@ use rusqlite::Connection;
 
 use super::failure::Failure;
 use super::schema::{self, Kind};
-use super::{UpkeepError, numbering, read};
+use super::{UpkeepError, audit, numbering, read};
+use crate::domain::{Act, Actor, AuditEntry, AuditOutcome, StoreDeed, Timestamp};
 use crate::store::StatusCounts64;
 
 /// A copy up to this many bytes is checked with its values and indexes; of a larger one the pages, which takes a fraction
@@ -67,10 +68,26 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), UpkeepError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(UpkeepError::io("sync", folder))
 }
 
-/// Copies what `db` sees to `to`, which may be there only where it is to be replaced.
-pub(super) fn write(db: &Connection, to: &Path, replace: bool) -> Result<Copied, UpkeepError> {
-    let unfinished = Unfinished::fill(db, to)?;
+/// Copies what `db` sees to `to`, which may be there only where it is to be replaced. The copy knows `noted` of itself.
+pub(super) fn write(db: &Connection, to: &Path, replace: bool, noted: Option<Noted>) -> Result<Copied, UpkeepError> {
+    let unfinished = Unfinished::fill(db, to, noted)?;
     unfinished.place(replace)
+}
+
+/// What is to be in the audit log of a copy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Noted {
+    pub(super) deed: StoreDeed,
+    pub(super) at: Timestamp,
+    pub(super) by: Actor,
+}
+
+impl Noted {
+    /// Of tables that were of version `from` and are of version `to`.
+    pub(super) fn entry(self, from: u32, to: u32) -> AuditEntry {
+        let Self { deed, at, by } = self;
+        AuditEntry { at, by, act: Act::Store { deed, from, to }, outcome: AuditOutcome::Done }
+    }
 }
 
 /// A copy under a hidden name; it goes unless it is given its name.
@@ -84,7 +101,7 @@ pub(super) struct Unfinished {
 
 impl Unfinished {
     /// Copies and checks; `to` is as it was.
-    pub(super) fn fill(db: &Connection, to: &Path) -> Result<Self, UpkeepError> {
+    pub(super) fn fill(db: &Connection, to: &Path, noted: Option<Noted>) -> Result<Self, UpkeepError> {
         let to = std::path::absolute(to).map_err(UpkeepError::io("find", to))?;
         let name = to.file_name().ok_or_else(|| UpkeepError::io("write", &to)(io::ErrorKind::InvalidInput.into()))?;
         let mut hidden = std::ffi::OsString::from(".");
@@ -96,6 +113,12 @@ impl Unfinished {
         let mut unfinished = Self { path, to, copied, placed: false };
         unfinished.remove();
         unfinished.copy(db)?;
+        if let Some(noted) = noted {
+            unfinished.change(|db| match Kind::of(db)? {
+                Kind::Ours(version) => audit::note_alone(db, version, noted.entry(version, version)),
+                Kind::Empty | Kind::Unknown(_) | Kind::Foreign => Ok(()),
+            })?;
+        }
         unfinished.check()?;
         Ok(unfinished)
     }
@@ -139,11 +162,16 @@ impl Unfinished {
     /// Has whoever follows its events know that it is another life of the database: numbers that were given after the
     /// original was made are given again.
     pub(super) fn begin_epoch(&self) -> Result<(), UpkeepError> {
+        self.change(numbering::begin_epoch)
+    }
+
+    /// Changes it while nobody else knows of it.
+    fn change(&self, change: impl FnOnce(&Connection) -> Result<(), Failure>) -> Result<(), UpkeepError> {
         let failed = |failure: Failure| UpkeepError::Copy { path: self.to.clone(), reason: failure.reason() };
         let db = Connection::open(&self.path).map_err(Failure::from).map_err(failed)?;
         // Without a log beside it: the file alone gets the name.
         let set_up = db.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
-        set_up.map_err(Failure::from).and_then(|()| numbering::begin_epoch(&db)).map_err(failed)
+        set_up.map_err(Failure::from).and_then(|()| change(&db)).map_err(failed)
     }
 
     /// Gives it its name; from then on it is there whatever happens.

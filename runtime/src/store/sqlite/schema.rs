@@ -299,7 +299,7 @@ fn open_uri(path: &Path, more: &str) -> Result<Connection, Failure> {
 /// of an earlier try.
 fn keep_before(connection: &Connection, path: &Path, version: u32) -> Result<PathBuf, Failure> {
     let to = copying::beside(path, &format!(".v{version}"));
-    match copying::write(connection, &to, true) {
+    match copying::write(connection, &to, true, None) {
         Ok(_) => Ok(to),
         Err(error) => Err(Failure::Disk(format!(
             "there is no copy of it before its migration: {}; make room, or go without one: `campanile migrate \

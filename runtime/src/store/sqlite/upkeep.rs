@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::copying::{self, BESIDE, Copied, Unfinished};
+use super::audit;
+use super::copying::{self, BESIDE, Copied, Noted, Unfinished};
 use super::failure::Failure;
 use super::lock::OwnerLock;
 use super::schema::{self, Kind};
-use crate::domain::Timestamp;
+use crate::domain::{Actor, StoreDeed, Timestamp};
 use crate::store::{Durability, StoreError};
 
 /// The version of the tables that this program writes.
@@ -83,12 +84,13 @@ impl UpkeepError {
 }
 
 /// Copies a database to `to`, also beside a process that writes to it: the copy is the state of one instant. The lock is
-/// left alone. Blocks.
+/// left alone. The copy has in its audit log that it is one, made at `at` by whom; the database, which may be another
+/// process's, is not changed. Blocks.
 ///
 /// # Errors
 ///
 /// [`UpkeepError`]; a file at `to` is as it was then.
-pub fn backup(database: &Path, to: &Path, replace: bool) -> Result<Copied, UpkeepError> {
+pub fn backup(database: &Path, to: &Path, replace: bool, at: Timestamp, by: Actor) -> Result<Copied, UpkeepError> {
     if !database.is_file() {
         return Err(UpkeepError::Missing(database.to_owned()));
     }
@@ -103,7 +105,7 @@ pub fn backup(database: &Path, to: &Path, replace: bool) -> Result<Copied, Upkee
     let failed = |failure: Failure| failure.at(database);
     let db = schema::open_read_only(database).map_err(failed)?;
     match Kind::of(&db).map_err(failed)? {
-        Kind::Ours(_) => copying::write(&db, to, replace),
+        Kind::Ours(_) => copying::write(&db, to, replace, Some(Noted { deed: StoreDeed::Backup, at, by })),
         Kind::Empty => Err(UpkeepError::Missing(database.to_owned())),
         kind @ (Kind::Unknown(_) | Kind::Foreign) => Err(unusable(database, kind)),
     }
@@ -118,12 +120,13 @@ pub struct Restored {
     pub kept: Option<PathBuf>,
 }
 
-/// Puts a copy in the place of the database, as one step. What was there is kept beside it, named for `at`. Blocks.
+/// Puts a copy in the place of the database, as one step. What was there is kept beside it, named for `at`. That it was
+/// restored then, and by whom, is in its audit log. Blocks.
 ///
 /// # Errors
 ///
 /// [`UpkeepError`]; the database is as it was then.
-pub fn restore(file: &Path, database: &Path, replace: bool, at: Timestamp) -> Result<Restored, UpkeepError> {
+pub fn restore(file: &Path, database: &Path, replace: bool, at: Timestamp, by: Actor) -> Result<Restored, UpkeepError> {
     if !file.is_file() {
         return Err(UpkeepError::Missing(file.to_owned()));
     }
@@ -150,7 +153,8 @@ pub fn restore(file: &Path, database: &Path, replace: bool, at: Timestamp) -> Re
     if let Some(problem) = problems.first() {
         return Err(unfit(format!("it is damaged: {problem}")));
     }
-    let copy = Unfinished::fill(&copy, database).map_err(|error| match error {
+    let noted = Noted { deed: StoreDeed::Restore, at, by };
+    let copy = Unfinished::fill(&copy, database, Some(noted)).map_err(|error| match error {
         UpkeepError::Store(error) => unfit(error.to_string()),
         error => error,
     })?;
@@ -202,17 +206,22 @@ pub struct Migrated {
     pub kept: Option<PathBuf>,
 }
 
-/// Brings a database up to [`VERSION`]. With `keep`, what was there stays beside it as `NAME.v<version>`. Blocks.
+/// Brings a database up to [`VERSION`]. With `keep`, what was there stays beside it as `NAME.v<version>`. That it was done
+/// at `at`, and by whom, is in its audit log. Blocks.
 ///
 /// # Errors
 ///
 /// [`UpkeepError`]; each version that was reached is whole.
-pub fn migrate(database: &Path, keep: bool) -> Result<Migrated, UpkeepError> {
+pub fn migrate(database: &Path, keep: bool, at: Timestamp, by: Actor) -> Result<Migrated, UpkeepError> {
     if version(database)?.is_none() {
         return Err(UpkeepError::Missing(database.to_owned()));
     }
     let lock = OwnerLock::take(database)?;
     let (db, steps) = schema::open_migrating(database, Durability::Full, keep)?;
+    if steps.from < VERSION {
+        let entry = Noted { deed: StoreDeed::Migrate, at, by }.entry(steps.from, VERSION);
+        audit::note_alone(&db, VERSION, entry).map_err(|failure| failure.at(database))?;
+    }
     // The last connection empties the log.
     drop(db);
     drop(lock);

@@ -3,13 +3,15 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::domain::Act;
 use crate::store::conformance::{Ear, NOW, id, planned};
 use crate::store::sqlite::{Recounts, SqliteOptions, SqliteStore, examine};
-use crate::store::{CommitListener, Store};
+use crate::store::{AuditFilter, CommitListener, Store};
 
 struct Folder(TempDir);
 
@@ -89,7 +91,8 @@ async fn a_backup_taken_while_a_writer_goes_on_is_whole_and_opens() {
         }
     });
     let (database, to) = (folder.database(), folder.path("copy.db"));
-    let copied = tokio::task::spawn_blocking(move || backup(&database, &to, false)).await.unwrap().unwrap();
+    let copied =
+        tokio::task::spawn_blocking(move || backup(&database, &to, false, NOW, Actor::Cli)).await.unwrap().unwrap();
     enough.store(true, Ordering::Relaxed);
     writer.await.unwrap();
 
@@ -114,10 +117,10 @@ async fn a_file_that_is_there_is_replaced_only_where_that_is_asked_for() {
     fs::write(&to, "theirs").unwrap();
     // The log of whatever was there: SQLite would play it into the new file.
     fs::write(folder.path("copy.db-wal"), "theirs").unwrap();
-    let refused = backup(&database, &to, false).unwrap_err();
+    let refused = backup(&database, &to, false, NOW, Actor::Cli).unwrap_err();
     assert!(matches!(&refused, UpkeepError::Exists(path) if *path == to), "{refused:?}");
     assert_eq!(fs::read_to_string(&to).unwrap(), "theirs");
-    assert_eq!(backup(&database, &to, true).unwrap().notifications, 3);
+    assert_eq!(backup(&database, &to, true, NOW, Actor::Cli).unwrap().notifications, 3);
     assert!(!folder.path("copy.db-wal").exists());
 }
 
@@ -125,11 +128,11 @@ async fn a_file_that_is_there_is_replaced_only_where_that_is_asked_for() {
 async fn a_backup_never_goes_where_the_store_has_its_own_files() {
     let folder = Folder::with(3).await;
     for own in ["campanile.db", "campanile.db-wal", "campanile.db-shm", "campanile.db.lock"] {
-        let refused = backup(&folder.database(), &folder.path(own), true).unwrap_err();
+        let refused = backup(&folder.database(), &folder.path(own), true, NOW, Actor::Cli).unwrap_err();
         assert!(matches!(refused, UpkeepError::Own(_)), "{refused:?}");
     }
     assert!(has(&folder.database(), 2).await);
-    let nothing = backup(&folder.path("other.db"), &folder.path("copy.db"), false).unwrap_err();
+    let nothing = backup(&folder.path("other.db"), &folder.path("copy.db"), false, NOW, Actor::Cli).unwrap_err();
     assert!(matches!(nothing, UpkeepError::Missing(_)), "{nothing:?}");
 }
 
@@ -137,16 +140,16 @@ async fn a_backup_never_goes_where_the_store_has_its_own_files() {
 async fn what_is_restored_takes_the_place_of_what_is_there_which_is_kept() {
     let folder = Folder::with(1).await;
     let (database, copy) = (folder.database(), folder.path("copy.db"));
-    backup(&database, &copy, false).unwrap();
+    backup(&database, &copy, false, NOW, Actor::Cli).unwrap();
     let store = open(&database);
     fill(&store, 1..3).await;
     store.close().await;
 
-    let refused = restore(&copy, &database, false, NOW).unwrap_err();
+    let refused = restore(&copy, &database, false, NOW, Actor::Cli).unwrap_err();
     assert!(matches!(refused, UpkeepError::Exists(_)), "{refused:?}");
     assert!(has(&database, 2).await);
 
-    let restored = restore(&copy, &database, true, NOW).unwrap();
+    let restored = restore(&copy, &database, true, NOW, Actor::Cli).unwrap();
     let kept = restored.kept.unwrap();
     assert_eq!(kept, folder.path("campanile.db.before-restore-19700101T000001.000Z"));
     assert_eq!(restored.copied.notifications, 1);
@@ -159,14 +162,14 @@ async fn what_is_restored_takes_the_place_of_what_is_there_which_is_kept() {
 #[tokio::test]
 async fn what_was_only_in_the_log_of_a_crashed_server_is_kept_too() {
     let folder = Folder::with(1).await;
-    backup(&folder.database(), &folder.path("copy.db"), false).unwrap();
+    backup(&folder.database(), &folder.path("copy.db"), false, NOW, Actor::Cli).unwrap();
     let store = open(&folder.database());
     fill(&store, 1..3).await;
     let crashed = Folder::new();
     for name in ["campanile.db", "campanile.db-wal"] {
         fs::copy(folder.path(name), crashed.path(name)).unwrap();
     }
-    let restored = restore(&folder.path("copy.db"), &crashed.database(), true, NOW).unwrap();
+    let restored = restore(&folder.path("copy.db"), &crashed.database(), true, NOW, Actor::Cli).unwrap();
     assert!(!has(&crashed.database(), 2).await);
     assert!(has(&restored.kept.unwrap(), 2).await);
 }
@@ -175,19 +178,20 @@ async fn what_was_only_in_the_log_of_a_crashed_server_is_kept_too() {
 async fn nothing_is_restored_or_migrated_while_a_server_has_the_store() {
     let folder = Folder::with(1).await;
     let copy = folder.path("copy.db");
-    backup(&folder.database(), &copy, false).unwrap();
+    backup(&folder.database(), &copy, false, NOW, Actor::Cli).unwrap();
     let store = open(&folder.database());
     let holder = format!("process {}", std::process::id());
-    for refused in
-        [restore(&copy, &folder.database(), true, NOW).unwrap_err(), migrate(&folder.database(), true).unwrap_err()]
-    {
+    for refused in [
+        restore(&copy, &folder.database(), true, NOW, Actor::Cli).unwrap_err(),
+        migrate(&folder.database(), true, NOW, Actor::Cli).unwrap_err(),
+    ] {
         match refused {
             UpkeepError::Store(StoreError::Locked { holder: named, .. }) => assert_eq!(named, holder),
             other => panic!("it is refused as locked, not {other:?}"),
         }
     }
     store.close().await;
-    assert!(restore(&copy, &folder.database(), true, NOW).is_ok());
+    assert!(restore(&copy, &folder.database(), true, NOW, Actor::Cli).is_ok());
 }
 
 #[tokio::test]
@@ -195,10 +199,10 @@ async fn what_is_no_whole_backup_is_refused_with_the_reason_and_changes_nothing(
     let folder = Folder::with(400).await;
     let target = Folder::with(1).await;
     let copy = folder.path("copy.db");
-    backup(&folder.database(), &copy, false).unwrap();
+    backup(&folder.database(), &copy, false, NOW, Actor::Cli).unwrap();
     let whole = fs::read(&copy).unwrap();
     let refusal = |name: &str| {
-        let refused = restore(&folder.path(name), &target.database(), true, NOW).unwrap_err();
+        let refused = restore(&folder.path(name), &target.database(), true, NOW, Actor::Cli).unwrap_err();
         assert!(matches!(refused, UpkeepError::Unfit { .. }), "{refused:?}");
         refused.to_string().replace(&folder.path(name).display().to_string(), "FILE")
     };
@@ -229,7 +233,7 @@ async fn an_older_backup_is_restored_and_migrated_by_the_next_start() {
     let folder = Folder::with(2).await;
     folder.sql(VERSION_4);
     let target = Folder::new();
-    let restored = restore(&folder.database(), &target.path("new/campanile.db"), false, NOW).unwrap();
+    let restored = restore(&folder.database(), &target.path("new/campanile.db"), false, NOW, Actor::Cli).unwrap();
     assert_eq!((restored.copied.version, restored.kept), (4, None));
     assert!(has(&target.path("new/campanile.db"), 1).await);
     assert_eq!(version(&target.path("new/campanile.db")).unwrap(), Some(VERSION));
@@ -245,9 +249,9 @@ async fn what_is_restored_has_another_epoch_and_the_original_keeps_its_own() {
         range
     };
     let before = range(&folder.database()).await;
-    backup(&folder.database(), &folder.path("copy.db"), false).unwrap();
+    backup(&folder.database(), &folder.path("copy.db"), false, NOW, Actor::Cli).unwrap();
     assert_eq!(range(&folder.database()).await, before, "a backup changes nothing");
-    restore(&folder.path("copy.db"), &folder.database(), true, NOW).unwrap();
+    restore(&folder.path("copy.db"), &folder.database(), true, NOW, Actor::Cli).unwrap();
     let after = range(&folder.database()).await;
     assert_eq!((after.oldest, after.newest), (before.oldest, before.newest));
     assert_ne!(after.epoch, before.epoch);
@@ -260,21 +264,62 @@ async fn a_migration_keeps_what_was_there_unless_it_is_told_not_to() {
     let kept = folder.path("campanile.db.v4");
     folder.sql(VERSION_4);
     assert_eq!(version(&folder.database()).unwrap(), Some(4));
-    let done = migrate(&folder.database(), true).unwrap();
+    let done = migrate(&folder.database(), true, NOW, Actor::Cli).unwrap();
     assert_eq!(done, Migrated { from: 4, to: VERSION, kept: Some(kept.clone()) });
     assert_eq!((version(&folder.database()).unwrap(), version(&kept).unwrap()), (Some(VERSION), Some(4)));
     assert!(has(&folder.database(), 1).await);
 
     fs::remove_file(&kept).unwrap();
     folder.sql(VERSION_4);
-    assert_eq!(migrate(&folder.database(), false).unwrap().kept, None);
+    assert_eq!(migrate(&folder.database(), false, NOW, Actor::Cli).unwrap().kept, None);
     assert!(!kept.exists());
 
     // A start does the same.
     folder.sql(VERSION_4);
     assert!(has(&folder.database(), 1).await);
     assert_eq!(version(&kept).unwrap(), Some(4));
-    assert_eq!(migrate(&folder.database(), true).unwrap(), Migrated { from: VERSION, to: VERSION, kept: None });
+    assert_eq!(
+        migrate(&folder.database(), true, NOW, Actor::Cli).unwrap(),
+        Migrated { from: VERSION, to: VERSION, kept: None }
+    );
+}
+
+/// What was done to a database as a whole by its own audit log, the newest first.
+async fn told(path: &Path) -> Vec<(Act, Actor, Timestamp)> {
+    let store = open(path);
+    let page = store.audit(AuditFilter::default(), None, 10).await.unwrap();
+    store.close().await;
+    let sizes = "SELECT (SELECT coalesce(sum(length(frame)), 0) FROM audit) = (SELECT audit_bytes FROM totals)";
+    assert!(Connection::open(path).unwrap().query_row(sizes, [], |row| row.get::<_, bool>(0)).unwrap());
+    page.entries.into_iter().map(|(_, entry)| (entry.act, entry.by, entry.at)).collect()
+}
+
+#[tokio::test]
+async fn the_audit_log_of_what_was_made_says_by_whom_and_when() {
+    let folder = Folder::with(1).await;
+    let (database, copy, later) = (folder.database(), folder.path("copy.db"), NOW.after(Duration::from_hours(1)));
+    let is_of_store = |(act, _, _): &(Act, Actor, Timestamp)| matches!(act, Act::Store { .. });
+    let act = |deed, from| Act::Store { deed, from, to: VERSION };
+    let made = backup(&database, &copy, false, NOW, Actor::Cli).unwrap();
+    assert_eq!(made.bytes, fs::metadata(&copy).unwrap().len());
+    assert!(!told(&database).await.iter().any(is_of_store), "a backup changes nothing");
+
+    restore(&copy, &database, true, later, Actor::Embedder).unwrap();
+    let of_both: Vec<_> = told(&database).await.into_iter().filter(is_of_store).collect();
+    let expected = [
+        (act(StoreDeed::Restore, VERSION), Actor::Embedder, later),
+        (act(StoreDeed::Backup, VERSION), Actor::Cli, NOW),
+    ];
+    assert_eq!(of_both, expected);
+
+    // A database of this version has no audit log.
+    folder.sql(VERSION_4);
+    let old = folder.path("old.db");
+    backup(&database, &old, false, NOW, Actor::Cli).unwrap();
+    assert_eq!(version(&old).unwrap(), Some(4));
+    migrate(&database, true, later, Actor::Cli).unwrap();
+    migrate(&database, true, later, Actor::Cli).unwrap();
+    assert_eq!(told(&database).await, [(act(StoreDeed::Migrate, 4), Actor::Cli, later)], "once");
 }
 
 #[tokio::test]
@@ -283,7 +328,7 @@ async fn without_room_for_the_copy_nothing_is_migrated() {
     folder.sql(VERSION_4);
     // What cannot be replaced by a file.
     fs::create_dir(folder.path("campanile.db.v4")).unwrap();
-    let refused = migrate(&folder.database(), true).unwrap_err().to_string();
+    let refused = migrate(&folder.database(), true, NOW, Actor::Cli).unwrap_err().to_string();
     assert!(refused.contains("or go without one: `campanile migrate --no-backup`"), "{refused}");
     assert_eq!(version(&folder.database()).unwrap(), Some(4));
     assert!(folder.names().iter().all(|name| !name.starts_with('.')), "{:?}", folder.names());
