@@ -113,6 +113,9 @@ async fn a_paused_channel_waits_through_a_crash_until_it_is_resumed() {
     assert!(shown.stdout.contains("state      paused") && shown.stdout.contains("waiting    1"), "{shown:?}");
     let status = server.cli(["status", &waits]).await;
     assert!(status.stdout.contains("held: paused by `cli`"), "{status:?}");
+    let held = server.cli(["--json", "list", "--held"]).await.json();
+    let ids: Vec<_> = held["notifications"].as_array().into_iter().flatten().map(|found| &found["id"]).collect();
+    assert_eq!(ids, [&waits], "{held}");
     let word = component(&api, "channel:hook").await;
     assert_eq!(word["status"], "ready", "somebody wanted it so: {word}");
     assert!(word["detail"].as_str().is_some_and(|detail| detail.starts_with("paused by `cli`")), "{word}");
@@ -121,6 +124,7 @@ async fn a_paused_channel_waits_through_a_crash_until_it_is_resumed() {
     let resumed = api.post("/v1/channels/hook/resume", &json!({})).await;
     assert_eq!((resumed.status, &resumed.body["changed"]), (200, &json!(true)), "{}", resumed.body);
     assert_eq!(api.until_final(&waits).await["status"], "sent");
+    assert_eq!(server.cli(["list", "--held"]).await.code, 3, "nothing is");
     assert!(component(&api, "channel:hook").await["detail"].is_null());
     let expected = ["channel.paused done", "channel.paused refused", "channel.resumed done"];
     assert_eq!(actions(&api).await, expected);

@@ -237,6 +237,14 @@ async fn a_delivery_that_waits_for_a_template_engine_says_why() {
     assert!(shown.stdout.contains(&format!("pending, held: {why}\n")), "{shown:?}");
     let plain = server.cli(["--json", "send", "-c", "null", "-b", "ding", "--wait"]).await;
     assert_eq!((plain.code, &plain.json()["status"]), (0, &"sent".into()), "{plain:?}");
+    let later = server.cli(["--json", "send", "-c", "null", "-b", "ding", "--at", "24h"]).await.json();
+    let held = api.get("/v1/notifications?held=true&channel=null").await.body;
+    let ids: Vec<_> = held["notifications"].as_array().into_iter().flatten().map(|found| &found["id"]).collect();
+    assert!(ids.contains(&&serde_json::json!(id)) && !ids.contains(&&later["id"]), "{held}");
+    assert_eq!(
+        api.get("/v1/notifications?held=true&channel=console").await.body["notifications"],
+        serde_json::json!([])
+    );
 
     assert_eq!(server.cli(["plugins", "release", "parrot"]).await.code, 0);
     let sent = api.until_final(&id).await;

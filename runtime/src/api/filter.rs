@@ -17,7 +17,7 @@ use crate::runtime::{AuditFilter, DeadCallbackFilter, DeadLetterFilter, Notifica
 const TARGET_BYTES_MAX: usize = 255;
 
 /// What notifications are filtered by.
-pub(super) const OF_NOTIFICATIONS: [&str; 12] = [
+pub(super) const OF_NOTIFICATIONS: [&str; 13] = [
     "status",
     "priority",
     "channel",
@@ -26,6 +26,7 @@ pub(super) const OF_NOTIFICATIONS: [&str; 12] = [
     "correlation_id",
     "metadata",
     "delivery_status",
+    "held",
     "since",
     "until",
     "due_since",
@@ -54,11 +55,12 @@ pub(super) fn dead_callbacks(from: &mut impl Named, problems: &mut Problems) -> 
     }
 }
 
-/// Takes the filters of notifications; one that cannot be read is left out and stands among the problems.
-pub(super) fn notifications(from: &mut impl Named, problems: &mut Problems) -> NotificationFilter {
+/// Takes the filters of notifications; one that cannot be read is left out and stands among the problems. With it,
+/// whether only what is held is asked for.
+pub(super) fn notifications(from: &mut impl Named, problems: &mut Problems) -> (NotificationFilter, bool) {
     let (since, until) = range(from, ["since", "until"], problems);
     let (due_since, due_until) = range(from, ["due_since", "due_until"], problems);
-    NotificationFilter {
+    let filter = NotificationFilter {
         status: from.parse("status", str::parse::<NotificationStatus>, problems),
         priority: from.parse("priority", str::parse::<Priority>, problems),
         kind: bounded(from, "kind", WORD_BYTES_MAX, problems),
@@ -71,7 +73,9 @@ pub(super) fn notifications(from: &mut impl Named, problems: &mut Problems) -> N
         until,
         due_since,
         due_until,
-    }
+        waits_for: None,
+    };
+    (filter, from.yes("held", problems))
 }
 
 /// Takes the filters of dead letters; one that cannot be read is left out and stands among the problems.
@@ -158,7 +162,7 @@ pub(super) fn mark_of_dead_callbacks(filter: &DeadCallbackFilter) -> Mark {
 }
 
 /// What a cursor remembers of these filters.
-pub(super) fn mark_of_notifications(filter: &NotificationFilter) -> Mark {
+pub(super) fn mark_of_notifications((filter, held): &(NotificationFilter, bool)) -> Mark {
     let NotificationFilter { status, priority, kind, correlation_id, channel, recipient, .. } = filter;
     let NotificationFilter { metadata, delivery_status, since, until, due_since, due_until, .. } = filter;
     Mark::of([
@@ -174,6 +178,7 @@ pub(super) fn mark_of_notifications(filter: &NotificationFilter) -> Mark {
         ("until", shown(until.as_ref())),
         ("due_since", shown(due_since.as_ref())),
         ("due_until", shown(due_until.as_ref())),
+        ("held", held.then(|| "true".to_owned())),
     ])
 }
 

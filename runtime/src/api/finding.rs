@@ -36,7 +36,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery)
     let mark = filter::mark_of_notifications(&asked);
     let before = query.cursor(mark, &mut problems);
     query.finish(&[&filter::OF_NOTIFICATIONS[..], &["limit", "cursor"]].concat(), problems)?;
-    let page = gather(&api, asked, before, limit).await?;
+    let page = gather(&api, &asked, before, limit).await?;
     let mut notifications = Vec::with_capacity(page.notifications.len());
     for record in &page.notifications {
         notifications.push(NotificationView::of(record, &api.runtime.held_deliveries(record).await));
@@ -48,7 +48,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery)
 /// A page in slices, which ends early where its notifications are large or few match.
 async fn gather(
     api: &Api,
-    asked: NotificationFilter,
+    (asked, held): &(NotificationFilter, bool),
     mut before: Option<NotificationId>,
     limit: usize,
 ) -> Result<NotificationPage, Failure> {
@@ -57,6 +57,7 @@ async fn gather(
     loop {
         let wanted = (limit - page.notifications.len()).min(SLICE);
         let question = api.runtime.find(asked.clone()).limit(wanted);
+        let question = if *held { question.held() } else { question };
         let slice = match before {
             Some(id) => question.before(id),
             None => question,

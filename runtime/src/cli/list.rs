@@ -18,6 +18,7 @@ Examples:
   campanile list --status failed --since 2h
   campanile list --recipient ada@example.com --limit 10
   campanile list --delivery-status retrying --due-until 1h
+  campanile list --held
   campanile --json list --correlation-id order-7")]
 pub(super) struct Args {
     /// pending, sent, failed, partial or cancelled
@@ -44,6 +45,9 @@ pub(super) struct Args {
     /// One of its deliveries is pending, retrying, sent, failed or cancelled
     #[arg(long, value_name = "STATUS")]
     delivery_status: Option<DeliveryStatus>,
+    /// One of its deliveries is held: its channel is not called now, or its template engine is not
+    #[arg(long)]
+    held: bool,
     /// One of its deliveries waits until this or later; written as --at of `send`, and `2h` counts from now
     #[arg(long, value_name = "TIME")]
     due_since: Option<String>,
@@ -107,6 +111,7 @@ fn filters(args: &Args, now: &Zoned) -> Result<Vec<(&'static str, String)>, Fail
         ("correlation_id", args.correlation_id.clone()),
         ("metadata", args.metadata.clone()),
         ("delivery_status", args.delivery_status.map(|status| status.as_str().to_owned())),
+        ("held", args.held.then(|| "true".to_owned())),
         ("due_since", ahead(args.due_since.as_deref(), "--due-since", now)?),
         ("due_until", ahead(args.due_until.as_deref(), "--due-until", now)?),
         ("since", instant(args.since.as_deref(), "--since", now)?),
@@ -131,7 +136,11 @@ fn ahead(text: Option<&str>, flag: &str, now: &Zoned) -> Result<Option<String>, 
 pub(super) fn more(command: &str, query: &[(&str, String)], cursor: &str) -> String {
     let mut line = format!("there is more: campanile {command}");
     for (name, value) in query.iter().chain([&("cursor", cursor.to_owned())]) {
-        line.push_str(&format!(" --{} {}", name.replace('_', "-"), shell_word(value)));
+        match *name {
+            // A flag has no value.
+            "held" => line.push_str(" --held"),
+            _ => line.push_str(&format!(" --{} {}", name.replace('_', "-"), shell_word(value))),
+        }
     }
     line.push('\n');
     line
@@ -192,13 +201,13 @@ mod tests {
     #[test]
     fn what_is_due_lies_ahead_and_what_was_accepted_behind() {
         let arguments = "campanile list --due-since 1h --due-until 2030-02-01T00:00:00Z --since 2h --metadata team=infra \
-                         --delivery-status retrying";
+                         --delivery-status retrying --held";
         let command = crate::cli::Cli::try_parse_from(arguments.split_whitespace()).expect("good arguments").command;
         let crate::cli::Command::List(args) = command else { panic!("not `list`") };
         let now = "2030-01-31T09:30:00Z".parse::<jiff::Timestamp>().expect("a time").to_zoned(jiff::tz::TimeZone::UTC);
         let filters = filters(&args, &now).map_err(|failure| failure.render(Paint::Off)).expect("good filters");
         let filters: Vec<_> = filters.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_snapshot!(filters.join("&"), @"metadata=team=infra&delivery_status=retrying&due_since=2030-01-31T10:30:00Z&due_until=2030-02-01T00:00:00Z&since=2030-01-31T07:30:00Z");
+        assert_snapshot!(filters.join("&"), @"metadata=team=infra&delivery_status=retrying&held=true&due_since=2030-01-31T10:30:00Z&due_until=2030-02-01T00:00:00Z&since=2030-01-31T07:30:00Z");
     }
 
     #[test]

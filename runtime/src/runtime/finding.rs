@@ -1,5 +1,6 @@
 //! What was accepted and what became of it, by filter; and what is done with what failed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Runtime;
@@ -8,8 +9,8 @@ use crate::domain::{
     ChannelName, DeliveryId, DeliveryState, DeliveryStatus, NotificationId, NotificationStatus, Priority, Timestamp,
 };
 use crate::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage, Replay,
-    Replayed, Store, StoreError,
+    DeadLetter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, NotificationFilter, NotificationPage,
+    NotificationRecord, Replay, Replayed, Store, StoreError,
 };
 
 /// Dead letters that are looked at, and replayed or purged, in one transaction.
@@ -108,6 +109,7 @@ pub enum NotReplayed {
 pub struct NotificationQuery {
     runtime: Runtime,
     filter: NotificationFilter,
+    held: bool,
     before: Option<NotificationId>,
     limit: usize,
 }
@@ -179,6 +181,13 @@ impl NotificationQuery {
         self
     }
 
+    /// One of its deliveries is held now, as [`Runtime::held_deliveries`] tells: its channel is paused, its breaker is open,
+    /// it is disabled or not configured any more, or the plugin that has to call or to render is quarantined.
+    pub fn held(mut self) -> Self {
+        self.held = true;
+        self
+    }
+
     /// Older than this: [`NotificationPage::next`] of the page before.
     pub fn before(mut self, id: NotificationId) -> Self {
         self.before = Some(id);
@@ -197,7 +206,30 @@ impl NotificationQuery {
     ///
     /// [`StoreError`] where the store cannot be read.
     pub async fn page(self) -> Result<NotificationPage, StoreError> {
-        self.runtime.parts.store.query(self.filter, self.before, self.limit).await
+        let Self { runtime, mut filter, held, before, limit } = self;
+        if !held {
+            return runtime.parts.store.query(filter, before, limit).await;
+        }
+        let mut channels: BTreeSet<ChannelName> = runtime.held_channels().into_keys().collect();
+        let by_engine = runtime.holds_by_engine();
+        if by_engine {
+            // What has to be rendered may go through any of them.
+            channels.extend(runtime.channels().into_iter().map(|channel| channel.name));
+        }
+        if channels.is_empty() {
+            return Ok(NotificationPage::default());
+        }
+        filter.waits_for = Some(channels);
+        let mut page = runtime.parts.store.query(filter.clone(), before, limit).await?;
+        if by_engine {
+            // The store does not know what has to be rendered, and by which engine.
+            for record in std::mem::take(&mut page.notifications) {
+                if runtime.holds_one_of(&record, &filter).await {
+                    page.notifications.push(record);
+                }
+            }
+        }
+        Ok(page)
     }
 }
 
@@ -209,7 +241,17 @@ impl Runtime {
 
     /// The same, with conditions that are there already.
     pub fn find(&self, filter: NotificationFilter) -> NotificationQuery {
-        NotificationQuery { runtime: self.clone(), filter, before: None, limit: PAGE }
+        NotificationQuery { runtime: self.clone(), filter, held: false, before: None, limit: PAGE }
+    }
+
+    /// Whether one of its deliveries is held and is what the filter asks of one.
+    async fn holds_one_of(&self, record: &NotificationRecord, filter: &NotificationFilter) -> bool {
+        // Of a large notification not all deliveries are there: that it waits for one of the channels has to do.
+        if record.deliveries.len() < record.counts.total() as usize {
+            return true;
+        }
+        let held = self.held_deliveries(record).await;
+        record.deliveries.iter().any(|delivery| held.contains_key(&delivery.id) && is_such(delivery, filter))
     }
 
     /// Deliveries that the store counts, whatever their state.
@@ -398,6 +440,17 @@ impl Slices<'_> {
         self.over = page.next.is_none();
         Ok(Some(page.dead_letters))
     }
+}
+
+/// Whether a delivery that waits is what the filter asks of one.
+fn is_such(delivery: &DeliveryRecord, filter: &NotificationFilter) -> bool {
+    let NotificationFilter { delivery_status, channel, recipient, due_since, due_until, .. } = filter;
+    let DeliveryState::Waiting(waiting) = &delivery.state else { return false };
+    delivery_status.is_none_or(|wanted| wanted == delivery.state.status())
+        && channel.as_ref().is_none_or(|wanted| *wanted == delivery.channel)
+        && recipient.as_ref().is_none_or(|wanted| *wanted == delivery.recipient.address)
+        && due_since.is_none_or(|since| waiting.due >= since)
+        && due_until.is_none_or(|until| waiting.due < until)
 }
 
 #[cfg(test)]

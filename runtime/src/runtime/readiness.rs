@@ -56,6 +56,11 @@ impl Runtime {
         held.collect()
     }
 
+    /// Whether something may wait for a template engine.
+    pub(super) fn holds_by_engine(&self) -> bool {
+        !self.held_engines().is_empty()
+    }
+
     /// The deliveries of a notification that are held: by their channel, as in [`held_channels`](Self::held_channels), or
     /// because the template engine is quarantined that has yet to render them. Each with the reason and what ends it.
     pub async fn held_deliveries(&self, record: &NotificationRecord) -> BTreeMap<DeliveryId, String> {

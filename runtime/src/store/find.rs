@@ -1,5 +1,7 @@
 //! What readers ask for, and the pages they get.
 
+use std::collections::BTreeSet;
+
 use super::{DeliveryRecord, NotificationRecord};
 use crate::domain::{ChannelName, DeliveryId, DeliveryStatus, NotificationId, NotificationStatus, Priority, Timestamp};
 
@@ -34,6 +36,8 @@ pub struct NotificationFilter {
     pub due_since: Option<Timestamp>,
     /// One of its deliveries waits until before this.
     pub due_until: Option<Timestamp>,
+    /// One of its deliveries waits, and goes through one of these channels.
+    pub waits_for: Option<BTreeSet<ChannelName>>,
 }
 
 /// Some notifications, the newest first.

@@ -7,7 +7,7 @@ use crate::api::query::Query;
 use crate::domain::NotificationId;
 
 /// The filter, or each problem as `place code`, and its hint.
-fn read(text: &str) -> Result<NotificationFilter, Vec<String>> {
+fn read(text: &str) -> Result<(NotificationFilter, bool), Vec<String>> {
     let mut query = Query::read(Some(text));
     let mut problems = Problems::default();
     let filter = notifications(&mut query, &mut problems);
@@ -28,7 +28,7 @@ fn every_filter_has_its_place() {
     let filter = read(
         "status=failed&priority=high&channel=ops-slack&recipient=a%2Bb%40example.com&kind=disk+full&correlation_id=c\
          &metadata=run=4%3D5&delivery_status=retrying&since=2030-01-31T09:30:00Z&until=2030-01-31T11:30:00%2B01:00&due_since=2030-01-31T09:30:00Z\
-         &due_until=2030-02-01T00:00:00Z",
+         &due_until=2030-02-01T00:00:00Z&held=true",
     );
     let at = |millis| Some(Timestamp::from_millis(millis));
     let expected = NotificationFilter {
@@ -44,10 +44,12 @@ fn every_filter_has_its_place() {
         until: at(1_896_085_800_000),
         due_since: at(1_896_082_200_000),
         due_until: at(1_896_134_400_000),
+        waits_for: None,
     };
-    assert_eq!(read("status=failed").map(|filter| filter.status), Ok(Some(NotificationStatus::Failed)));
-    assert_eq!(filter, Ok(expected));
-    assert_eq!(read(""), Ok(NotificationFilter::default()));
+    assert_eq!(read("status=failed").map(|(filter, _)| filter.status), Ok(Some(NotificationStatus::Failed)));
+    assert_eq!(filter, Ok((expected, true)));
+    assert_eq!(read(""), Ok((NotificationFilter::default(), false)));
+    assert_eq!(read("held=false"), read(""));
 }
 
 #[test]

@@ -85,6 +85,13 @@ pub(crate) async fn notifications_are_found_by_how_they_stand(place: &dyn Place)
     assert_eq!(found(&*store, delivery(DeliveryStatus::Pending)).await, [0_u8; 0]);
     let due = |since, until| NotificationFilter { due_since: Some(at(since)), due_until: Some(at(until)), ..all() };
     assert_eq!(found(&*store, due(7_000, 7_001)).await, [3]);
+    let waits = |names: &[&str]| NotificationFilter {
+        waits_for: Some(names.iter().map(|name| channel(name)).collect()),
+        ..all()
+    };
+    assert_eq!(found(&*store, waits(&["mail", "push"])).await, [3], "what was sent or has failed waits for nothing");
+    assert_eq!(found(&*store, waits(&["chat"])).await, [0_u8; 0]);
+    assert_eq!(found(&*store, waits(&[])).await, [0_u8; 0]);
     assert_eq!(found(&*store, due(0, 7_000)).await, [0_u8; 0]);
 }
 

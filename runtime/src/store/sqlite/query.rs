@@ -122,14 +122,15 @@ impl Scan<'_> {
                 return Ok(false);
             }
         }
-        let NotificationFilter { delivery_status, priority, channel, recipient, due_since, due_until, .. } =
-            self.filter;
+        let NotificationFilter { delivery_status, priority, channel, recipient, .. } = self.filter;
+        let NotificationFilter { due_since, due_until, waits_for, .. } = self.filter;
         let about_deliveries = delivery_status.is_some()
             || priority.is_some()
             || channel.is_some()
             || recipient.is_some()
             || due_since.is_some()
-            || due_until.is_some();
+            || due_until.is_some()
+            || waits_for.is_some();
         if about_deliveries { self.has_such_deliveries(db, id) } else { Ok(true) }
     }
 
@@ -144,6 +145,7 @@ impl Scan<'_> {
             let (priority, channel) = self.lanes.of(db, row.get(0)?)?;
             let is_it = filter.priority.is_none_or(|wanted| wanted == *priority)
                 && filter.channel.as_ref().is_none_or(|wanted| wanted == channel)
+                && filter.waits_for.as_ref().is_none_or(|wanted| wanted.contains(channel))
                 && stands(filter, blob(row, 1)?)?
                 && is_to(filter.recipient.as_deref(), blob(row, 2)?)?;
             if is_it {
@@ -154,17 +156,18 @@ impl Scan<'_> {
     }
 }
 
-/// Whether its state is what is asked for: its word, and when it is due.
+/// Whether its state is what is asked for: its word, whether it waits, and when it is due.
 fn stands(filter: &NotificationFilter, state: &[u8]) -> Result<bool, Failure> {
-    let NotificationFilter { delivery_status, due_since, due_until, .. } = filter;
-    if delivery_status.is_none() && due_since.is_none() && due_until.is_none() {
+    let NotificationFilter { delivery_status, due_since, due_until, waits_for, .. } = filter;
+    let is_to_wait = due_since.is_some() || due_until.is_some() || waits_for.is_some();
+    if delivery_status.is_none() && !is_to_wait {
         return Ok(true);
     }
     let state = row::state(state)?;
     if delivery_status.is_some_and(|wanted| wanted != state.status()) {
         return Ok(false);
     }
-    if due_since.is_none() && due_until.is_none() {
+    if !is_to_wait {
         return Ok(true);
     }
     let DeliveryState::Waiting(waiting) = state else { return Ok(false) };
