@@ -193,6 +193,10 @@ pub(super) struct DeliveryView {
     /// why, and what ends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) held: Option<String>,
+    /// How often the process died while it was in flight, since its last attempt. What was cut off is no attempt; at three
+    /// it is a dead letter, `poison`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) crashes: u32,
     /// Every time another channel stood in, the first one first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) rerouted: Vec<ReroutedView>,
@@ -423,6 +427,7 @@ impl DeliveryView {
             cancelling: record.flight == Flight::Withdrawn,
             due,
             held,
+            crashes: record.crashes,
             rerouted: record.reroutes.iter().map(Into::into).collect(),
             attempts: record.attempts.iter().map(Into::into).collect(),
         }

@@ -145,6 +145,9 @@ pub(super) fn show_delivery(delivery: &Delivery, paint: Paint) -> String {
     } else if let Some(due) = due {
         let _ = write!(text, ", due {}", escaped(due));
     }
+    if delivery.crashes > 0 {
+        let _ = write!(text, ", crashes: {}", delivery.crashes);
+    }
     text.push('\n');
     for Rerouted { from, to, at, reason } in rerouted {
         let [from, to, at, reason] = [from, to, at, reason].map(|part| escaped(part));

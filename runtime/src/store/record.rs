@@ -17,6 +17,9 @@ pub struct DeliveryRecord {
     pub state: DeliveryState,
     /// Whether it is in somebody's hands at this moment.
     pub flight: Flight,
+    /// How often the process died while it was in flight, since its last attempt ended. What was cut off is no attempt: what
+    /// came of it is not known.
+    pub crashes: u32,
     /// Every call made, the first one first.
     pub attempts: Vec<Attempt>,
     /// Every time another channel stood in, the first one first.

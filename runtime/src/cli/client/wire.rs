@@ -132,6 +132,9 @@ pub(in crate::cli) struct Delivery {
     pub(in crate::cli) due: Option<String>,
     /// A sentence, while it waits for somebody to do something.
     pub(in crate::cli) held: Option<String>,
+    /// How often the server died while it was in flight.
+    #[serde(default)]
+    pub(in crate::cli) crashes: u32,
     #[serde(default)]
     pub(in crate::cli) rerouted: Vec<Rerouted>,
     #[serde(default)]

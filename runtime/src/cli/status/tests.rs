@@ -26,7 +26,7 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
               "rerouted": [{ "from": "mail", "to": "slack", "at": "2026-01-02T03:04:05.020Z", "reason": "breaker-open" }],
               "held": "plugin `slack` is quarantined: …; `campanile plugins release slack`", "attempts": [] },
             { "id": "dlv_01_3", "channel": "sms", "status": "pending", "due": "2026-01-02T03:04:05.000Z",
-              "in_flight": true, "cancelling": true, "attempts": [] },
+              "in_flight": true, "cancelling": true, "crashes": 2, "attempts": [] },
         ],
     });
     let notification: Notification = serde_json::from_value(answer).expect("the shape of the server's answer");
@@ -52,7 +52,7 @@ fn a_notification_shows_every_attempt_of_every_delivery() {
     dlv_01_2 through slack: pending, held: plugin `slack` is quarantined: …; `campanile plugins release slack`
       2026-01-02T03:04:05.020Z  breaker-open: slack stands in for mail
 
-    dlv_01_3 through sms: pending, in flight, and cancelled unless this attempt sends it
+    dlv_01_3 through sms: pending, in flight, and cancelled unless this attempt sends it, crashes: 2
     "#);
 }
 

@@ -268,5 +268,5 @@ fn dead_delivery(
 ) -> Result<DeliveryRecord, Failure> {
     let attempts = attempts_of(db, id)?;
     let reroutes = reroutes::of(db, id.notification(), id.index(), id.index())?.remove(&id.index()).unwrap_or_default();
-    Ok(DeliveryRecord { id, channel, recipient, state, flight: Flight::Idle, attempts, reroutes })
+    Ok(DeliveryRecord { id, channel, recipient, state, flight: Flight::Idle, crashes: 0, attempts, reroutes })
 }

@@ -233,6 +233,7 @@ pub(super) fn deliveries(
             recipient: row::recipient(blob(row, 3)?)?,
             state,
             flight: Flight::Idle,
+            crashes: 0,
             attempts: Vec::new(),
             reroutes: Vec::new(),
         });

@@ -269,11 +269,14 @@ async fn what_is_in_flight_at_crashes_is_counted_until_an_attempt_of_it_ends() {
         crash(store).await;
     }
     let store = folder.try_open().unwrap();
+    let shown = store.notification(id(1)).await.unwrap().unwrap().deliveries.remove(0);
+    assert_eq!((shown.crashes, shown.attempts.len()), (3, 0), "what was cut off is no attempt");
     let (claim, beside) = (claim_one(&*store, poison).await, claim_one(&*store, other).await);
     assert_eq!((claim.crashes, beside.crashes), (3, 0));
     store.release(&[beside.number]).await.unwrap();
     settle_one(&*store, &claim, waiting(NOW, 1)).await;
     assert_eq!(claim_one(&*store, poison).await.crashes, 0, "an attempt ended, and the process lives");
+    assert_eq!(store.notification(id(1)).await.unwrap().unwrap().deliveries[0].crashes, 0);
     store.close().await;
 
     let store = folder.try_open().unwrap();

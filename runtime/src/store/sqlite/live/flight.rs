@@ -5,14 +5,13 @@ use crate::domain::DeliveryState;
 use crate::store::{DeliveryRecord, Flight};
 
 impl Live {
-    /// Says of each that waits whether it is in flight, and whether a cancel is asked for that waits for it.
+    /// Says of each that waits whether it is in flight, whether a cancel is asked for that waits for it, and how often the
+    /// process died of it, as far as known.
     pub(in crate::store::sqlite) fn mark(&self, deliveries: &mut [DeliveryRecord]) {
         let state = self.lock();
-        if state.in_flight.is_empty() {
-            return;
-        }
         for delivery in deliveries {
             let DeliveryState::Waiting(progress) = &delivery.state else { continue };
+            delivery.crashes = state.suspects.crashes(delivery.id);
             if !state.in_flight.contains_key(&delivery.id) {
                 continue;
             }
