@@ -90,6 +90,12 @@ impl ManualClock {
         }
     }
 
+    /// Sets the clock back, as somebody does who corrects it. Whoever waits goes on waiting for their instant.
+    pub fn set_back(&self, by: Duration) {
+        let mut state = self.lock();
+        state.now = state.now.before(by);
+    }
+
     /// The earliest instant that somebody waits for.
     #[must_use]
     pub fn next_wait(&self) -> Option<Timestamp> {
@@ -252,5 +258,11 @@ mod tests {
         assert!(futures_util::poll!(&mut early).is_ready());
         assert!(futures_util::poll!(&mut late).is_pending());
         assert_eq!(clock.next_wait(), Some(Timestamp::from_millis(20)));
+        clock.set_back(Duration::from_millis(5));
+        assert_eq!(clock.now(), Timestamp::from_millis(5));
+        clock.advance(Duration::from_millis(14));
+        assert!(futures_util::poll!(&mut late).is_pending());
+        clock.advance(Duration::from_millis(1));
+        assert!(futures_util::poll!(&mut late).is_ready());
     }
 }

@@ -5,6 +5,7 @@
 //! by hand.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use campanile::call::OwnContent;
 use campanile::clock::{Clock, Entropy, ManualClock};
 use campanile::config::WorkersConfig;
 use campanile::dispatch::{Dispatcher, Fallbacks, Neighbours, Paces, RetryPolicies, TimeLimits};
-use campanile::domain::{NotificationId, Timestamp};
+use campanile::domain::NotificationId;
 use campanile::intake::Intake;
 use campanile::queue::{QueueHandle, WindowLimits};
 use campanile::store::sqlite::{SqliteStore, SteppedOptions, SteppedWriter};
@@ -37,12 +38,27 @@ const DEDUPE_WINDOW: Duration = Duration::from_hours(10_000);
 pub(crate) struct World {
     pub(crate) vfs: String,
     pub(crate) clock: ManualClock,
-    pub(crate) began: Timestamp,
+    /// Time that only grows, however the clock is set.
+    pub(crate) grown: Grown,
     pub(crate) books: Books,
     pub(crate) durability: Durability,
     pub(crate) workers: WorkersConfig,
     pub(crate) window: WindowLimits,
     pub(crate) log_bytes: u64,
+}
+
+/// How much time has passed, whatever the clock shows. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Grown(Arc<AtomicU64>);
+
+impl Grown {
+    pub(crate) fn by(&self, by: Duration) {
+        self.0.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn all(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
 }
 
 pub(crate) struct Life {
@@ -65,14 +81,14 @@ impl Life {
         let queue = QueueHandle::new(world.window, Arc::new(clock.clone()));
         let is_opening = Arc::new(Mutex::new(true));
         let (books, real) = (world.books.clone(), Instant::now());
-        let (ticking, began) = (clock.clone(), world.began);
+        let grown = world.grown.clone();
         let listener = Listener { books: books.clone(), queue: queue.clone(), is_opening: Arc::clone(&is_opening) };
         let (store, mut writer) = SqliteStore::open_stepped(SteppedOptions {
             path: "store.db".into(),
             vfs: world.vfs.clone(),
             durability: world.durability,
             listener: Arc::new(listener),
-            ticks: Arc::new(move || real + ticking.now().since(began)),
+            ticks: Arc::new(move || real + grown.all()),
             log_bytes: world.log_bytes,
         })?;
         catch_up(&runtime, &mut writer, &store, &books)?;

@@ -16,8 +16,8 @@ use crate::story::{START, Story};
 /// Recipients that there are.
 const PEOPLE: u64 = 10;
 
-/// Deliveries of a large notification: a few more than are made at once.
-const LARGE: u64 = 1_003;
+/// Deliveries of a large notification: more than are made at once, and no more than the look into the store reads.
+const LARGE: (u64, u64) = (1_003, 1_400);
 
 impl Story {
     /// One thing happens.
@@ -31,7 +31,8 @@ impl Story {
             31..35 => "replay",
             35..37 => "purge",
             37..62 => "answer",
-            62..80 => "time passes",
+            62..79 => "time passes",
+            79 => "the clock is set",
             80..84 => "crash",
             84..87 => "crash before the writer has its turn",
             87..90 => "the disk is about to go off",
@@ -48,7 +49,8 @@ impl Story {
             31..35 => self.replay(),
             35..37 => self.purge(),
             37..62 => self.answer_some(),
-            62..80 => self.pass_time(),
+            62..79 => self.pass_time(),
+            79 => self.set_clock(),
             80..84 => self.crash(),
             84..87 => self.crash_in_between(),
             87..90 => {
@@ -105,7 +107,8 @@ impl Story {
         let chance = &mut self.chance;
         let number = self.books.open().requests.len();
         let first = chance.below(PEOPLE);
-        let people = if is_large { LARGE } else { chance.between(1, 3) };
+        let (least, most) = if is_large { LARGE } else { (1, 3) };
+        let people = chance.between(least, most);
         let name = |place: u64| if is_large { place } else { (first + place) % PEOPLE };
         let both = !is_large && chance.percent(30);
         let channels = if both { CHANNELS.to_vec() } else { chance.pick(&CHANNELS).into_iter().collect() };
@@ -220,7 +223,21 @@ impl Story {
         };
         let by = by.min(self.time_left);
         self.time_left -= by;
-        self.clock.advance(by);
+        self.advance(by);
+    }
+
+    /// Somebody corrects the clock by up to an hour, mostly because it is fast. No time passes.
+    fn set_clock(&mut self) {
+        let by = Duration::from_millis(self.chance.between(1, 3_600_000));
+        if self.chance.percent(60) {
+            self.note(format!("  back by {} ms", by.as_millis()));
+            self.clock.set_back(by);
+        } else {
+            let by = by.min(self.time_left);
+            self.time_left -= by;
+            self.note(format!("  ahead by {} ms", by.as_millis()));
+            self.clock.advance(by);
+        }
     }
 
     /// Things are under way, and the writer has had none or some of its turns.
@@ -230,6 +247,8 @@ impl Story {
         if self.chance.percent(50) {
             self.cancel();
         }
+        // Perhaps between two slices of a large one.
+        self.life().expand();
         let turns = self.chance.below(3);
         self.life().go_on(turns);
         self.crash();

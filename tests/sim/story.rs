@@ -16,7 +16,7 @@ use campanile::store::{Durability, Store, StoreError, Sweep};
 use crate::chance::Chance;
 use crate::check::Firsts;
 use crate::disk::{Crash, Disk, Faults};
-use crate::life::{Life, World};
+use crate::life::{Grown, Life, World};
 use crate::outside::{Books, sent};
 use crate::vfs::Vfs;
 
@@ -100,14 +100,14 @@ impl Story {
         let world = World {
             vfs: vfs.name().to_owned(),
             clock: clock.clone(),
-            began: START,
+            grown: Grown::default(),
             books: books.clone(),
             durability: if chance.percent(75) { Durability::Full } else { Durability::Os },
             workers,
             window: WindowLimits { lane: chance.between(2, 12) as usize, total: chance.between(8, 64) as usize },
             log_bytes: chance.between(64 << 10, 1 << 20),
         };
-        let large_left = u64::from(chance.percent(6));
+        let large_left = u64::from(chance.percent(12));
         let time_left = Duration::from_hours(20);
         let (life, lives, firsts) = (None, 0, Firsts::new());
         Self { chance, world, books, clock, life, lives, seed, disk, firsts, time_left, large_left, _vfs: vfs }
@@ -144,6 +144,12 @@ impl Story {
 
     pub(crate) fn life(&mut self) -> &mut Life {
         self.life.as_mut().expect("the process is up between two steps")
+    }
+
+    /// Time passes.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.world.grown.by(by);
+        self.clock.advance(by);
     }
 
     /// Everything goes on as far as it can; where the disk has gone off meanwhile, the process dies of it.
@@ -279,7 +285,7 @@ impl Story {
             }
             let now = self.clock.now();
             match self.clock.next_wait() {
-                Some(next) => self.clock.advance(next.since(now)),
+                Some(next) => self.advance(next.since(now)),
                 None => break,
             }
         }
