@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -14,16 +14,52 @@ use crate::domain::{NotificationId, Timestamp};
 /// Wall time. Due times are durable, so they are instants of this clock and of no other.
 #[async_trait]
 pub trait Clock: Send + Sync + 'static {
-    /// The current instant.
+    /// The current instant, never earlier than one that was told before in this process: whatever waits, from a retry to
+    /// the refill of a rate, waits by it.
     fn now(&self) -> Timestamp;
 
     /// Returns once [`now`](Self::now) is at or past `at`. Dropping the future gives up the wait.
     async fn wait_until(&self, at: Timestamp);
 }
 
-/// The machine's clock.
+/// The machine's clock, as long as it does not go back. Where it is set back, this one goes on from where it was, at half
+/// speed, until the machine's clock has caught up: retries keep their waits, twice as long at most, and nothing stands
+/// still. A new process takes the machine's time as it is. All of a process share one time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
+
+/// What every [`SystemClock`] of the process has shown.
+static SHOWN: Mutex<Option<Steady>> = Mutex::new(None);
+
+/// From here on it is said that the machine's clock was set back. Small steps are made by whoever keeps clocks right.
+const SET_BACK_TOLD: Duration = Duration::from_secs(10);
+
+/// Wall time that only grows. Pure: whoever asks brings both times.
+#[derive(Clone, Copy, Debug)]
+struct Steady {
+    /// Wall time, when it was last not behind.
+    wall: Timestamp,
+    /// Time that only grows, of then.
+    ticks: Instant,
+    is_behind: bool,
+}
+
+impl Steady {
+    const fn new(wall: Timestamp, ticks: Instant) -> Self {
+        Self { wall, ticks, is_behind: false }
+    }
+
+    /// What to show. Answers besides by how much the wall clock was set back, once it is known to be behind.
+    fn read(&mut self, wall: Timestamp, ticks: Instant) -> (Timestamp, Option<Duration>) {
+        let at_least = self.wall.after(ticks.saturating_duration_since(self.ticks) / 2);
+        if wall >= at_least {
+            *self = Self::new(wall, ticks);
+            return (wall, None);
+        }
+        let news = !std::mem::replace(&mut self.is_behind, true);
+        (at_least, news.then(|| at_least.since(wall)))
+    }
+}
 
 /// A step of the machine's clock is noticed after this long at the latest.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -32,7 +68,19 @@ const RECHECK: Duration = Duration::from_secs(60);
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        let wall = Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        let ticks = Instant::now();
+        let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, set_back) = shown.get_or_insert(Steady::new(wall, ticks)).read(wall, ticks);
+        drop(shown);
+        if let Some(by) = set_back.filter(|by| *by >= SET_BACK_TOLD) {
+            tracing::warn!(
+                by_s = by.as_secs(),
+                "The machine's clock was set back. Times here go on at half speed until it has caught up; a restart takes the \
+                 machine's time at once."
+            );
+        }
+        now
     }
 
     async fn wait_until(&self, at: Timestamp) {
@@ -90,7 +138,7 @@ impl ManualClock {
         }
     }
 
-    /// Sets the clock back, as somebody does who corrects it. Whoever waits goes on waiting for their instant.
+    /// Sets the clock back, as the next process may find it. Whoever waits goes on waiting for their instant.
     pub fn set_back(&self, by: Duration) {
         let mut state = self.lock();
         state.now = state.now.before(by);
@@ -228,6 +276,39 @@ impl EntropyState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_goes_on_at_half_speed_from_where_it_was_until_a_clock_that_was_set_back_has_caught_up() {
+        let begin = Instant::now();
+        let mut steady = Steady::new(Timestamp::from_millis(100_000), begin);
+        let mut read = |wall_s: u64, passed_s: u64| {
+            let (now, news) =
+                steady.read(Timestamp::from_millis(wall_s * 1_000), begin + Duration::from_secs(passed_s));
+            (now.as_millis() / 1_000, news.map(|by| by.as_secs()))
+        };
+        assert_eq!(read(110, 10), (110, None));
+        assert_eq!(read(71, 11), (110, Some(39)), "set back by 40 s, and said once");
+        assert_eq!(read(80, 20), (115, None));
+        assert_eq!(read(148, 88), (149, None));
+        assert_eq!(read(151, 91), (151, None), "it has caught up");
+        assert_eq!(read(152, 92), (152, None));
+        assert_eq!(read(999, 93), (999, None), "set ahead, it is believed at once");
+        assert_eq!(read(200, 94), (999, Some(799)), "and said again");
+    }
+
+    #[test]
+    fn time_never_goes_back_whatever_the_machine_shows() {
+        let begin = Instant::now();
+        let mut steady = Steady::new(Timestamp::from_millis(0), begin);
+        let (mut last, mut walls) =
+            (Timestamp::default(), [7_u64, 3, 900, 12, 12, 890, 1, 5_000, 4_999].into_iter().cycle());
+        for step in 0..10_000 {
+            let wall = Timestamp::from_millis(walls.next().unwrap() * (step % 7 + 1));
+            let (now, _) = steady.read(wall, begin + Duration::from_micros(step * 300));
+            assert!(now >= last && now >= wall, "{now:?} after {last:?} with {wall:?} shown");
+            last = now;
+        }
+    }
 
     #[test]
     fn ids_only_grow_even_if_the_clock_steps_back() {

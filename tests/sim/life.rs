@@ -27,6 +27,9 @@ use crate::outside::{Books, Directory, Listener, NoTemplates, Provider};
 /// So many turns without an end are a loop.
 const TURNS_MAX: usize = 100_000;
 
+/// Deliveries that expire with one commit, about: fewer than there may be.
+const EXPIRED_MAX: usize = 3;
+
 /// Events that are read at once.
 const PAGE: usize = 1_000;
 
@@ -212,6 +215,20 @@ impl Life {
             };
             if let Some(error) = end {
                 books.open().failed("the expander", error.is_transient(), &error.to_string());
+            }
+        });
+    }
+
+    /// Ends what has expired while it waited, and tells progress that was held back, as the runtime does.
+    pub(crate) fn tend(&self) {
+        let (store, clock, books) = (Arc::clone(&self.store), self.clock.clone(), self.books.clone());
+        self.spawn(async move {
+            let tended = async {
+                store.expire(clock.now(), EXPIRED_MAX).await?;
+                store.tell_progress(clock.now()).await
+            };
+            if let Err(error) = tended.await {
+                books.open().failed("what time brings about", error.is_transient(), &error.to_string());
             }
         });
     }

@@ -31,7 +31,8 @@ impl Story {
             31..35 => "replay",
             35..37 => "purge",
             37..62 => "answer",
-            62..79 => "time passes",
+            62..77 => "time passes",
+            77..79 => "what time brings about",
             79 => "the clock is set",
             80..84 => "crash",
             84..87 => "crash before the writer has its turn",
@@ -49,7 +50,8 @@ impl Story {
             31..35 => self.replay(),
             35..37 => self.purge(),
             37..62 => self.answer_some(),
-            62..79 => self.pass_time(),
+            62..77 => self.pass_time(),
+            77..79 => self.life().tend(),
             79 => self.set_clock(),
             80..84 => self.crash(),
             84..87 => self.crash_in_between(),
@@ -230,8 +232,10 @@ impl Story {
     fn set_clock(&mut self) {
         let by = Duration::from_millis(self.chance.between(1, 3_600_000));
         if self.chance.percent(60) {
-            self.note(format!("  back by {} ms", by.as_millis()));
-            self.clock.set_back(by);
+            // No process sees that; the next one does.
+            self.note(format!("  back by {} ms, while the process is away", by.as_millis()));
+            self.set_back = by;
+            self.crash();
         } else {
             let by = by.min(self.time_left);
             self.time_left -= by;

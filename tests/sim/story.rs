@@ -46,6 +46,8 @@ pub(crate) struct Story {
     pub(crate) world: World,
     pub(crate) books: Books,
     pub(crate) clock: ManualClock,
+    /// By how much it is set back before the next process starts.
+    pub(crate) set_back: Duration,
     /// None only while the process is down. Before the file system, which it uses.
     pub(crate) life: Option<Life>,
     lives: u64,
@@ -110,7 +112,22 @@ impl Story {
         let large_left = u64::from(chance.percent(12));
         let time_left = Duration::from_hours(20);
         let (life, lives, firsts) = (None, 0, Firsts::new());
-        Self { chance, world, books, clock, life, lives, seed, disk, firsts, time_left, large_left, _vfs: vfs }
+        let set_back = Duration::ZERO;
+        Self {
+            chance,
+            world,
+            books,
+            clock,
+            set_back,
+            life,
+            lives,
+            seed,
+            disk,
+            firsts,
+            time_left,
+            large_left,
+            _vfs: vfs,
+        }
     }
 
     fn run(&mut self) {
@@ -234,6 +251,7 @@ impl Story {
             self.refusals_fit_the_disk();
             self.lives += 1;
             self.note(format!("start {}", self.lives));
+            self.clock.set_back(std::mem::take(&mut self.set_back));
             match Life::start(&self.world, self.seed.wrapping_mul(1_000) + self.lives) {
                 Ok(life) => {
                     self.life = Some(life);
