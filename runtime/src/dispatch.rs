@@ -21,6 +21,7 @@ mod monitor;
 mod news;
 mod pool;
 mod scaler;
+mod settings;
 mod settling;
 mod slots;
 mod statistics;
@@ -37,7 +38,7 @@ use tokio::task::JoinSet;
 
 use crate::call::{Caller, ChannelDirectory, ContentSource};
 use crate::clock::{Clock, Entropy};
-use crate::config::{Balance, WorkersConfig};
+use crate::config::WorkersConfig;
 use crate::domain::{ChannelName, DeliveryId, RetryPolicy, Timestamp};
 use crate::queue::{Called, QueueHandle, Taken};
 use crate::store::{Store, StoreError};
@@ -45,6 +46,7 @@ use crate::telemetry::Metrics;
 use monitor::Monitor;
 use news::News;
 use pool::Pool;
+use settings::Settings;
 use settling::Freed;
 pub use statistics::{Affinity, CurrentTask, Latency, PoolStatus, WorkerState, WorkerStatus};
 
@@ -142,9 +144,7 @@ struct Shared {
     destinations: Destinations,
     chains: Chains,
     time_limits: ArcSwap<TimeLimits>,
-    /// Deliveries that one worker takes at once.
-    batch: usize,
-    strategy: Balance,
+    workers: Settings,
     in_flight: AtomicUsize,
     /// The monitor waits for something to be taken.
     is_asleep: AtomicBool,
@@ -160,6 +160,12 @@ struct Shared {
 impl Shared {
     fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Deliveries that may be taken on top of those in flight. While workers have more than their settings allow by now,
+    /// the others may not use all that is free: together they would be more than there is room for.
+    fn room(&self) -> usize {
+        self.workers.slots_max().saturating_sub(self.in_flight())
     }
 
     /// Tells whether the monitor was woken by it.
@@ -209,7 +215,7 @@ impl Shared {
         freed.iter().for_each(|freed| self.destinations.learn(&freed.learned, now));
         self.with.queue.release(freed.iter().map(|freed| (freed.hold, freed.ended)));
         self.in_flight.fetch_sub(freed.len(), Ordering::SeqCst);
-        if self.strategy != Balance::Pull {
+        if !self.workers.pulls() {
             self.freed.notify_one();
         }
     }
@@ -232,7 +238,6 @@ enum Mode {
 /// flight is called again.
 pub struct Dispatcher {
     shared: Arc<Shared>,
-    workers: WorkersConfig,
     pool: Arc<Pool>,
     keeper: Mutex<JoinSet<()>>,
 }
@@ -243,7 +248,7 @@ pub struct Dispatcher {
 pub struct ScaleError {
     /// Workers asked for.
     pub asked: u32,
-    /// Workers at most: the sandbox has room for so many, from the start on.
+    /// Workers at most.
     pub max: u32,
 }
 
@@ -276,8 +281,7 @@ impl Dispatcher {
             destinations,
             chains,
             time_limits,
-            batch: workers.batch.max(1) as usize,
-            strategy: workers.strategy,
+            workers: Settings::new(*workers),
             in_flight: AtomicUsize::new(0),
             is_asleep: AtomicBool::new(false),
             stir: Notify::new(),
@@ -288,21 +292,25 @@ impl Dispatcher {
         let mut keeper = JoinSet::new();
         let (queue, store) = (shared.with.queue.clone(), Arc::clone(&shared.with.store));
         keeper.spawn(async move { queue.keep(store).await });
-        let pool = Pool::new(Arc::clone(&shared), *workers, mode);
+        let pool = Pool::new(Arc::clone(&shared), mode);
         keeper.spawn(Monitor::new(Arc::clone(&pool)).run());
-        if workers.strategy != Balance::Pull {
-            keeper.spawn(handing::hand_out(Arc::clone(&pool)));
-        }
+        keeper.spawn(handing::hand_out(Arc::clone(&pool)));
         let teller = Arc::clone(&shared);
         keeper.spawn(async move { teller.news.keep(teller.with.store.as_ref(), teller.with.clock.as_ref()).await });
-        Ok(Self { shared, workers: *workers, pool, keeper: Mutex::new(keeper) })
+        Ok(Self { shared, pool, keeper: Mutex::new(keeper) })
     }
 
-    /// Tells whether the pool can be as `workers` says while it runs. What it may become is set at the start: another
-    /// one takes a restart.
+    /// What of `wanted` can be while this runs: all of it but more slots than there could be at the start, which others
+    /// have made room for. Then `max`, `per_worker` or both stay as they are, and `min` within `max`.
     #[must_use]
-    pub fn reconfigure(&self, workers: WorkersConfig) -> bool {
-        self.workers == workers
+    pub fn as_far_as_can_be(&self, wanted: WorkersConfig) -> WorkersConfig {
+        self.shared.workers.as_far_as_can_be(wanted)
+    }
+
+    /// Has the pool be as `workers` says from here on, as far as it [can](Self::as_far_as_can_be). What is in flight goes
+    /// on; workers that are too many end with what they have. A size that was set by hand stays, as far as `max` allows.
+    pub fn reconfigure(&self, workers: WorkersConfig) {
+        self.pool.reconfigure(self.as_far_as_can_be(workers));
     }
 
     /// Holds each destination back like this from here on, also for what waits by now. What is known of destinations
@@ -379,7 +387,26 @@ impl Dispatcher {
     ///
     /// [`ScaleError`] where the pool cannot have that size; nothing has changed.
     pub fn scale(&self, workers: Option<u32>) -> Result<(), ScaleError> {
-        self.pool.scale(workers)
+        self.may_scale(workers)?;
+        self.pin(workers);
+        Ok(())
+    }
+
+    /// Says whether the pool can have that size by now.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError`] where it cannot.
+    pub fn may_scale(&self, workers: Option<u32>) -> Result<(), ScaleError> {
+        let max = self.pool.config().max;
+        let asked = workers.filter(|asked| !(1..=max).contains(asked));
+        asked.map_or(Ok(()), |asked| Err(ScaleError { asked, max }))
+    }
+
+    /// As [`scale`](Self::scale), with a size that was allowed before: where `max` is less by now there are as many as that,
+    /// which the log tells, and once it is more again as many as asked for.
+    pub fn pin(&self, workers: Option<u32>) {
+        self.pool.pin(workers);
     }
 
     /// The pool and its workers as they are now.

@@ -147,7 +147,7 @@ async fn a_bad_file_changes_nothing_and_every_problem_is_told() {
 
     server.put("campanile.toml", &format!("{}[workers]\nbatch = 11\n", config(&[hook])));
     let done = server.cli(["reload"]).await;
-    assert_eq!((done.code, done.stdout.as_str()), (0, "campanile.toml: reloaded\n  restart needed  workers.batch\n"));
+    assert_eq!((done.code, done.stdout.as_str()), (0, "campanile.toml: reloaded\n  settings        workers.batch\n"));
     let audit = api.get("/v1/audit?action=config").await.body;
     let entries = audit["entries"].as_array().expect("a list").iter();
     let who: Vec<_> = entries.map(|entry| (entry["actor"].as_str(), entry["outcome"].as_str())).collect();
@@ -297,14 +297,16 @@ async fn an_embedder_is_told_what_took_effect_and_what_takes_a_restart() {
     other.store.dedupe_window = Duration::from_secs(1);
     other.store.durability = Durability::Os;
     other.workers.batch += 1;
+    // More slots than the sandbox has reserved memory for.
+    other.workers.max += 1;
     other.templates.strict = false;
     other.server.shutdown_timeout = Duration::from_secs(20);
     other.channels.values_mut().for_each(|channel| channel.limits.memory = 128 << 20);
     let by = runtime.acting_for(Actor::Api);
     let done = by.reload(other.clone()).await.expect("it is good");
     assert_eq!((done.channels.added.len(), done.channels.changed.len()), (1, 1), "{done:?}");
-    assert_eq!(done.settings, ["server.shutdown_timeout", "store.dedupe_window", "templates.strict"]);
-    let restart = ["channels.desk.memory", "channels.fax.memory", "store.durability", "workers.batch"];
+    assert_eq!(done.settings, ["server.shutdown_timeout", "store.dedupe_window", "templates.strict", "workers.batch"]);
+    let restart = ["channels.desk.memory", "channels.fax.memory", "store.durability", "workers.max"];
     assert_eq!(done.restart_needed, restart);
     let in_force = runtime.config();
     assert_eq!(in_force.store.durability, Durability::Full, "as it is, and not as it was wanted");

@@ -78,8 +78,12 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
 
 /// The pool in one line.
 pub(super) fn sized(pool: &Pool) -> String {
-    let Pool { size, min, max, pinned, load, in_flight, slots, strategy } = pool;
-    let sized = if *pinned { "set by hand".to_owned() } else { format!("{min} to {max} by load") };
+    let Pool { size, min, max, pinned, pinned_to, load, in_flight, slots, strategy } = pool;
+    let sized = match pinned_to.filter(|asked| asked > max) {
+        Some(asked) => format!("set to {asked} by hand, and `max` is {max}"),
+        None if *pinned => "set by hand".to_owned(),
+        None => format!("{min} to {max} by load"),
+    };
     let workers_word = if *size == 1 { "worker" } else { "workers" };
     let load = load * 100.0;
     format!("{size} {workers_word} ({sized}), {in_flight} of {slots} slots in use, load {load:.0} %, {strategy}")
@@ -160,6 +164,12 @@ mod tests {
             ],
         });
         let workers: Workers = serde_json::from_value(answer).expect("the shape of `GET /v1/workers`");
+        let pinned = |pinned_to| {
+            let pool = Pool { pinned: true, pinned_to: Some(pinned_to), ..workers.pool.clone() };
+            sized(&pool)
+        };
+        assert!(pinned(2).starts_with("2 workers (set by hand), 33 of"), "{}", pinned(2));
+        assert!(pinned(8).starts_with("2 workers (set to 8 by hand, and `max` is 4), 33 of"), "{}", pinned(8));
         assert_snapshot!(show(&workers, Paint::Off), @r"
         2 workers (2 to 4 by load), 33 of 130 slots in use, load 25 %, affinity
 

@@ -17,9 +17,10 @@ use crate::config::Balance;
 use crate::queue::{Slot, Taken};
 use crate::store::{Claim, StoreError};
 
-/// Hands out until the workers are told to end.
+/// Hands out until the workers are told to end, whenever a strategy is set under which they do not take for themselves.
 pub(super) async fn hand_out(pool: Arc<Pool>) {
-    let mut hands = Hands { balancer: Balancer::new(pool.config.strategy), pool, claim_failures: 0 };
+    let strategy = pool.config().strategy;
+    let mut hands = Hands { balancer: Balancer::new(strategy), strategy, pool, claim_failures: 0 };
     let pool = Arc::clone(&hands.pool);
     let mut mode = pool.mode.subscribe();
     loop {
@@ -27,10 +28,21 @@ pub(super) async fn hand_out(pool: Arc<Pool>) {
         if let Mode::Draining | Mode::Ending = now {
             return;
         }
-        let (work, freed) = (pool.shared.with.queue.work(), pool.shared.freed.notified());
-        tokio::pin!(work, freed);
-        work.as_mut().enable();
+        let freed = pool.shared.freed.notified();
+        tokio::pin!(freed);
         freed.as_mut().enable();
+        if hands.follow(pool.config().strategy) == Balance::Pull {
+            // Whoever waits for work keeps it from those who take it. A strategy that is set comes with new shares.
+            tokio::select! {
+                biased;
+                changed = mode.changed() => if changed.is_err() { return },
+                () = freed => {}
+            }
+            continue;
+        }
+        let work = pool.shared.with.queue.work();
+        tokio::pin!(work);
+        work.as_mut().enable();
         if now == Mode::Running && hands.turn(&mode).await {
             continue;
         }
@@ -45,15 +57,24 @@ pub(super) async fn hand_out(pool: Arc<Pool>) {
 
 struct Hands {
     pool: Arc<Pool>,
+    strategy: Balance,
     balancer: Balancer,
     claim_failures: u32,
 }
 
 impl Hands {
+    /// Chooses by this from here on.
+    fn follow(&mut self, strategy: Balance) -> Balance {
+        if self.strategy != strategy {
+            (self.strategy, self.balancer) = (strategy, Balancer::new(strategy));
+        }
+        strategy
+    }
+
     /// Takes a batch and hands it out. Tells whether there was anything to take, and room for it.
     async fn turn(&mut self, mode: &watch::Receiver<Mode>) -> bool {
         let shared = Arc::clone(&self.pool.shared);
-        let (queue, room, batch) = (&shared.with.queue, self.pool.room(), shared.batch);
+        let (queue, room, batch) = (&shared.with.queue, self.pool.room(), shared.workers.batch().min(shared.room()));
         let mut taken = Vec::new();
         queue.take(Slot::Reserved, room.reserved.min(batch), &mut taken);
         let now = queue.take(Slot::General, room.general.min(batch - taken.len()), &mut taken);
@@ -92,11 +113,12 @@ impl Hands {
         let (seats, desks) = self.pool.seats(taken.hold.slot);
         let roll = || u64::from_le_bytes(shared.with.entropy.bytes());
         let Some(place) = self.balancer.choose(&seats, key, roll) else { return false };
-        let affinity = (self.pool.config.strategy == Balance::Affinity)
+        let affinity = (self.strategy == Balance::Affinity)
             .then(|| Affinity { channel: claim.channel.clone(), kind: claim.notification.kind.clone() });
         let mut papers = desks[place].lock();
-        // Between the look at it and now it may have been told to end.
-        if *papers.free().of(taken.hold.slot) == 0 {
+        // Between the look at it and now it may have been told to end, or to take for itself: then it does not look for what
+        // is handed over any more.
+        if *papers.free().of(taken.hold.slot) == 0 || shared.workers.pulls() {
             return false;
         }
         papers.hand_over(claim.clone(), taken, affinity, shared.with.clock.now());

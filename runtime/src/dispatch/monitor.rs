@@ -32,7 +32,7 @@ pub(super) struct Monitor {
 
 impl Monitor {
     pub(super) fn new(pool: Arc<Pool>) -> Self {
-        let (scaler, sampled_at) = (Scaler::new(pool.config), pool.shared.with.clock.now());
+        let (scaler, sampled_at) = (Scaler::new(pool.config()), pool.shared.with.clock.now());
         Self { pool, scaler, sampled_at, followed: false, check_at: None, question: 0, slept: false }
     }
 
@@ -59,6 +59,7 @@ impl Monitor {
     async fn tend(&mut self) -> Option<Timestamp> {
         let pool = Arc::clone(&self.pool);
         let now = pool.shared.with.clock.now();
+        self.follow(pool.config());
         let silent = {
             let mut crew = pool.lock();
             crew.bury(now, &pool.shared);
@@ -81,15 +82,23 @@ impl Monitor {
         self.next_wake(now)
     }
 
+    /// Looks after them by these settings from here on.
+    fn follow(&mut self, settings: WorkersConfig) {
+        if self.scaler.settings().health_check != settings.health_check {
+            self.check_at = None;
+        }
+        self.scaler.set(settings);
+    }
+
     fn follows_load(&self) -> bool {
-        let WorkersConfig { min, max, .. } = self.pool.config;
-        min < max && !self.pool.lock().pinned
+        let WorkersConfig { min, max, .. } = self.pool.config();
+        min < max && self.pool.lock().pinned.is_none()
     }
 
     fn measure(&mut self, now: Timestamp) {
         let mut crew = self.pool.lock();
-        let WorkersConfig { min, max, idle_after, .. } = self.pool.config;
-        let follows = min < max && !crew.pinned;
+        let WorkersConfig { min, max, idle_after, .. } = self.pool.config();
+        let follows = min < max && crew.pinned.is_none();
         if !follows || !self.followed {
             crew.load = None;
             crew.area(now);
@@ -130,7 +139,7 @@ impl Monitor {
         let crew = self.pool.lock();
         let silent = if self.question > 0 { crew.silent() } else { Vec::new() };
         self.question += 1;
-        self.check_at = Some(now.after(self.pool.config.health_check));
+        self.check_at = Some(now.after(self.pool.config().health_check));
         if silent.is_empty() {
             crew.ask(self.question);
         }
@@ -149,7 +158,7 @@ impl Monitor {
             }
             shared.is_asleep.store(false, Ordering::SeqCst);
         }
-        let check = *self.check_at.get_or_insert(now.after(pool.config.health_check));
+        let check = *self.check_at.get_or_insert(now.after(pool.config().health_check));
         let sample = self.sampled_at.after(WorkersConfig::SAMPLE);
         Some(if follows { check.min(sample) } else { check })
     }
@@ -157,9 +166,9 @@ impl Monitor {
     /// When a worker has to go, if nothing is taken from here on.
     fn when_idle(&self, now: Timestamp) -> Option<Timestamp> {
         let crew = self.pool.lock();
-        let (size, idle_after) = (crew.size(), self.pool.config.idle_after);
+        let (size, idle_after) = (crew.size(), self.pool.config().idle_after);
         let low = self.scaler.due_when_idle(now, size);
-        let spare = size > self.pool.config.min;
+        let spare = size > self.pool.config().min;
         let idle = crew.most_idle().filter(|_| spare).map(|(_, since)| since.after(idle_after)).filter(|at| *at > now);
         low.filter(|at| *at > now).into_iter().chain(idle).min()
     }

@@ -17,7 +17,7 @@ use super::desk::{Desk, Left, Papers};
 use super::slots::Slots;
 use super::statistics::{PoolStatus, WorkerStatus};
 use super::worker::{Order, Worker};
-use super::{Mode, ScaleError, Shared};
+use super::{Mode, Shared};
 use crate::config::WorkersConfig;
 use crate::domain::{EventBody, PoolScaled, ScaleReason, Timestamp, WorkerChange, WorkerEvent, WorkerNumber};
 use crate::queue::Slot;
@@ -27,7 +27,6 @@ const STOPPED_MAX: usize = 8;
 
 pub(super) struct Pool {
     pub(super) shared: Arc<Shared>,
-    pub(super) config: WorkersConfig,
     pub(super) mode: watch::Sender<Mode>,
     crew: Mutex<Crew>,
 }
@@ -40,7 +39,8 @@ pub(super) struct Crew {
     stopped: VecDeque<WorkerStatus>,
     newest: u32,
     wanted: u32,
-    pub(super) pinned: bool,
+    /// The size that somebody has set by hand.
+    pub(super) pinned: Option<u32>,
     pub(super) load: Option<f64>,
     /// Nobody comes any more.
     is_over: bool,
@@ -72,22 +72,19 @@ impl Drop for Presence {
 }
 
 impl Pool {
-    pub(super) fn new(shared: Arc<Shared>, mut config: WorkersConfig, mode: Mode) -> Arc<Self> {
-        config.max = config.max.max(1);
-        config.min = config.min.clamp(1, config.max);
-        config.per_worker = config.per_worker.max(1);
+    pub(super) fn new(shared: Arc<Shared>, mode: Mode) -> Arc<Self> {
         let crew = Crew {
             members: BTreeMap::new(),
             left: Vec::new(),
             stopped: VecDeque::new(),
             newest: 0,
             // A start finds what waited meanwhile: all hands, and those who are too many go when it is quiet.
-            wanted: config.max,
-            pinned: false,
+            wanted: shared.workers.get().max,
+            pinned: None,
             load: None,
             is_over: false,
         };
-        let pool = Arc::new(Self { shared, config, mode: watch::Sender::new(mode), crew: Mutex::new(crew) });
+        let pool = Arc::new(Self { shared, mode: watch::Sender::new(mode), crew: Mutex::new(crew) });
         pool.lock().start_next(&pool);
         pool
     }
@@ -122,21 +119,34 @@ impl Pool {
     }
 
     /// Sets the size by hand, or lets it follow the load again.
-    pub(super) fn scale(&self, workers: Option<u32>) -> Result<(), ScaleError> {
-        let now = self.shared.with.clock.now();
+    pub(super) fn pin(&self, workers: Option<u32>) {
         let mut crew = self.lock();
-        let to = match workers {
-            Some(asked) if asked == 0 || asked > self.config.max => {
-                return Err(ScaleError { asked, max: self.config.max });
-            }
-            Some(asked) => asked,
-            None => crew.wanted.clamp(self.config.min, self.config.max),
-        };
-        crew.pinned = workers.is_some();
-        crew.resize(self, to, ScaleReason::ByHand, None, now);
+        crew.pinned = workers;
+        crew.follow(self, ScaleReason::ByHand);
         drop(crew);
         self.shared.stir.notify_one();
-        Ok(())
+    }
+
+    /// Follows these settings from here on.
+    pub(super) fn reconfigure(&self, config: WorkersConfig) {
+        let mut crew = self.lock();
+        if config == self.config() {
+            return;
+        }
+        self.shared.workers.set(config);
+        crew.follow(self, ScaleReason::Configuration);
+        crew.share_out(self);
+        // After the desks were looked at under their locks: what is handed over by the old strategy lies there by now.
+        for member in crew.members.values() {
+            member.order.send_modify(|_| {});
+        }
+        drop(crew);
+        self.shared.stir.notify_one();
+    }
+
+    /// The settings in force.
+    pub(super) fn config(&self) -> WorkersConfig {
+        self.shared.workers.get()
     }
 
     /// The pool as it is now.
@@ -148,16 +158,17 @@ impl Pool {
             .map(|(number, member)| member.desk.status(*number, member.started_at, member.is_draining));
         let workers: Vec<WorkerStatus> = alive.chain(crew.stopped.iter().cloned()).collect();
         let (in_flight, slots) = (self.shared.in_flight(), crew.slots(self));
+        let WorkersConfig { min, max, strategy, .. } = self.config();
         PoolStatus {
             size: crew.wanted,
-            min: self.config.min,
-            max: self.config.max,
+            min,
+            max,
             pinned: crew.pinned,
             // The last sample is as old as what was in flight then: nobody measures while nothing is.
             load: crew.load.filter(|_| in_flight > 0).unwrap_or(in_flight as f64 / slots.max(1) as f64),
             in_flight,
             slots,
-            strategy: self.config.strategy,
+            strategy,
             workers,
         }
     }
@@ -210,12 +221,12 @@ impl Crew {
     }
 
     fn slots(&self, pool: &Pool) -> usize {
-        self.staying().count() * pool.config.per_worker as usize
+        self.staying().count() * pool.config().per_worker as usize
     }
 
     /// Starts one of those who are wanted, unless one is coming up already.
     pub(super) fn start_next(&mut self, pool: &Pool) {
-        let is_complete = self.size() >= self.wanted || self.members.len() >= pool.config.max as usize;
+        let is_complete = self.size() >= self.wanted || self.members.len() >= pool.config().max as usize;
         if self.is_over
             || is_complete
             || self.members.values().any(|member| !member.desk.is_up() && !member.desk.is_gone())
@@ -251,6 +262,24 @@ impl Crew {
         self.members.insert(number, member);
         pool.shared.tell_of(number, WorkerChange::Started, None, now);
         number
+    }
+
+    /// Has as many workers as the settings and who sets them by hand allow.
+    fn follow(&mut self, pool: &Pool, reason: ScaleReason) {
+        let WorkersConfig { min, max, .. } = pool.config();
+        let to = match self.pinned {
+            Some(workers) => workers.min(max),
+            None => self.wanted.clamp(min, max),
+        };
+        if let Some(workers) = self.pinned.filter(|workers| *workers > max) {
+            tracing::warn!(
+                workers,
+                max,
+                "More workers were set by hand than `max` in [workers] allows: there are {max}. Set `max = {workers}`, or \
+                 let the pool follow the load: `campanile workers scale auto`."
+            );
+        }
+        self.resize(pool, to, reason, None, pool.shared.with.clock.now());
     }
 
     /// Has as many workers as are wanted from here on. Those who are too many end with what they have, `idle` first.
@@ -293,7 +322,7 @@ impl Crew {
     /// Shares the slots out among those who stay.
     fn share_out(&self, pool: &Pool) {
         let staying: Vec<&Member> = self.staying().map(|(_, member)| member).collect();
-        let shares = Slots::shared_out(staying.len().try_into().unwrap_or(u32::MAX), pool.config.per_worker);
+        let shares = Slots::shared_out(staying.len().try_into().unwrap_or(u32::MAX), pool.config().per_worker);
         pool.shared.with.queue.set_slots(Slots::count(&shares));
         for (member, share) in staying.iter().zip(shares) {
             let before = std::mem::replace(&mut member.desk.lock().slots, share);

@@ -67,6 +67,19 @@ impl Scaler {
         Self { settings, above, below, peaks: VecDeque::new(), last, turned_at, load: 0.0 }
     }
 
+    pub(super) const fn settings(&self) -> &WorkersConfig {
+        &self.settings
+    }
+
+    /// Decides by these from here on. How long the load was beyond a mark is counted anew where they are others: it was
+    /// another mark.
+    pub(super) fn set(&mut self, settings: WorkersConfig) {
+        if self.settings != settings {
+            self.settings = settings;
+            (self.above, self.below) = (None, None);
+        }
+    }
+
     /// In flight ÷ slots, in the last sample.
     pub(super) const fn load(&self) -> f64 {
         self.load

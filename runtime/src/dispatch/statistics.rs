@@ -105,8 +105,8 @@ pub struct PoolStatus {
     pub min: u32,
     /// Never more.
     pub max: u32,
-    /// Whether somebody has set the size by hand.
-    pub pinned: bool,
+    /// The size that somebody has set by hand; more than `size` where `max` is less by now.
+    pub pinned: Option<u32>,
     /// In flight ÷ slots: over the last sample where the size follows the load, else right now.
     pub load: f64,
     /// Deliveries in flight.

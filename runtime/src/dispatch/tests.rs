@@ -2,6 +2,7 @@ mod asking;
 mod fallback;
 mod gates;
 mod pool;
+mod reconfigured;
 mod refusing;
 mod rig;
 mod strategies;

@@ -13,7 +13,6 @@ use super::attempt::{Aside, Finished, Held, Underway, Wait};
 use super::desk::{Claimed, Desk, Left};
 use super::settling::{Freed, set_aside, settle_durably};
 use super::{Mode, Shared, store_wait};
-use crate::config::Balance;
 use crate::domain::{DeliveryId, EventBody, Interruption, Timestamp, WorkerChange, WorkerEvent, WorkerNumber};
 use crate::queue::{Slot, Taken};
 use crate::store::Claim;
@@ -35,7 +34,6 @@ pub(super) struct Worker {
     number: WorkerNumber,
     order: watch::Receiver<Order>,
     desk: Arc<Desk>,
-    batch: usize,
     /// Whether it takes from the queue itself.
     pulls: bool,
     claim_failures: u32,
@@ -59,9 +57,8 @@ impl Worker {
         order: watch::Receiver<Order>,
         desk: Arc<Desk>,
     ) -> Self {
-        let (batch, pulls) = (shared.batch, shared.strategy == Balance::Pull);
-        let underway = FuturesUnordered::new();
-        Self { shared, number, order, desk, batch, pulls, claim_failures: 0, asked: 0, woke_monitor: false, underway }
+        let (pulls, underway) = (shared.workers.pulls(), FuturesUnordered::new());
+        Self { shared, number, order, desk, pulls, claim_failures: 0, asked: 0, woke_monitor: false, underway }
     }
 
     /// Settles what a worker was at that answers no more, and gives back what it could not claim. What else it had lies
@@ -98,12 +95,15 @@ impl Worker {
                 Mode::Draining => {}
                 Mode::Ending => return self.end().await,
             }
+            let pulls = shared.workers.pulls();
+            let has_switched = std::mem::replace(&mut self.pulls, pulls) != pulls;
             let work = if self.pulls { shared.with.queue.work() } else { desk.handed.notified() };
             tokio::pin!(work);
             // Before looking, so that what comes in between is not missed.
             work.as_mut().enable();
             let waits_for_work = if self.pulls { mode == Mode::Running && self.wants() && !self.take() } else { true };
-            if !self.pulls {
+            // What was handed over before it began to take for itself is its own.
+            if !self.pulls || has_switched {
                 self.take_over_claims();
             }
             if std::mem::take(&mut self.woke_monitor) {
@@ -135,12 +135,13 @@ impl Worker {
     /// Fills free slots, up to a batch, and begins to claim for them. Tells whether there was anything to take.
     fn take(&mut self) -> bool {
         let queue = &self.shared.with.queue;
+        let most = self.shared.workers.batch().min(self.shared.room());
         let mut papers = self.desk.lock();
         let free = papers.free();
         let mut taken = Vec::new();
         // Reserved slots first: what they can take need not hold a slot that anything could use.
-        queue.take(Slot::Reserved, free.reserved.min(self.batch), &mut taken);
-        let now = queue.take(Slot::General, free.general.min(self.batch - taken.len()), &mut taken);
+        queue.take(Slot::Reserved, free.reserved.min(most), &mut taken);
+        let now = queue.take(Slot::General, free.general.min(most - taken.len()), &mut taken);
         if taken.is_empty() {
             return false;
         }
@@ -262,10 +263,13 @@ impl Worker {
         if freed.is_empty() {
             return;
         }
-        self.desk.lock().release(freed, self.shared.with.clock.now());
+        let mut papers = self.desk.lock();
+        let had_too_many = papers.used() > papers.slots.total();
+        papers.release(freed, self.shared.with.clock.now());
+        drop(papers);
         self.shared.released(freed);
-        if self.order.borrow().mode == Mode::Draining {
-            // What a channel may hold depends on all slots, and this worker takes nothing any more.
+        if had_too_many || self.order.borrow().mode == Mode::Draining {
+            // What a channel may hold depends on all slots, and this worker takes nothing for these.
             self.shared.with.queue.wake();
         }
     }

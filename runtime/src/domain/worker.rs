@@ -63,11 +63,13 @@ pub enum ScaleReason {
     IdleWorker,
     /// Somebody said so.
     ByHand,
+    /// The configuration says so, and was another one before.
+    Configuration,
 }
 
 impl ScaleReason {
     /// Every reason there is.
-    pub const ALL: [Self; 4] = [Self::HighLoad, Self::LowLoad, Self::IdleWorker, Self::ByHand];
+    pub const ALL: [Self; 5] = [Self::HighLoad, Self::LowLoad, Self::IdleWorker, Self::ByHand, Self::Configuration];
 
     /// Its word in every interface.
     #[must_use]
@@ -77,6 +79,7 @@ impl ScaleReason {
             Self::LowLoad => "low-load",
             Self::IdleWorker => "idle-worker",
             Self::ByHand => "by-hand",
+            Self::Configuration => "configuration",
         }
     }
 }

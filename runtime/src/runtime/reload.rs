@@ -169,7 +169,7 @@ impl Parts {
         let server = ServerConfig { shutdown_timeout: new.server.shutdown_timeout, ..old.server.clone() };
         let store = StoreConfig { path: old.store.path.clone(), durability: old.store.durability, ..new.store };
         let plugins = PluginsConfig { defaults: new.plugins.defaults, ..old.plugins.clone() };
-        let workers = if self.dispatcher.reconfigure(new.workers) { new.workers } else { old.workers };
+        let workers = self.dispatcher.as_far_as_can_be(new.workers);
         Config { server, store, plugins, workers, ..new }
     }
 
@@ -193,6 +193,7 @@ impl Parts {
         self.policies.replace(default, by_channel);
         let names = self.registry.channels().into_iter().map(|channel| channel.name);
         self.queue.set_gates(gates::of_channels(new, names));
+        self.dispatcher.reconfigure(new.workers);
         self.dispatcher.set_time_limits(time_limits(new));
         self.dispatcher.set_paces(gates::paces(new));
         self.dispatcher.set_fallbacks(gates::fallbacks(new));

@@ -25,6 +25,8 @@ pub(in crate::api) struct PoolView {
     pub(in crate::api) max: u32,
     /// Whether somebody has set the size by hand.
     pub(in crate::api) pinned: bool,
+    /// That size: more than `size` where `max` is less by now. Null where the size follows the load.
+    pub(in crate::api) pinned_to: Option<u32>,
     /// In flight ÷ slots, from 0 to 1.
     pub(in crate::api) load: f64,
     pub(in crate::api) in_flight: usize,
@@ -83,10 +85,11 @@ impl WorkersView {
     pub(in crate::api) fn of(pool: &PoolStatus, now: Timestamp, cpu_time_of: impl Fn(u64) -> Duration) -> Self {
         let PoolStatus { size, min, max, pinned, load, in_flight, slots, strategy, workers } = pool;
         let load = (load * 1_000.0).round() / 1_000.0;
-        let (size, min, max, pinned, in_flight, slots) = (*size, *min, *max, *pinned, *in_flight, *slots);
+        let (size, min, max, in_flight, slots) = (*size, *min, *max, *in_flight, *slots);
+        let (pinned, pinned_to) = (pinned.is_some(), *pinned);
         let strategy = strategy.as_str().to_owned();
         Self {
-            pool: PoolView { size, min, max, pinned, load, in_flight, slots, strategy },
+            pool: PoolView { size, min, max, pinned, pinned_to, load, in_flight, slots, strategy },
             workers: workers.iter().map(|worker| WorkerView::of(worker, now, cpu_time_of(worker.fuel))).collect(),
         }
     }

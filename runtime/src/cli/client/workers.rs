@@ -8,13 +8,14 @@ pub(in crate::cli) struct Workers {
     pub(in crate::cli) workers: Vec<Worker>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(in crate::cli) struct Pool {
     pub(in crate::cli) size: u32,
     pub(in crate::cli) min: u32,
     pub(in crate::cli) max: u32,
     /// Somebody has set the size.
     pub(in crate::cli) pinned: bool,
+    pub(in crate::cli) pinned_to: Option<u32>,
     /// From 0 to 1.
     pub(in crate::cli) load: f64,
     pub(in crate::cli) in_flight: u64,

@@ -4,23 +4,23 @@ use super::*;
 use crate::dispatch::{ScaleError, WorkerState};
 use crate::domain::{PoolScaled, ScaleReason, WorkerChange};
 
-const SAMPLE: Duration = WorkersConfig::SAMPLE;
+pub(super) const SAMPLE: Duration = WorkersConfig::SAMPLE;
 
-fn follows_load() -> Setup {
+pub(super) fn follows_load() -> Setup {
     // Only the load of all is what decides here, not what one of them has had.
     let idle_after = Duration::from_hours(1);
     let workers = WorkersConfig { min: 1, max: 4, idle_after, ..WorkersConfig::fixed(4, 8, 8) };
     Setup { workers, ..Setup::default() }
 }
 
-fn scaled(event: &EventBody) -> Option<PoolScaled> {
+pub(super) fn scaled(event: &EventBody) -> Option<PoolScaled> {
     match event {
         EventBody::PoolScaled(scaled) => Some(*scaled),
         _ => None,
     }
 }
 
-fn worker(change: WorkerChange) -> impl Fn(&EventBody) -> Option<u32> {
+pub(super) fn worker(change: WorkerChange) -> impl Fn(&EventBody) -> Option<u32> {
     move |event| match event {
         EventBody::Worker(event) if event.change == change => Some(event.worker.0),
         _ => None,
@@ -28,7 +28,7 @@ fn worker(change: WorkerChange) -> impl Fn(&EventBody) -> Option<u32> {
 }
 
 /// The pool has had nothing for half a minute, and has the least size.
-async fn shrunk(rig: &mut Rig) {
+pub(super) async fn shrunk(rig: &mut Rig) {
     all_up(rig, 4).await;
     let due = rig.clock.now().after(30 * SECOND);
     rig.waits_for(due).await;
@@ -45,7 +45,7 @@ async fn shrunk(rig: &mut Rig) {
 }
 
 /// Everybody who is wanted has come up.
-async fn all_up(rig: &mut Rig, count: u32) {
+pub(super) async fn all_up(rig: &mut Rig, count: u32) {
     for number in 1..=count {
         assert_eq!(rig.event(worker(WorkerChange::Started)).await, number, "one after the other");
     }
@@ -137,7 +137,7 @@ async fn a_size_set_by_hand_stays_until_it_may_follow_the_load_again() {
         rig.clock.advance(10 * SECOND);
     }
     let pool = rig.dispatcher.pool();
-    assert_eq!((pool.size, pool.pinned), (3, true), "an idle pool that is pinned keeps its size");
+    assert_eq!((pool.size, pool.pinned), (3, Some(3)), "an idle pool that is pinned keeps its size");
 
     while rig.dispatcher.in_flight() > 0 {
         tokio::task::yield_now().await;
@@ -147,7 +147,7 @@ async fn a_size_set_by_hand_stays_until_it_may_follow_the_load_again() {
     rig.waits_for(due).await;
     rig.clock.advance(30 * SECOND);
     assert_eq!(rig.event(scaled).await.reason, ScaleReason::LowLoad);
-    assert!(!rig.dispatcher.pool().pinned);
+    assert_eq!(rig.dispatcher.pool().pinned, None);
 }
 
 #[tokio::test]

@@ -258,6 +258,16 @@ impl Rig {
 
     /// The same to an address.
     pub(super) async fn accept_for(&self, address: &str, change: impl FnOnce(&mut Notification)) -> DeliveryId {
+        self.accept_through("ops", address, change).await
+    }
+
+    /// The same through another channel.
+    pub(super) async fn accept_through(
+        &self,
+        channel: &str,
+        address: &str,
+        change: impl FnOnce(&mut Notification),
+    ) -> DeliveryId {
         let now = self.clock.now();
         let id = self.entropy.notification_id(now);
         let mut notification = Notification {
@@ -277,7 +287,7 @@ impl Rig {
         };
         change(&mut notification);
         let due = notification.scheduled_at.unwrap_or(now);
-        let channel = ChannelName::new("ops").unwrap();
+        let channel = ChannelName::new(channel).unwrap();
         let recipient = Recipient { address: address.to_owned(), ..Recipient::default() };
         let delivery = PlannedDelivery::new(channel, recipient, due);
         let planned = Planned::new(Arc::new(notification), vec![delivery]);
