@@ -131,6 +131,12 @@ impl Config {
         ConfigError::unless_empty(check::check(self).into_iter().map(|finding| finding.at(Place::Code)).collect())
     }
 
+    /// What is good and does nothing, as it stands. A text has more that cannot be meant: see [`Loaded::warnings`].
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Problem> {
+        check::in_vain(self).into_iter().map(|finding| finding.at(Place::Code)).collect()
+    }
+
     /// The whole keys, such as `workers.batch`, of what is set otherwise in `other`, in order.
     #[must_use]
     pub fn differing_keys(&self, other: &Self) -> Vec<String> {

@@ -4,12 +4,15 @@ mod callbacks;
 mod egress;
 mod gates;
 mod retry;
+mod vain;
 mod webhook;
 mod workers;
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+pub(super) use vain::in_vain;
 
 use super::nearest::nearest;
 use super::{

@@ -54,6 +54,7 @@ pub(super) fn read(root: Table, problems: Vec<Problem>, file: Option<PathBuf>) -
         });
     });
     reader.add(check::check(&config));
+    reader.warn(check::in_vain(&config));
     let Reader { mut problems, warnings, places } = reader;
     problems.sort_by(|a, b| a.place.cmp(&b.place));
     Examined { config, file, places, problems, warnings }

@@ -206,7 +206,7 @@ impl RuntimeBuilder {
     pub async fn build(self) -> Result<Runtime, BuildError> {
         let Self { config, source, clock, entropy, console, metrics, compiler, paused, callbacks, registrations } =
             self;
-        config.check()?;
+        check(&config, source.as_ref())?;
         let endpoints = endpoints(&config, &clock, &entropy).await?;
         let sandbox = open_sandbox(&config, console, &metrics)?;
         if let Some(program) = compiler {
@@ -276,6 +276,16 @@ impl RuntimeBuilder {
         };
         Ok(Runtime::of(parts).await?)
     }
+}
+
+/// What does nothing as it stands is told by whoever loaded it, and here where nobody did.
+fn check(config: &Config, source: Option<&Source>) -> Result<(), ConfigError> {
+    config.check()?;
+    let warnings = if source.is_none() { config.warnings() } else { Vec::new() };
+    for warning in warnings {
+        tracing::warn!(%warning, "The configuration has a setting that deserves a look.");
+    }
+    Ok(())
 }
 
 async fn endpoints(

@@ -87,8 +87,8 @@ impl Runtime {
     /// [`ReloadError`]; nothing changed then. A channel that is new or different, and could not be used, is a problem.
     pub async fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
         let problems = config.check().err().map(|error| error.problems).unwrap_or_default();
-        let places = Places::default();
-        self.reload_what(move || Examined { config, file: None, places, problems, warnings: Vec::new() }).await
+        let (places, warnings) = (Places::default(), config.warnings());
+        self.reload_what(move || Examined { config, file: None, places, problems, warnings }).await
     }
 
     /// The same with what the configuration came from, read again: its file, the environment as it was at the start,

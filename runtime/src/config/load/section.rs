@@ -59,6 +59,14 @@ impl Reader {
         }
     }
 
+    /// The same of what is good and does nothing.
+    pub(super) fn warn(&mut self, findings: Vec<Finding>) {
+        for finding in findings {
+            let place = self.places.of(&finding.key);
+            self.warnings.push(finding.at(place));
+        }
+    }
+
     fn secret_of_table(&mut self, path: String, table: Table, name: &str, into: &mut SecretGrants) {
         self.section(path, table, |section| {
             let mut from = None;
