@@ -96,6 +96,7 @@ pub use statistics::{QueueDepth, RuntimeStatistics};
 pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};
 pub use upkeep::{STORE_VERSION, backup_store, migrate_store, restore_store, store_version};
 pub use webhooks::{WebhookError, WebhookStatus, check_webhooks};
+pub use working::ScaleWorkersError;
 pub use workshop::{KeepError, Kept, TRIAL_MEMORY_MAX, Trial, TrialError, Tried, Workpiece};
 
 #[cfg(test)]
@@ -143,6 +144,8 @@ struct Parts {
     source: Option<Source>,
     /// One reload at a time, from its reading on.
     reloading: Mutex<()>,
+    /// One change of the pool's size by hand at a time.
+    scaling: Mutex<()>,
     /// The most linear memory that the sandbox has for a call, in bytes.
     memory_max: u64,
     clock: Arc<dyn Clock>,

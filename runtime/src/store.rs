@@ -417,6 +417,13 @@ pub trait Store: Send + Sync + 'static {
     /// What is remembered of every channel, also of one that is not configured any more, by name.
     async fn channels(&self) -> Result<Vec<ChannelBook>, StoreError>;
 
+    /// Keeps how many workers somebody has set by hand, in place of what was kept before; none where the pool follows the
+    /// load. `audit` says who did.
+    async fn keep_pin(&self, workers: Option<u32>, audit: AuditEntry) -> Result<(), StoreError>;
+
+    /// How many workers somebody has set by hand.
+    async fn pin(&self) -> Result<Option<u32>, StoreError>;
+
     /// Changes what is remembered of callbacks, in one transaction.
     async fn keep_callbacks(&self, change: CallbackChange) -> Result<(), StoreError>;
 

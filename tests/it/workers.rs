@@ -77,3 +77,37 @@ async fn the_size_is_set_by_hand_and_what_cannot_be_is_refused_with_the_limit() 
     let expected = ["api done 3", "api refused 4", "cli done 2", "cli refused 9", "cli done auto"];
     assert_eq!(entries.map(|entry| who(entry).replace('"', "")).collect::<Vec<_>>(), expected);
 }
+
+/// What somebody set by hand is so after a restart, as far as the configuration allows, until they let it go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_size_that_was_set_by_hand_outlives_a_restart() {
+    let mut server = Server::start(CONFIG).await;
+    assert_eq!(server.cli(["workers", "scale", "2"]).await.code, 0);
+    let pool = async |server: &Server| {
+        let pool = Api::of(server).get("/v1/workers").await.body["pool"].clone();
+        ["size", "max", "pinned", "pinned_to"].map(|key| pool[key].to_string()).join(" ")
+    };
+    let log = |server: &Server| std::fs::read_to_string(server.dir().join("server.log")).expect("the server's log");
+    server.crash_and_restart().await;
+    assert_eq!(pool(&server).await, "2 3 true 2");
+    let shown = server.cli(["workers"]).await;
+    assert!(shown.stdout.starts_with("2 workers (set by hand), "), "{shown:?}");
+    assert!(log(&server).contains("was set by hand before this start, and stays"), "{}", log(&server));
+
+    server.put("campanile.toml", &CONFIG.replace("max = 3", "max = 1"));
+    server.crash_and_restart().await;
+    assert_eq!(pool(&server).await, "1 1 true 2");
+    let shown = server.cli(["workers"]).await;
+    assert!(shown.stdout.starts_with("1 worker (set to 2 by hand, and `max` is 1), "), "{shown:?}");
+    assert!(log(&server).contains("More workers were set by hand than `max` in [workers] allows"), "{}", log(&server));
+
+    // Room for more was not made at the start: the reload says so, and the next start has them.
+    server.put("campanile.toml", CONFIG);
+    let reloaded = server.cli(["reload"]).await;
+    assert_eq!(reloaded.stdout, "campanile.toml: reloaded\n  restart needed  workers.max\n", "{reloaded:?}");
+    server.crash_and_restart().await;
+    assert_eq!(pool(&server).await, "2 3 true 2");
+    assert_eq!(server.cli(["workers", "scale", "auto"]).await.code, 0);
+    server.crash_and_restart().await;
+    assert_eq!(pool(&server).await, "3 3 false null");
+}

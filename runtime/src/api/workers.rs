@@ -13,7 +13,7 @@ use super::failure::{Failure, json};
 use super::wire::workers::WorkersView;
 use super::{Api, body};
 use crate::intake::{ProblemCode, Problems};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, ScaleWorkersError};
 
 const JSON: &str = "application/json";
 
@@ -49,12 +49,15 @@ pub(super) async fn scale(
     };
     object.finish(&[WORKERS], &[], &mut problems);
     body::sound(problems)?;
-    if let Err(error) = runtime.scale_workers(size.flatten()).await {
-        let mut problems = Problems::default();
-        problems.add(at, ProblemCode::BadValue, error.to_string());
-        return Err(Failure::Body(problems));
+    match runtime.scale_workers(size.flatten()).await {
+        Ok(_) => Ok(view(&runtime)),
+        Err(ScaleWorkersError::Store(error)) => Err(error.into()),
+        Err(ScaleWorkersError::Size(error)) => {
+            let mut problems = Problems::default();
+            problems.add(at, ProblemCode::BadValue, error.to_string());
+            Err(Failure::Body(problems))
+        }
     }
-    Ok(view(&runtime))
 }
 
 /// How many; none where they follow the load.

@@ -254,6 +254,7 @@ impl RuntimeBuilder {
             config: ArcSwap::from_pointee(config),
             source,
             reloading: Mutex::new(()),
+            scaling: Mutex::new(()),
             clock,
             metrics,
             store,
@@ -348,10 +349,20 @@ async fn open_desk(with: &Neighbours, config: &Config, registry: &Registry) -> R
 }
 
 async fn start(paused: bool, workers: &WorkersConfig, with: Neighbours) -> Result<Dispatcher, StoreError> {
-    match paused {
-        false => Dispatcher::start(workers, with).await,
-        true => Dispatcher::start_paused(workers, with).await,
+    let pinned = with.store.pin().await?;
+    let dispatcher = match paused {
+        false => Dispatcher::start(workers, with).await?,
+        true => Dispatcher::start_paused(workers, with).await?,
+    };
+    if let Some(workers) = pinned {
+        tracing::info!(
+            workers,
+            "The number of workers was set by hand before this start, and stays: `campanile workers scale auto` lets it \
+             follow the load again."
+        );
+        dispatcher.pin(pinned);
     }
+    Ok(dispatcher)
 }
 
 /// The most linear memory that any call may have, in bytes.

@@ -60,6 +60,7 @@ macro_rules! conformance {
             keeping: a_template_is_kept_once_under_its_version,
             keeping: a_plugin_is_remembered_by_its_newest_book,
             keeping: a_channel_is_remembered_by_its_newest_book,
+            keeping: a_size_of_the_pool_is_kept_until_it_is_let_go,
             keeping: a_closed_store_has_committed_what_it_took_and_refuses_the_rest,
             sweeping: what_is_final_and_old_goes_and_nothing_else,
             sweeping: a_sweep_goes_on_where_it_stopped,

@@ -27,6 +27,7 @@ mod lock;
 mod lookup;
 mod numbering;
 mod once;
+mod pin;
 mod progress;
 mod query;
 mod read;
@@ -423,6 +424,14 @@ impl Store for SqliteStore {
 
     async fn channels(&self) -> Result<Vec<ChannelBook>, StoreError> {
         self.read(read::channels).await
+    }
+
+    async fn keep_pin(&self, workers: Option<u32>, audit: AuditEntry) -> Result<(), StoreError> {
+        self.write(Operation::KeepPin(workers, audit)).await.map(|_| ())
+    }
+
+    async fn pin(&self) -> Result<Option<u32>, StoreError> {
+        self.read(pin::kept).await
     }
 
     async fn keep_callbacks(&self, change: CallbackChange) -> Result<(), StoreError> {

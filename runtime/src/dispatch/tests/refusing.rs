@@ -217,6 +217,14 @@ impl Store for Refusing {
         self.store.channels().await
     }
 
+    async fn keep_pin(&self, workers: Option<u32>, audit: AuditEntry) -> Result<(), StoreError> {
+        self.store.keep_pin(workers, audit).await
+    }
+
+    async fn pin(&self) -> Result<Option<u32>, StoreError> {
+        self.store.pin().await
+    }
+
     async fn keep_callbacks(&self, change: CallbackChange) -> Result<(), StoreError> {
         self.store.keep_callbacks(change).await
     }

@@ -222,6 +222,28 @@ pub(crate) async fn a_channel_is_remembered_by_its_newest_book(place: &dyn Place
     assert_eq!(found.entries.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>(), [entry]);
 }
 
+pub(crate) async fn a_size_of_the_pool_is_kept_until_it_is_let_go(place: &dyn Place) {
+    let store = open(place).await;
+    assert_eq!(store.pin().await.unwrap(), None);
+    let entry =
+        |workers| AuditEntry { at: NOW, by: Actor::Cli, act: Act::Scale { workers }, outcome: AuditOutcome::Done };
+    for workers in [Some(3), Some(4_096)] {
+        store.keep_pin(workers, entry(workers)).await.unwrap();
+    }
+    store.close().await;
+
+    let store = open(place).await;
+    assert_eq!(store.pin().await.unwrap(), Some(4_096));
+    store.keep_pin(None, entry(None)).await.unwrap();
+    store.close().await;
+
+    let store = open(place).await;
+    assert_eq!(store.pin().await.unwrap(), None);
+    let filter = AuditFilter { action: Some(AuditAction::Scale), ..AuditFilter::default() };
+    let found = store.audit(filter, None, 10).await.unwrap().entries.into_iter().map(|(_, entry)| entry);
+    assert_eq!(found.collect::<Vec<_>>(), [None, Some(4_096), Some(3)].map(entry));
+}
+
 pub(crate) async fn a_closed_store_has_committed_what_it_took_and_refuses_the_rest(place: &dyn Place) {
     let store = open(place).await;
     let (accepted, ()) = tokio::join!(store.accept(vec![planned(1, &["mail"])]), store.close());

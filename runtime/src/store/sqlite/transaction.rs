@@ -30,7 +30,7 @@ use super::live::{Change, Claimed, Live, Withdrawal};
 use super::progress::{self, Telling};
 use super::statements::Statements;
 use super::suspects::{self, Noted};
-use super::{callbacks, kv, read, row, totals};
+use super::{callbacks, kv, pin, read, row, totals};
 use crate::domain::{
     Act, Actor, AuditEntry, AuditOutcome, ChannelBook, DeliveryId, DeliveryState, DeliveryStatus, Event, EventBody,
     FailReason, KvChange, KvWrite, KvWritten, Lane, NotificationId, PluginBook, Position, Queued, StatusCounts,
@@ -72,6 +72,7 @@ pub(super) enum Operation {
     KeepTemplate(TemplateSource),
     KeepPlugins(Vec<PluginBook>, Vec<Event>, Vec<AuditEntry>),
     KeepChannels(Vec<ChannelBook>, Vec<Event>, Vec<AuditEntry>),
+    KeepPin(Option<u32>, AuditEntry),
     KeepCallbacks(Box<CallbackChange>),
     Record(Vec<AuditEntry>),
     Kv(KvWrite),
@@ -121,7 +122,7 @@ impl Operation {
             Self::Sweep(Sweep { limit, .. }) | Self::Shrink(Shrink { limit, .. }) => limit * 512,
             Self::Note(claims) => claims.len() * 64,
             Self::Cancel(..) | Self::FinishCancel(..) | Self::TellProgress(_) => 1_000 * 128,
-            Self::CancelDelivery(..) | Self::Release(_) | Self::Unstage(_) | Self::Probe => 256,
+            Self::CancelDelivery(..) | Self::Release(_) | Self::Unstage(_) | Self::KeepPin(..) | Self::Probe => 256,
             Self::KeepPlugins(books, events, audit) => books.len() * 2_048 + (events.len() + audit.len()) * 256,
             Self::KeepChannels(books, events, audit) => (books.len() + events.len() + audit.len()) * 256,
             Self::KeepCallbacks(change) => change.len() * 256,
@@ -260,6 +261,11 @@ impl<'w> Transaction<'w> {
             }
             Operation::KeepChannels(books, events, audit) => {
                 self.keep_channels(books, events, audit)?;
+                Answer::Done
+            }
+            Operation::KeepPin(workers, audit) => {
+                self.effects.audit.push(audit.clone());
+                pin::keep(self.db, *workers)?;
                 Answer::Done
             }
             Operation::KeepCallbacks(change) => self.keep_callbacks(change)?,
