@@ -27,6 +27,7 @@ mod inspection;
 mod outcomes;
 mod outliving;
 mod probing;
+mod rates;
 mod readiness;
 mod reload;
 mod retention;
@@ -64,7 +65,7 @@ pub use crate::queue::GateStatus;
 pub(crate) use crate::sandbox::compile_for_parent;
 pub use crate::sandbox::{
     CONTRACT_VERSION, ChannelChanges, ChannelFinding, ChannelStatus, ConsoleSink, Descriptor, InspectError, Need,
-    OperatorError, PluginKind, PluginSource, PluginState, PluginStatus, PrepareError, Role, SecretKey,
+    OperatorError, PluginKind, PluginSource, PluginState, PluginStatus, PrepareError, ProviderRate, Role, SecretKey,
 };
 pub use crate::store::sqlite::{Copied, Migrated, Restored, UpkeepError};
 pub use crate::store::{
@@ -90,6 +91,7 @@ pub use gatekeeper::BreakerNote;
 pub use handle::{DeliveryOutcomeError, Handle, OutcomeError, Progress, ProgressError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
 pub use probing::{ChannelHealth, HealthState};
+pub use rates::{ChannelRate, RateSource};
 pub use readiness::ComponentHealth;
 pub use reload::{ReloadError, Reloaded};
 pub use statistics::{QueueDepth, RuntimeStatistics};

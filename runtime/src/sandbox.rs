@@ -64,8 +64,8 @@ pub use output::{ConsoleSink, Stdout};
 pub use plugin::{Mismatch, Plugin, PrepareError};
 pub use registry::{
     ChannelChanges, ChannelFinding, ChannelStatus, ConfigSchema, DeliveryHolds, Held, Nobody, NotKept, OperatorError,
-    OutOfUse, PlannedReload, PluginMemory, PluginSource, PluginState, PluginStatus, Registry, RegistrySettings,
-    SchemaError, Told, Unusable, find_bundled,
+    OutOfUse, PlannedReload, PluginMemory, PluginSource, PluginState, PluginStatus, ProviderRate, Registry,
+    RegistrySettings, SchemaError, Told, Unusable, find_bundled,
 };
 pub use watch::{RESCAN, Watch};
 

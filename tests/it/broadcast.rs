@@ -22,7 +22,7 @@ fn config(receiver: &Receiver) -> String {
     let url = receiver.url();
     format!(
         "[channels.bell]\nplugin = \"sample\"\nconfig = {{ url = \"{url}/bell\" }}\n\
-         secrets = {{ key = \"file:key\" }}\n{networks}\n\
+         secrets = {{ key = \"file:key\" }}\nrate_limit = \"10000/s\"\n{networks}\n\
          [channels.hook]\nplugin = \"webhook\"\nconfig = {{ url = \"{url}/in\" }}\n{networks}\n"
     )
 }

@@ -28,6 +28,7 @@ mod outstanding;
 mod plugins;
 mod progress;
 mod providers;
+mod rates;
 mod registry;
 mod reload;
 mod starting;

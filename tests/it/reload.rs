@@ -322,6 +322,15 @@ async fn an_embedder_is_told_what_took_effect_and_what_takes_a_restart() {
     clock.advance(Duration::from_secs(2));
     assert_eq!(sent().await, 1);
 
+    // A stop would cut calls short, and the next start would make them again.
+    let mut cuts_short = other.clone();
+    cuts_short.server.shutdown_timeout = Duration::from_secs(1);
+    match runtime.reload(cuts_short).await {
+        Err(ReloadError::Config { problems, .. }) => {
+            assert_eq!(problems[0].key, "server.shutdown_timeout", "{problems:?}")
+        }
+        told => panic!("it has a problem: {told:?}"),
+    }
     other.workers.batch = 0;
     match runtime.reload(other).await {
         Err(ReloadError::Config { problems, .. }) => assert_eq!(problems[0].key, "workers.batch", "{problems:?}"),
@@ -331,7 +340,7 @@ async fn an_embedder_is_told_what_took_effect_and_what_takes_a_restart() {
     let log = runtime.audit().action(AuditAction::Config).page().await.expect("it is read");
     let who: Vec<_> = log.entries.iter().map(|(_, entry)| (entry.by, entry.outcome)).collect();
     let (refused, done) = (AuditOutcome::Refused, AuditOutcome::Done);
-    assert_eq!(who, [(Actor::Embedder, refused), (Actor::Api, done), (Actor::Host, done)]);
+    assert_eq!(who, [(Actor::Embedder, refused), (Actor::Embedder, refused), (Actor::Api, done), (Actor::Host, done)]);
     let metrics = runtime.metrics_text();
     for (kind, count) in [("channel.added", 1), ("channel.changed", 1), ("config.reloaded", 1)] {
         assert!(metrics.contains(&format!("campanile_events_total{{type=\"{kind}\"}} {count}")), "{metrics}");

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::client::Client;
-use super::client::wire::{Breaker, Channel, ChannelChanged, ChannelTested, Channels, Health};
+use super::client::wire::{Breaker, Channel, ChannelChanged, ChannelTested, Channels, Health, Rate};
 use super::failure::{Exit, Failure};
 use super::table::{Cell, Table};
 use super::terminal::{Color, Paint, escaped};
 use super::{Answer, Globals};
-use crate::domain::ChannelName;
+use crate::domain::{ChannelName, RateScope};
+use crate::runtime::RateSource;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -135,7 +136,7 @@ fn failed(breaker: &Breaker) -> String {
 }
 
 fn page(channel: &Channel, paint: Paint) -> String {
-    let Channel { name, state, reason, breaker, not_before, in_flight, limit, waiting, health, .. } = channel;
+    let Channel { name, state, reason, breaker, rate, not_before, in_flight, limit, waiting, health, .. } = channel;
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a `String` cannot fail.
@@ -150,6 +151,9 @@ fn page(channel: &Channel, paint: Paint) -> String {
     if let Some(breaker) = breaker {
         line("breaker", &escaped(&in_words(breaker)));
     }
+    if let Some(Rate { rate, scope, source }) = rate {
+        line("rate", &escaped(&allowed(name, rate, scope, source)));
+    }
     if let Some(not_before) = not_before {
         line("not before", &escaped(not_before));
     }
@@ -162,6 +166,17 @@ fn page(channel: &Channel, paint: Paint) -> String {
         line("health", &format!("{state}: {} ({}{times})", escaped(message), escaped(at)));
     }
     text
+}
+
+/// How fast a channel may be called, who says so, and what changes it.
+pub(super) fn allowed(channel: &str, rate: &str, scope: &str, source: &str) -> String {
+    let is_of_each = scope == RateScope::Recipient.as_str();
+    let (each, key) = if is_of_each { (" for each recipient", "per_recipient_rate") } else { ("", "rate_limit") };
+    let whose = match source == RateSource::Plugin.as_str() {
+        true => format!("as its plugin says of its provider; `{key}` in [channels.{channel}] takes its place"),
+        false => format!("by `{key}` in [channels.{channel}]"),
+    };
+    format!("{rate}{each}, {whose}")
 }
 
 fn in_words(breaker: &Breaker) -> String {
@@ -226,6 +241,7 @@ mod tests {
                 "reason": "its breaker is open until 2026-01-02T03:04:15.000Z\u{7}",
                 "breaker": { "state": "open", "since": "2026-01-02T03:04:05.000Z", "until": "2026-01-02T03:04:15.000Z",
                              "reason": "consecutive", "calls": 5, "failures": 5, "slow": 1, "consecutive": 5 },
+                "rate": { "rate": "1/s", "scope": "channel", "source": "plugin" },
                 "not_before": "2026-01-02T03:04:09.000Z",
                 "health": { "state": "down", "message": "503", "at": "2026-01-02T03:04:01.000Z", "failures": 3 },
             }),
@@ -256,11 +272,20 @@ mod tests {
         state      open
         reason     its breaker is open until 2026-01-02T03:04:15.000Z\u{7}
         breaker    open since 2026-01-02T03:04:05.000Z until 2026-01-02T03:04:15.000Z (consecutive), 5 of 5 calls failed, 5 in a row, 1 slow
+        rate       1/s, as its plugin says of its provider; `rate_limit` in [channels.pager] takes its place
         not before 2026-01-02T03:04:09.000Z
         in flight  2 of 64
         waiting    7
         health     down: 503 (2026-01-02T03:04:01.000Z, 3 times in a row)
         ");
+    }
+
+    #[test]
+    fn a_rate_is_told_with_who_says_so() {
+        assert_eq!(allowed("ops", "50/s", "channel", "configuration"), "50/s, by `rate_limit` in [channels.ops]");
+        let each = "5/m for each recipient, as its plugin says of its provider; `per_recipient_rate` in [channels.ops] \
+                    takes its place";
+        assert_eq!(allowed("ops", "5/m", "recipient", "plugin"), each);
     }
 
     #[test]

@@ -228,6 +228,10 @@ impl Page {
         let ChannelGates { rate_limit, per_recipient_rate, per_host_rate, concurrency, fallback } = gates;
         let rates =
             [("rate_limit", rate_limit), ("per_recipient_rate", per_recipient_rate), ("per_host_rate", per_host_rate)];
+        if rate_limit.is_none() {
+            let _ =
+                writeln!(self.0, "# no `rate_limit`: as fast as its plugin says that its provider allows, if it does");
+        }
         for (key, rate) in rates {
             if let Some(rate) = rate {
                 self.text(key, rate.to_string());

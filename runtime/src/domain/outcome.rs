@@ -46,6 +46,18 @@ pub enum RateScope {
     Account,
 }
 
+impl RateScope {
+    /// Its word in every interface.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Recipient => "recipient",
+            Self::Channel => "channel",
+            Self::Account => "account",
+        }
+    }
+}
+
 /// Who is to blame for a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Blame {

@@ -11,12 +11,11 @@ use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
 use super::calling::{callback_desk, open_callbacks};
 use super::desk::Desk;
 use super::expander::Expansions;
-use super::gates;
 use super::outcomes::Outcomes;
 use super::retention::Retention;
 use super::timekeeper::Timekeeper;
 use super::webhooks::{WebhookDesk, open_webhooks};
-use super::{Parts, Runtime};
+use super::{Parts, Runtime, gates, rates};
 use crate::call::TemplateCaller;
 use crate::callback::webhook::Endpoint;
 use crate::callback::{Answer, BatchProgress, CallbackError, CallbackSettings, DeliveryError, Receipt, Registration};
@@ -232,7 +231,7 @@ impl RuntimeBuilder {
             clock: Arc::clone(&clock),
             entropy,
             policies: policies.clone(),
-            paces: gates::paces(&config),
+            paces: gates::paces(&config, &rates::said(&registry)),
             time_limits: time_limits(&config),
             channels: Arc::clone(&registry) as _,
             fallbacks: gates::fallbacks(&config),
@@ -275,7 +274,9 @@ impl RuntimeBuilder {
             _timekeeper: timekeeper,
             sweeper: SyncMutex::new(sweeper),
         };
-        Ok(Runtime::of(parts).await?)
+        let runtime = Runtime::of(parts).await?;
+        rates::keep(&runtime.parts);
+        Ok(runtime)
     }
 }
 
@@ -343,7 +344,8 @@ async fn memory(store: &Arc<dyn Store>, queue: &QueueHandle) -> Result<Memory, S
 async fn open_desk(with: &Neighbours, config: &Config, registry: &Registry) -> Result<Desk, StoreError> {
     let desk = Desk::open(&with.store, &with.queue, &with.clock, &with.entropy).await?;
     let implied = registry.channels().into_iter().map(|channel| channel.name);
-    with.queue.set_gates(gates::of_channels(config, implied.chain(desk.keeper.held())));
+    let said = rates::said(registry);
+    with.queue.set_gates(gates::of_channels(config, implied.chain(desk.keeper.held()), &said));
     desk.keeper.restore();
     Ok(desk)
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::gatekeeper::sentence;
-use super::gates;
-use super::{BreakerNote, ChannelHealth, ChannelStatus, HealthState, Parts, Runtime, StoreError};
+use super::{
+    BreakerNote, ChannelHealth, ChannelRate, ChannelStatus, HealthState, Parts, Runtime, StoreError, gates, rates,
+};
 use crate::call::{Call, Caller as _, ChannelDirectory as _, ChannelFacts, ChannelUnavailable, Report};
 use crate::domain::{
     AttemptEnd, AuditOutcome, BreakerState, ChannelDeed, ChannelName, Content, Notification, Outcome, Paused, Priority,
@@ -26,6 +27,8 @@ pub struct ChannelGate {
     /// Its breaker, its rate and what is under way; none while nothing has gone through it that has no section in the
     /// configuration.
     pub gate: Option<GateStatus>,
+    /// How fast it may be called, and who says so; none where that is as fast as it goes.
+    pub rate: Option<ChannelRate>,
     /// Who paused it.
     pub paused: Option<Paused>,
     /// When its breaker last changed in this process, and why.
@@ -330,7 +333,8 @@ impl Runtime {
     /// A plugin that comes with the program may lend its name to a channel that nothing has gone through yet.
     fn give_gate(&self, name: &ChannelName) {
         if self.parts.queue.gate(name).is_none() {
-            let gates = gates::of_channels(&self.parts.config.load(), [name.clone()]).into_iter();
+            let said = rates::said(&self.parts.registry);
+            let gates = gates::of_channels(&self.parts.config.load(), [name.clone()], &said).into_iter();
             self.parts.queue.set_gates(gates.filter(|(gated, _)| gated == name));
         }
     }
@@ -349,7 +353,8 @@ impl Parts {
         let name = &channel.name;
         let (paused, breaker_note) = (self.desk.keeper.paused(name), self.desk.keeper.note(name));
         let health = self.desk.health.of(name);
-        ChannelGate { channel, gate, paused, breaker_note, health, at: self.clock.now() }
+        let rate = ChannelRate::of(&self.config.load(), &channel);
+        ChannelGate { channel, gate, rate, paused, breaker_note, health, at: self.clock.now() }
     }
 }
 

@@ -4,28 +4,42 @@ use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::rates::{ChannelRate, ProviderRates};
 use crate::config::{ChannelConfig, ChannelGates, Config};
 use crate::dispatch::{Fallbacks, Pace, Paces};
 use crate::domain::ChannelName;
 use crate::queue::GateSettings;
+use crate::sandbox::ProviderRate;
 
 /// The gate of every channel that is configured, and of these that work without configuration.
 pub(super) fn of_channels(
     config: &Config,
     implied: impl IntoIterator<Item = ChannelName>,
+    said: &ProviderRates,
 ) -> Vec<(ChannelName, GateSettings)> {
-    let own = config.channels.iter().map(|(name, channel)| (name.clone(), of_channel(config, name, channel)));
+    let said = |name: &ChannelName| said.get(name).copied();
+    let own =
+        config.channels.iter().map(|(name, channel)| (name.clone(), of_channel(config, name, channel, said(name))));
     let implied = implied.into_iter().filter(|name| !config.channels.contains_key(name));
     let breaker = config.breaker.policy_for(&config.plugins.defaults);
-    own.chain(implied.map(|name| (name, GateSettings { breaker: breaker.clone(), ..GateSettings::default() })))
-        .collect()
+    let of_implied = |name: ChannelName| {
+        let rate = ChannelRate::in_force(None, said(&name)).and_then(ChannelRate::of_channel);
+        (name, GateSettings { breaker: breaker.clone(), rate, ..GateSettings::default() })
+    };
+    own.chain(implied.map(of_implied)).collect()
 }
 
-fn of_channel(config: &Config, name: &ChannelName, channel: &ChannelConfig) -> GateSettings {
-    let ChannelGates { rate_limit, per_recipient_rate: _, per_host_rate: _, concurrency, fallback: _ } = &channel.gates;
+fn of_channel(
+    config: &Config,
+    name: &ChannelName,
+    channel: &ChannelConfig,
+    said: Option<ProviderRate>,
+) -> GateSettings {
+    let ChannelGates { rate_limit: _, per_recipient_rate: _, per_host_rate: _, concurrency, fallback: _ } =
+        &channel.gates;
     GateSettings {
         breaker: config.breaker.policy_for(&channel.limits),
-        rate: *rate_limit,
+        rate: ChannelRate::in_force(Some(&channel.gates), said).and_then(ChannelRate::of_channel),
         concurrency: *concurrency,
         account: Some(account(channel)),
         detour_after: has_another_way(config, name).then_some(config.breaker.fallback_after),
@@ -44,16 +58,22 @@ fn has_another_way(config: &Config, name: &ChannelName) -> bool {
 }
 
 /// What holds the deliveries of each channel back by their destination.
-pub(super) fn paces(config: &Config) -> Paces {
-    let pace = |channel: &ChannelConfig| Pace {
-        per_recipient: channel.gates.per_recipient_rate,
+pub(super) fn paces(config: &Config, said: &ProviderRates) -> Paces {
+    let of_recipient = |gates: Option<&ChannelGates>, name: &ChannelName| {
+        ChannelRate::in_force(gates, said.get(name).copied()).and_then(ChannelRate::of_recipient)
+    };
+    let pace = |name: &ChannelName, channel: &ChannelConfig| Pace {
+        per_recipient: channel.gates.per_recipient_rate.or_else(|| of_recipient(Some(&channel.gates), name)),
         per_host: channel.gates.per_host_rate,
         breaker: config.breaker.policy_for(&channel.limits),
     };
-    Paces {
-        default: Pace { breaker: config.breaker.policy_for(&config.plugins.defaults), ..Pace::default() },
-        by_channel: config.channels.iter().map(|(name, channel)| (name.clone(), pace(channel))).collect(),
-    }
+    let default = Pace { breaker: config.breaker.policy_for(&config.plugins.defaults), ..Pace::default() };
+    let own = config.channels.iter().map(|(name, channel)| (name.clone(), pace(name, channel)));
+    let implied = said.keys().filter(|name| !config.channels.contains_key(*name));
+    let implied =
+        implied.map(|name| (name.clone(), Pace { per_recipient: of_recipient(None, name), ..default.clone() }));
+    let by_channel = own.chain(implied).collect();
+    Paces { default, by_channel }
 }
 
 /// Which channels stand in for which.
@@ -94,7 +114,7 @@ mod tests {
         }
         let first = config.channels.get_mut("first").expect("it was inserted");
         first.gates.fallback = vec![name("second"), name("last")];
-        let detours: Vec<_> = of_channels(&config, [])
+        let detours: Vec<_> = of_channels(&config, [], &ProviderRates::new())
             .into_iter()
             .filter_map(|(name, gate)| gate.detour_after.map(|after| (name.to_string(), after)))
             .collect();

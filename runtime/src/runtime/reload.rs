@@ -13,9 +13,8 @@ use super::auditing::digest_of;
 use super::builder::{policies, templates, time_limits};
 use super::calling::callback_settings;
 use super::findings::ConfigFinding;
-use super::gates;
 use super::retention::Retention;
-use super::{ChannelChanges, Parts, Runtime};
+use super::{ChannelChanges, Parts, Runtime, gates, rates};
 use crate::call::TemplateCaller;
 use crate::config::{Config, Examined, Places, PluginsConfig, Problem, ServerConfig, StoreConfig};
 use crate::domain::{
@@ -191,11 +190,9 @@ impl Parts {
     fn follow(&self, old: &Config, new: &Config) {
         let (default, by_channel) = policies(new);
         self.policies.replace(default, by_channel);
-        let names = self.registry.channels().into_iter().map(|channel| channel.name);
-        self.queue.set_gates(gates::of_channels(new, names));
+        self.set_gates(new, &rates::said(&self.registry));
         self.dispatcher.reconfigure(new.workers);
         self.dispatcher.set_time_limits(time_limits(new));
-        self.dispatcher.set_paces(gates::paces(new));
         self.dispatcher.set_fallbacks(gates::fallbacks(new));
         self.renderer.set_strict(new.templates.strict);
         if old.callbacks != new.callbacks || old.retry != new.retry {

@@ -44,7 +44,7 @@ pub use ledger::{DeliveryHolds, Held, Nobody, NotKept, PluginMemory, Told};
 pub use operator::OperatorError;
 pub use reload::{ChannelChanges, PlannedReload, Unusable};
 pub use schema::{ConfigSchema, SchemaError};
-pub use status::{ChannelFinding, ChannelStatus, OutOfUse, PluginSource, PluginState, PluginStatus};
+pub use status::{ChannelFinding, ChannelStatus, OutOfUse, PluginSource, PluginState, PluginStatus, ProviderRate};
 
 use self::copies::Copies;
 use self::ledger::Ledger;

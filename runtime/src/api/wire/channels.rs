@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::milliseconds;
 use crate::domain::{AttemptEnd, BreakerState, Outcome};
-use crate::runtime::{ChannelGate, ChannelTest, GateStatus};
+use crate::runtime::{ChannelGate, ChannelRate, ChannelTest, GateStatus};
 
 /// Every channel there is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,6 +43,8 @@ pub(in crate::api) struct ChannelView {
     /// Who paused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) paused: Option<PausedView>,
+    /// How fast it may be called, and who says so; null where that is as fast as it goes.
+    pub(in crate::api) rate: Option<RateView>,
     /// Not called before this, since its rate is used up or its provider asked for it; RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) not_before: Option<String>,
@@ -79,6 +81,17 @@ pub(in crate::api) struct BreakerView {
     pub(in crate::api) slow: u32,
     /// Failures in a row.
     pub(in crate::api) consecutive: u32,
+}
+
+/// How fast a channel may be called.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::api) struct RateView {
+    /// As in a configuration: `50/s`.
+    pub(in crate::api) rate: String,
+    /// `channel`, `account` or `recipient`: each of these by itself.
+    pub(in crate::api) scope: String,
+    /// `configuration` or `plugin`.
+    pub(in crate::api) source: String,
 }
 
 /// A pause.
@@ -127,7 +140,7 @@ pub(in crate::api) struct TestView {
 
 impl From<&ChannelGate> for ChannelView {
     fn from(stands: &ChannelGate) -> Self {
-        let ChannelGate { channel, gate, paused, breaker_note, health, at: _ } = stands;
+        let ChannelGate { channel, gate, rate, paused, breaker_note, health, at: _ } = stands;
         let reason = breaker_note.map(|note| note.reason.as_str().to_owned());
         Self {
             name: channel.name.to_string(),
@@ -138,6 +151,11 @@ impl From<&ChannelGate> for ChannelView {
             reason: stands.reason(),
             breaker: gate.as_ref().map(|gate| BreakerView { reason, ..BreakerView::from(gate) }),
             paused: paused.map(|paused| PausedView { at: paused.at.to_string(), by: paused.by.as_str().to_owned() }),
+            rate: rate.map(|ChannelRate { rate, scope, source }| RateView {
+                rate: rate.to_string(),
+                scope: scope.as_str().to_owned(),
+                source: source.as_str().to_owned(),
+            }),
             not_before: gate.as_ref().and_then(|gate| gate.not_before).map(|at| at.to_string()),
             in_flight: gate.as_ref().map_or(0, |gate| gate.in_flight),
             limit: gate.as_ref().map(|gate| gate.limit),

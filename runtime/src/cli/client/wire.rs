@@ -284,11 +284,21 @@ pub(in crate::cli) struct Channel {
     pub(in crate::cli) state: String,
     pub(in crate::cli) reason: Option<String>,
     pub(in crate::cli) breaker: Option<Breaker>,
+    pub(in crate::cli) rate: Option<Rate>,
     pub(in crate::cli) not_before: Option<String>,
     pub(in crate::cli) in_flight: u32,
     pub(in crate::cli) limit: Option<u32>,
     pub(in crate::cli) waiting: u64,
     pub(in crate::cli) health: Option<Health>,
+}
+
+/// How fast a channel may be called.
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Rate {
+    /// As in a configuration.
+    pub(in crate::cli) rate: String,
+    pub(in crate::cli) scope: String,
+    pub(in crate::cli) source: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,11 +7,14 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::cli::Answer;
+use crate::cli::channels::allowed;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::terminal::escaped;
 use crate::config::{Examined, Judgeable, Problem};
 use crate::domain::ChannelName;
-use crate::runtime::{ChannelFinding, ChannelStatus, ConfigFinding, check_channels, check_webhooks};
+use crate::runtime::{
+    ChannelFinding, ChannelRate, ChannelStatus, ConfigFinding, RateSource, check_channels, check_webhooks,
+};
 
 /// What became of a check.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Verdict {
     not_asked: Vec<ChannelName>,
     /// Those that are switched off: nobody asks about them.
     disabled: Vec<ChannelName>,
+    /// How fast channels may be called, where their plugins say so and the configuration does not.
+    rates: Vec<(ChannelName, ChannelRate)>,
 }
 
 /// Has a configuration judged, also by the plugins of its channels: in a sandbox, as far as it can be. Keys of webhooks are
@@ -41,7 +46,7 @@ pub(super) async fn check(examined: &Examined, compiler: Option<&Path>) -> Resul
 
 impl Verdict {
     pub(super) fn of(examined: &Examined, asked: &[ChannelStatus], not_asked: Vec<ChannelName>) -> Self {
-        let Examined { config: _, file, places, problems, warnings } = examined;
+        let Examined { config, file, places, problems, warnings } = examined;
         let found = |of: fn(&ChannelStatus) -> &[ChannelFinding]| {
             let each = move |status| {
                 of(status).iter().map(move |finding| ConfigFinding::of_channel(&status.name, finding, places))
@@ -56,7 +61,10 @@ impl Verdict {
         let problems = together(problems, |status| &status.problems);
         let warnings = together(warnings, |status| &status.warnings);
         let disabled = asked.iter().filter(|status| !status.enabled).map(|status| status.name.clone()).collect();
-        Self { file: file.clone(), problems, warnings, not_asked, disabled }
+        let said = asked.iter().filter(|status| status.configured);
+        let said = said.filter_map(|status| Some((status.name.clone(), ChannelRate::of(config, status)?)));
+        let rates = said.filter(|(_, rate)| rate.source == RateSource::Plugin).collect();
+        Self { file: file.clone(), problems, warnings, not_asked, disabled, rates }
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -86,16 +94,27 @@ impl Verdict {
             let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             let _ = writeln!(text, "\nnot asked, {why}: the plugin of {channels} {names}");
         }
+        if !self.rates.is_empty() {
+            text.push('\n');
+        }
+        for (name, ChannelRate { rate, scope, source }) in &self.rates {
+            let allowed = allowed(name.as_str(), &rate.to_string(), scope.as_str(), source.as_str());
+            let _ = writeln!(text, "channel `{name}` may be called {allowed}");
+        }
         text
     }
 
     pub(super) fn json(&self) -> Value {
         let all = |told: &[ConfigFinding]| told.iter().map(json_of).collect::<Vec<_>>();
         let names = |names: &[ChannelName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let rate = |(name, said): &(ChannelName, ChannelRate)| {
+            let ChannelRate { rate, scope, source } = said;
+            json!({ "channel": name.as_str(), "rate": rate.to_string(), "scope": scope.as_str(), "source": source.as_str() })
+        };
         json!({
             "ok": self.problems.is_empty(), "file": self.file, "problems": all(&self.problems),
             "warnings": all(&self.warnings), "not_asked": names(&self.not_asked),
-            "disabled": names(&self.disabled),
+            "disabled": names(&self.disabled), "rates": self.rates.iter().map(rate).collect::<Vec<_>>(),
         })
     }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::call::ChannelUnavailable;
-use crate::domain::{ChannelName, PluginName, Timestamp};
+use crate::domain::{ChannelName, PluginName, Rate, RateScope, Timestamp};
+use crate::sandbox::descriptor;
 use crate::sandbox::inspect::{FileHash, PluginKind};
 
 /// Where a plugin file comes from.
@@ -118,6 +120,30 @@ pub struct PluginStatus {
     pub since: Timestamp,
 }
 
+/// What a provider allows, as its plugin says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProviderRate {
+    /// So much.
+    pub rate: Rate,
+    /// To whom.
+    pub scope: RateScope,
+}
+
+impl ProviderRate {
+    /// None of a rate that cannot be kept. A scope that nobody knows is taken for the channel, so that nothing is called
+    /// faster than it may be.
+    pub(super) fn of(said: &descriptor::Rate) -> Option<Self> {
+        let descriptor::Rate { count, per_ms, scope } = said;
+        let scope = match scope.as_str() {
+            "recipient" => RateScope::Recipient,
+            "account" => RateScope::Account,
+            _ => RateScope::Channel,
+        };
+        let rate = Rate::new(*count, Duration::from_millis(u64::from(*per_ms))).ok()?;
+        Some(Self { rate, scope })
+    }
+}
+
 /// A channel and whether it can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelStatus {
@@ -131,6 +157,8 @@ pub struct ChannelStatus {
     pub enabled: bool,
     /// It stands in the configuration; otherwise its plugin needs none, and lends it its name.
     pub configured: bool,
+    /// What its provider allows, as its plugin says; none where it says nothing, or the channel cannot be used.
+    pub rate: Option<ProviderRate>,
     /// Why it cannot be used, or why its deliveries wait: all of it in one line.
     pub problem: Option<String>,
     /// Why it cannot be used, each reason by itself; empty where it can be.
@@ -176,5 +204,25 @@ impl fmt::Display for ChannelFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         self.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_says_is_a_rate_with_a_scope() {
+        let of = |count, per_ms, scope: &str| {
+            let said = ProviderRate::of(&descriptor::Rate { count, per_ms, scope: scope.to_owned() });
+            said.map(|said| (said.rate.to_string(), said.scope))
+        };
+        let told = |rate: &str, scope| Some((rate.to_owned(), scope));
+        assert_eq!(of(1, 1_000, "channel"), told("1/s", RateScope::Channel));
+        assert_eq!(of(30, 60_000, "account"), told("30/m", RateScope::Account));
+        assert_eq!(of(5, 10_000, "recipient"), told("5/10s", RateScope::Recipient));
+        assert_eq!(of(1, 1, "workspace"), told("1/ms", RateScope::Channel), "the narrowest reading");
+        assert_eq!(of(0, 1_000, "channel"), None);
+        assert_eq!(of(1, 0, "channel"), None);
     }
 }

@@ -11,7 +11,7 @@ use super::problem::{ChannelProblem, Found, Unready};
 use super::quarantine::Conduct;
 use super::schema::{ConfigSchema, SchemaError};
 use super::secrets::{self, Placed, SecretProblem, SecretsMark};
-use super::status::ChannelFinding;
+use super::status::{ChannelFinding, ProviderRate};
 use super::suggest;
 use crate::call::{AddressNeed, ChannelFacts};
 use crate::capability::Section;
@@ -86,6 +86,14 @@ impl Version {
         match &self.plugin.descriptor().role {
             Role::TemplateEngine(engine) => &engine.extensions,
             Role::Channel(_) => &[],
+        }
+    }
+
+    /// What its provider allows; none where it does not say.
+    pub(super) fn provider_rate(&self) -> Option<ProviderRate> {
+        match &self.plugin.descriptor().role {
+            Role::Channel(channel) => channel.rate.as_ref().and_then(ProviderRate::of),
+            Role::TemplateEngine(_) => None,
         }
     }
 

@@ -104,6 +104,7 @@ async fn a_program_gets_each_problem_by_itself() {
           "place": "campanile.toml:6"
         }
       ],
+      "rates": [],
       "warnings": [
         {
           "channel": "ops",
@@ -135,7 +136,11 @@ async fn what_is_of_no_use_is_a_warning_and_no_failure() {
     assert_snapshot!(verdict.text(), @r#"
     campanile.toml: 1 warning
       warning: campanile.toml:3: channel `ops`: `allow_hosts` has `api.example.com`, which its plugin does not ask to reach (it asks for the host in `config.url`); take `api.example.com` out of `allow_hosts`
+
+    channel `ops` may be called 1/s, as its plugin says of its provider; `rate_limit` in [channels.ops] takes its place
     "#);
+    let rates = json!([{ "channel": "ops", "rate": "1/s", "scope": "channel", "source": "plugin" }]);
+    assert_eq!(verdict.json()["rates"], rates);
     let verdict = checked(&channel("hooks.example.org")).await;
     assert_eq!(verdict.exit(), Exit::Usage);
     assert_snapshot!(verdict.text(), @r#"
