@@ -13,7 +13,6 @@ mod difference;
 mod examined;
 mod gates;
 mod load;
-mod nearest;
 mod place;
 mod print;
 mod secret;
@@ -32,10 +31,10 @@ use std::time::Duration;
 
 use crate::domain::{ChannelName, PluginName, Priority, RetryPolicy};
 
+pub(crate) use crate::domain::nearest;
 pub use callbacks::{CallbacksConfig, WhenFull};
 pub use examined::{Examined, Judgeable};
 pub use gates::{BreakerConfig, ChannelGates};
-pub(crate) use nearest::nearest;
 pub use place::{ConfigError, Place, Places, Problem};
 pub use print::Secrets;
 pub use secret::{ParseSecretRefError, SecretGrant, SecretGrants, SecretRef};

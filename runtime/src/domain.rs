@@ -18,6 +18,7 @@ mod kv;
 mod lane;
 mod name;
 mod notification;
+pub(crate) mod nearest;
 mod outcome;
 mod plugin;
 mod retry;
@@ -46,6 +47,7 @@ pub use lane::{Flow, Lane, Position, Queued};
 pub use name::{CallbackName, ChannelName, NameError, PluginName, TemplateName};
 pub use notification::{
     Action, ActionStyle, Content, Notification, NotificationStatus, ParsePriorityError, ParseStatusError, Part,
+pub(crate) use nearest::nearest;
     Priority, Recipient, StatusCounts, TemplateUse,
 };
 pub use outcome::{Blame, Fault, Interruption, Outcome, RateScope, Receipt, Trouble};

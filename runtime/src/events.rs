@@ -17,7 +17,7 @@ mod stream;
 mod subscribers;
 mod tracker;
 
-pub use filter::{EventFilter, TypeFilter, UnknownType};
+pub use filter::EventFilter;
 pub use id::{EventId, EventIdError};
 pub use ring::{Batch, CHUNK_EVENTS, Chunk, Inlet, Outlet, RING_EVENTS};
 pub use stream::{EventLog, Follow, Followed, Gap, GapReason, Start};

@@ -185,7 +185,7 @@ async fn events_are_listed_by_type_and_notification_from_any_place() {
     let shown = server.cli(["events", "--type", "delivery.sent"]).await;
     assert_eq!((shown.code, shown.stdout.lines().count()), (0, 2), "{shown:?}");
     for (args, said) in [
-        (["--type", "delivery.gone"], "there is no event type `delivery.gone`; there are callback.dead"),
+        (["--type", "delivery.snet"], "`delivery.snet` is no type of event: did you mean `delivery.sent`?"),
         (["--since", "42"], "`42` is not the id of an event, such as `00c0ffee00c0ffee-42`"),
     ] {
         let refused = server.cli([&["events"][..], &args[..]].concat()).await;

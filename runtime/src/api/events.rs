@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderName};
 use super::Api;
 use super::failure::Failure;
 use super::query::{Named as _, Query};
-use crate::domain::NotificationId;
-use crate::events::{EventFilter, EventId, EventIdError, Start, Subscription, TypeFilter, UnknownType};
+use crate::domain::{EventPattern, NotificationId, ParseEventPatternError};
+use crate::events::{EventFilter, EventId, EventIdError, Start, Subscription};
 use crate::intake::{ProblemCode, Problems};
 
 const PARAMETERS: [&str; 4] = ["since", "type", "notification", "follow"];
@@ -51,7 +51,7 @@ fn subscription(query: Option<&str>) -> Result<Subscription, Failure> {
     let mut problems = Problems::default();
     let mut types = Vec::new();
     for text in query.words("type", &mut problems) {
-        let wanted: Result<TypeFilter, UnknownType> = text.parse();
+        let wanted: Result<EventPattern, ParseEventPatternError> = text.parse();
         match wanted {
             Ok(wanted) => types.push(wanted),
             Err(error) => problems.add("type", ProblemCode::BadValue, error.to_string()),
@@ -107,7 +107,7 @@ mod tests {
     fn everything_that_is_wrong_is_said_at_once() {
         let said = problems("type=delivery.sent&type=delivery.gone&type=&since=42&notification=x&follow=maybe&tpye=y");
         let has = |start: &str| said.iter().filter(|problem| problem.starts_with(start)).count();
-        assert_eq!(has("type: there is no event type `delivery.gone`; there are "), 1, "{said:#?}");
+        assert_eq!(has("type: `delivery.gone` is no type of event: "), 1, "{said:#?}");
         assert_eq!(has("type: is empty"), 1, "{said:#?}");
         assert_eq!(has("since: `42` is not the id of an event"), 1, "{said:#?}");
         assert_eq!((has("notification: "), has("follow: must be"), has("tpye: ")), (1, 1, 1), "{said:#?}");

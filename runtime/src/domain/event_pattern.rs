@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::nearest;
+
 /// Every type of event, as it is published.
 pub const EVENT_TYPES: [&str; 41] = [
     "callback.dead",
@@ -49,6 +51,9 @@ pub const EVENT_TYPES: [&str; 41] = [
 ];
 
 /// What callbacks themselves are told of. A callback that heard of it without asking would be called for its own failure,
+/// The longest text that is shown of what is no type, in characters.
+const SHOWN_CHARS_MAX: usize = 64;
+
 /// and fail again.
 const OF_CALLBACKS: &str = "callback.";
 
@@ -77,11 +82,33 @@ enum Kind {
 
 /// The text is no type of event and no beginning of one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no type of event: write one such as `delivery.sent`, `delivery.*` for all that begin so, or `*` for all but \
-     those about callbacks"
-)]
-pub struct ParseEventPatternError(String);
+#[error("`{text}` is no type of event: {}", advice(.text))]
+pub struct ParseEventPatternError {
+    /// Its first 64 characters.
+    pub text: String,
+}
+
+/// What is to be written instead.
+fn advice(text: &str) -> String {
+    let groups = groups();
+    let wildcards: Vec<_> = groups.iter().map(|group| format!("{group}.*")).collect();
+    let known = EVENT_TYPES.into_iter().chain(wildcards.iter().map(String::as_str));
+    match nearest(text, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "write one such as `delivery.sent`, `delivery.*` for all that begin so (there are {}), or `*` for all but those \
+             about callbacks",
+            groups.join(", ")
+        ),
+    }
+}
+
+/// What types begin with, up to their full stop.
+fn groups() -> Vec<&'static str> {
+    let mut groups: Vec<_> = EVENT_TYPES.into_iter().filter_map(|kind| kind.split('.').next()).collect();
+    groups.dedup();
+    groups
+}
 
 impl EventPattern {
     /// Whether events of this type are meant.
@@ -109,7 +136,7 @@ impl FromStr for EventPattern {
     type Err = ParseEventPatternError;
 
     fn from_str(text: &str) -> Result<Self, ParseEventPatternError> {
-        let error = || ParseEventPatternError(text.chars().take(64).collect());
+        let error = || ParseEventPatternError { text: text.chars().take(SHOWN_CHARS_MAX).collect() };
         let kind = match text.strip_suffix('*') {
             Some("") => Kind::All,
             Some(start) if start.ends_with('.') && EVENT_TYPES.iter().any(|kind| kind.starts_with(start)) => {
@@ -137,6 +164,20 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn what_is_no_type_is_told_with_the_nearest_or_with_what_there_is() {
+        let error = |text: &str| text.parse::<EventPattern>().expect_err("no type").to_string();
+        assert_eq!(error("delivery.snet"), "`delivery.snet` is no type of event: did you mean `delivery.sent`?");
+        assert_eq!(error("Delivery.sent"), "`Delivery.sent` is no type of event: did you mean `delivery.sent`?");
+        assert_eq!(error("delivery"), "`delivery` is no type of event: did you mean `delivery.*`?");
+        assert_eq!(error("plugins.*"), "`plugins.*` is no type of event: did you mean `plugin.*`?");
+        let far = "`gap` is no type of event: write one such as `delivery.sent`, `delivery.*` for all that begin so (there \
+                   are callback, channel, config, delivery, notification, plugin, pool, worker), or `*` for all but those \
+                   about callbacks";
+        assert_eq!(error("gap"), far);
+        assert!(error(&"x".repeat(1_000)).len() < 400, "only the beginning is shown");
+    }
+
     fn who_asks_for_everything_is_not_told_of_callbacks() {
         let matched = |text: &str| {
             let pattern: EventPattern = text.parse().expect("a pattern");
