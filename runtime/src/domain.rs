@@ -13,12 +13,13 @@ mod delivery;
 mod event;
 mod event_pattern;
 mod gate;
+mod held;
 mod id;
 mod kv;
 mod lane;
 mod name;
-mod notification;
 pub(crate) mod nearest;
+mod notification;
 mod outcome;
 mod plugin;
 mod retry;
@@ -41,13 +42,14 @@ pub use gate::{
     AdaptiveLimit, AdaptiveMark, AdaptiveSignal, Admission, BreakerBook, BreakerChange, BreakerCounts, BreakerPolicy,
     BreakerReason, BreakerState, CircuitBreaker, Gcra, Pass, Rate, RateError, RetryBudget, Verdict,
 };
+pub use held::HeldBy;
 pub use id::{DeliveryId, NotificationId, ParseIdError};
 pub use kv::{KvChange, KvEntry, KvQuota, KvUsage, KvWrite, KvWritten};
 pub use lane::{Flow, Lane, Position, Queued};
 pub use name::{CallbackName, ChannelName, NameError, PluginName, TemplateName};
+pub(crate) use nearest::nearest;
 pub use notification::{
     Action, ActionStyle, Content, Notification, NotificationStatus, ParsePriorityError, ParseStatusError, Part,
-pub(crate) use nearest::nearest;
     Priority, Recipient, StatusCounts, TemplateUse,
 };
 pub use outcome::{Blame, Fault, Interruption, Outcome, RateScope, Receipt, Trouble};

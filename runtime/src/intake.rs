@@ -22,7 +22,7 @@ use async_trait::async_trait;
 
 use crate::call::{ChannelDirectory, ChannelUnavailable};
 use crate::clock::{Clock, Entropy};
-use crate::domain::{ChannelName, Content, Flow, Notification, TemplateName, TemplateUse, Timestamp};
+use crate::domain::{ChannelName, Content, Flow, HeldBy, Notification, TemplateName, TemplateUse, Timestamp};
 use crate::queue::QueueHandle;
 use crate::route::{NamedChannel, RouteProblem, Routed, route};
 use crate::store::{Planned, PlannedDelivery, Store, StoreError};
@@ -280,7 +280,14 @@ impl Intake {
             expires_at: submission.expires_at,
         };
         self.give_flows(&notification, &mut deliveries);
-        Ok(Plan { planned: Planned { notification: Arc::new(notification), deliveries, skipped, idempotency, by } })
+        let held = if scheduled_at.is_none() { self.held(channels.iter().flatten()) } else { Vec::new() };
+        let notification = Arc::new(notification);
+        Ok(Plan { planned: Planned { notification, deliveries, skipped, idempotency, by, held } })
+    }
+
+    /// Those of the channels that are held, and by what.
+    fn held<'c>(&self, channels: impl Iterator<Item = &'c NamedChannel>) -> Vec<(ChannelName, HeldBy)> {
+        channels.filter_map(|(name, _)| Some((name.clone(), self.queue.held_by(name)?))).collect()
     }
 
     fn give_flows(&self, notification: &Notification, deliveries: &mut [PlannedDelivery]) {

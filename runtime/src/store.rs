@@ -32,7 +32,7 @@ use async_trait::async_trait;
 
 use crate::domain::{
     Actor, Attempt, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback,
-    DeliveryId, DeliveryState, Event, Flow, KvEntry, KvWrite, KvWritten, Lane, Notification, NotificationId,
+    DeliveryId, DeliveryState, Event, Flow, HeldBy, KvEntry, KvWrite, KvWritten, Lane, Notification, NotificationId,
     OwedCallback, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting,
 };
 
@@ -71,13 +71,16 @@ pub struct Planned {
     pub idempotency: Option<IdempotencyKey>,
     /// Who asked for it.
     pub by: Actor,
+    /// Channels of it that are held, and by what: each delivery made at once through one of them is told to be held. Empty
+    /// for what is scheduled: it does not wait for its channel.
+    pub held: Vec<(ChannelName, HeldBy)>,
 }
 
 impl Planned {
     /// One without keys, of the embedder.
     #[must_use]
     pub const fn new(notification: Arc<Notification>, deliveries: Vec<PlannedDelivery>) -> Self {
-        Self { notification, deliveries, skipped: Vec::new(), idempotency: None, by: Actor::Embedder }
+        Self { notification, deliveries, skipped: Vec::new(), idempotency: None, by: Actor::Embedder, held: Vec::new() }
     }
 }
 

@@ -230,3 +230,34 @@ async fn a_stream_is_refused_where_its_last_id_is_none_and_ends_when_the_server_
     assert_eq!(code, 0);
     assert!(rest.contains("event: end\ndata: {") && rest.contains("\"reason\":\"stopping\""), "{rest}");
 }
+
+/// Who asks what happened to a delivery that waits finds why, beside its beginning; of one that did not have to wait nothing
+/// is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_accepted_for_a_paused_channel_is_told_to_be_held() {
+    let server = Server::start("").await;
+    let api = Api::of(&server);
+    let send = async || {
+        let sent = api.post("/v1/notifications", &json!({ "channels": ["null"], "body": "x" })).await;
+        sent.body["id"].as_str().expect("an id").to_owned()
+    };
+    api.until_final(&send().await).await;
+    assert_eq!(server.cli(["channels", "pause", "null"]).await.code, 0);
+    let waits = send().await;
+    let held = server.cli(["--json", "events", "--type", "delivery.held"]).await;
+    let events: Vec<Value> = held.stdout.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+    let [event] = events.as_slice() else { panic!("{held:?}") };
+    assert_eq!(
+        (&event["notification_id"], &event["data"]),
+        (&json!(waits), &json!({ "channel": "null", "reason": "paused" }))
+    );
+    assert_eq!(server.cli(["channels", "resume", "null"]).await.code, 0);
+    api.until_final(&waits).await;
+    let story = server.cli(["--json", "events", "--notification", &waits]).await.stdout;
+    let story: Vec<Value> = story.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+    let kinds: Vec<_> = story.iter().map(|event| event["type"].as_str().expect("a type")).collect();
+    let told =
+        ["notification.accepted", "delivery.held", "delivery.attempted", "delivery.sent", "notification.completed"];
+    assert_eq!(kinds, told);
+    assert_eq!(server.terminate().await, 0);
+}

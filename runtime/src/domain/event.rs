@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    CallbackEvent, ChannelEvent, ChannelName, DeliveryId, DeliveryState, FailReason, NotificationId,
+    CallbackEvent, ChannelEvent, ChannelName, DeliveryId, DeliveryState, FailReason, HeldBy, NotificationId,
     NotificationStatus, PluginEvent, PoolScaled, Priority, Timestamp, Waiting, WorkerEvent,
 };
 
@@ -58,6 +58,17 @@ pub enum EventBody {
         notification: NotificationId,
         /// The one that was.
         first: DeliveryId,
+    },
+    /// A delivery was accepted and has to wait, since nothing of its channel is taken. Told with its accept, and not of those
+    /// that waited before their channel came to be held: that is told of the channel, once. Nor is it told of what is
+    /// scheduled, or of the deliveries of a notification that has too many to make them at once.
+    DeliveryHeld {
+        /// Which.
+        delivery: DeliveryId,
+        /// Its channel.
+        channel: ChannelName,
+        /// What holds it.
+        by: HeldBy,
     },
     /// A plugin was called.
     DeliveryAttempted {
@@ -157,6 +168,7 @@ impl EventBody {
             Self::NotificationExpired { .. } => "notification.expired",
             Self::NotificationCancelled { .. } => "notification.cancelled",
             Self::DeliveryDeduplicated { .. } => "delivery.deduplicated",
+            Self::DeliveryHeld { .. } => "delivery.held",
             Self::DeliveryAttempted { .. } => "delivery.attempted",
             Self::DeliverySent { .. } => "delivery.sent",
             Self::DeliveryAccepted { .. } => "delivery.accepted",
@@ -215,7 +227,8 @@ impl EventBody {
             | Self::NotificationExpired { notification }
             | Self::NotificationCancelled { notification, .. }
             | Self::DeliveryDeduplicated { notification, .. } => Some(*notification),
-            Self::DeliveryAttempted { delivery, .. }
+            Self::DeliveryHeld { delivery, .. }
+            | Self::DeliveryAttempted { delivery, .. }
             | Self::DeliverySent { delivery, .. }
             | Self::DeliveryAccepted { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }
@@ -247,7 +260,8 @@ impl EventBody {
             | Self::ConfigReloaded { .. }
             | Self::Worker(_)
             | Self::PoolScaled(_) => None,
-            Self::DeliveryAttempted { delivery, .. }
+            Self::DeliveryHeld { delivery, .. }
+            | Self::DeliveryAttempted { delivery, .. }
             | Self::DeliverySent { delivery, .. }
             | Self::DeliveryAccepted { delivery, .. }
             | Self::DeliveryRetrying { delivery, .. }

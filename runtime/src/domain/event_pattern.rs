@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::nearest;
 
 /// Every type of event, as it is published.
-pub const EVENT_TYPES: [&str; 41] = [
+pub const EVENT_TYPES: [&str; 42] = [
     "callback.dead",
     "callback.failed",
     "channel.added",
@@ -25,6 +25,7 @@ pub const EVENT_TYPES: [&str; 41] = [
     "delivery.cancelled",
     "delivery.deduplicated",
     "delivery.failed",
+    "delivery.held",
     "delivery.rerouted",
     "delivery.retrying",
     "delivery.sent",
@@ -50,10 +51,10 @@ pub const EVENT_TYPES: [&str; 41] = [
     "worker.timed_out",
 ];
 
-/// What callbacks themselves are told of. A callback that heard of it without asking would be called for its own failure,
 /// The longest text that is shown of what is no type, in characters.
 const SHOWN_CHARS_MAX: usize = 64;
 
+/// What callbacks themselves are told of. A callback that heard of it without asking would be called for its own failure,
 /// and fail again.
 const OF_CALLBACKS: &str = "callback.";
 
@@ -164,7 +165,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn what_is_no_type_is_told_with_the_nearest_or_with_what_there_is() {
         let error = |text: &str| text.parse::<EventPattern>().expect_err("no type").to_string();
         assert_eq!(error("delivery.snet"), "`delivery.snet` is no type of event: did you mean `delivery.sent`?");
@@ -178,6 +178,7 @@ mod tests {
         assert!(error(&"x".repeat(1_000)).len() < 400, "only the beginning is shown");
     }
 
+    #[test]
     fn who_asks_for_everything_is_not_told_of_callbacks() {
         let matched = |text: &str| {
             let pattern: EventPattern = text.parse().expect("a pattern");

@@ -63,6 +63,10 @@ enum Data<'a> {
     Deduplicated {
         first: Shown<DeliveryId>,
     },
+    Held {
+        channel: &'a str,
+        reason: &'static str,
+    },
     Attempted {
         attempt: u32,
         end: &'a str,
@@ -147,6 +151,7 @@ fn data(id: EventId, body: &EventBody) -> Data<'_> {
         EventBody::NotificationExpired { .. } => Data::Expired {},
         EventBody::NotificationCancelled { deliveries, .. } => Data::Withdrawn { deliveries: *deliveries },
         EventBody::DeliveryDeduplicated { first, .. } => Data::Deduplicated { first: Shown(*first) },
+        EventBody::DeliveryHeld { channel, by, .. } => Data::Held { channel: channel.as_str(), reason: by.as_str() },
         EventBody::DeliveryAttempted { attempt, end, duration_us, .. } => {
             Data::Attempted { attempt: *attempt, end, duration_us: *duration_us }
         }

@@ -8,7 +8,7 @@ use regex::Regex;
 use super::*;
 use crate::call::{AddressNeed, ChannelFacts};
 use crate::clock::ManualClock;
-use crate::domain::{DeliveryState, NotificationId, PluginName, Priority, Waiting};
+use crate::domain::{DeliveryState, EventBody, NotificationId, PluginName, Priority, Waiting};
 use crate::queue::WindowLimits;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{CommitListener, Committed, Durability, NotificationRecord};
@@ -252,6 +252,32 @@ async fn data_that_is_nested_too_deep_is_refused_before_it_is_parsed() {
     intake().submit(with(deep(limits::DATA_DEPTH_MAX))).await.expect("the limit is allowed");
     let over = problems(with(deep(limits::DATA_DEPTH_MAX + 1))).await;
     assert_eq!(over, places(&[("/data", "too-deep")]));
+}
+
+/// One whose channel is held is told to be, with its accept; of what is for later, and of other channels, nothing is told.
+#[tokio::test]
+async fn what_is_accepted_for_a_held_channel_is_told_to_be_held() {
+    let intake = intake();
+    let name = |name: &str| ChannelName::new(name).expect("a name");
+    for channel in ["console", "mail"] {
+        intake.queue.set_gates([(name(channel), crate::queue::GateSettings::default())]);
+    }
+    intake.queue.pause(&name("mail"));
+    intake.submit(to_console()).await.expect("it is taken");
+    let both = Submission { channels: vec!["console".to_owned(), "mail".to_owned()], ..to_mail(&["a@b", "c@d"]) };
+    let id = intake.submit(both.clone()).await.expect("it is taken").id;
+    intake.submit(Submission { scheduled_at: Some(NOW.after(HOUR)), ..both.clone() }).await.expect("it is taken");
+    intake.queue.resume(&name("mail"));
+    intake.submit(both).await.expect("it is taken");
+    let events = intake.store.outbox(0, 100).await.expect("the store reads");
+    let held = events.into_iter().filter_map(|event| match event.event.body {
+        EventBody::DeliveryHeld { delivery, channel, by } => Some((delivery, channel.to_string(), by)),
+        _ => None,
+    });
+    let record = record(&intake, id).await;
+    let of_mail = record.deliveries.iter().filter(|delivery| delivery.channel == name("mail"));
+    let expected: Vec<_> = of_mail.map(|one| (one.id, "mail".to_owned(), HeldBy::Pause)).collect();
+    assert_eq!((expected.len(), held.collect::<Vec<_>>()), (2, expected));
 }
 
 #[tokio::test]

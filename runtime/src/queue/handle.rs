@@ -12,7 +12,7 @@ use super::{
     WindowLimits,
 };
 use crate::clock::Clock;
-use crate::domain::{BreakerBook, ChannelName, Flow, Lane, PluginName, Position, Priority, Queued, Timestamp};
+use crate::domain::{BreakerBook, ChannelName, Flow, HeldBy, Lane, PluginName, Position, Priority, Queued, Timestamp};
 use crate::store::{CommitListener, Committed, Store, StoreError};
 
 /// Deliveries offered under one lock: about 10 µs, so that a commit of thousands does not hold up the workers.
@@ -151,6 +151,12 @@ impl QueueHandle {
     #[must_use]
     pub fn is_stopped(&self, channel: &ChannelName) -> bool {
         self.lock().is_stopped(channel)
+    }
+
+    /// Why nothing of this channel is taken now: see [`ReadyQueue::held_by`].
+    #[must_use]
+    pub fn held_by(&self, channel: &ChannelName) -> Option<HeldBy> {
+        self.lock().held_by(channel, self.shared.clock.now())
     }
 
     /// What changed, once something has. For one listener.

@@ -4,6 +4,7 @@ mod aged;
 mod aside;
 mod flows;
 mod gated;
+mod holding;
 mod turns;
 mod withdrawing;
 

@@ -144,6 +144,7 @@ macro_rules! conformance {
             telling: what_happened_to_workers_is_told_in_order_and_kept,
             telling: events_are_numbered_from_one_without_gaps_through_restarts,
             telling: each_transition_writes_its_events_in_order,
+            telling: what_is_accepted_for_a_held_channel_is_told_with_its_accept,
             telling: a_notification_is_completed_once_when_its_last_delivery_is_final,
             telling: progress_is_told_once_a_second_and_not_of_the_last,
             telling: a_notification_whose_last_delivery_expires_is_told_to_have_expired,

@@ -47,7 +47,7 @@ pub(crate) struct Kept {
 
 impl Model {
     pub(crate) fn accept(&mut self, planned: &Planned) -> Accepted {
-        let Planned { notification, deliveries, skipped, idempotency, by: _ } = planned;
+        let Planned { notification, deliveries, skipped, idempotency, by: _, held } = planned;
         let (id, priority, now) = (notification.id, notification.priority, notification.created_at);
         if let Some(IdempotencyKey { key, .. }) = idempotency
             && let Some((_, first)) = self.keys.get(&key.hash).filter(|(at, _)| *at >= key.since)
@@ -73,16 +73,21 @@ impl Model {
             let first = FirstUse { digest: *digest, notification: id, deduplicated, skipped };
             self.keys.insert(key.hash, (now, first));
         }
-        let deliveries = (deliveries.len() - deduplicated.len()) as u32;
-        let mut bodies = vec![EventBody::NotificationAccepted { notification: id, priority, deliveries }];
+        let count = (deliveries.len() - deduplicated.len()) as u32;
+        let mut bodies = vec![EventBody::NotificationAccepted { notification: id, priority, deliveries: count }];
         let first =
             |duplicate: &Deduplicated| EventBody::DeliveryDeduplicated { notification: id, first: duplicate.first };
         bodies.extend(deduplicated.iter().map(first));
         if let Some(expires_at) = notification.expires_at {
             self.expires_at.insert(id, expires_at);
-            self.expiries.extend((deliveries > 0).then_some((expires_at, id)));
+            self.expiries.extend((count > 0).then_some((expires_at, id)));
         }
-        if deliveries == 0 {
+        bodies.extend((0..).zip(deliveries).filter_map(|(index, target)| {
+            let is_made = deliveries.len() <= DELIVERIES_SLICE && deduplicated.iter().all(|one| one.index != index);
+            let (channel, by) = held.iter().find(|(channel, _)| is_made && *channel == target.channel)?;
+            Some(EventBody::DeliveryHeld { delivery: id.delivery(index), channel: channel.clone(), by: *by })
+        }));
+        if count == 0 {
             let status = StatusCounts::default().status();
             bodies.push(EventBody::NotificationCompleted { notification: id, status });
         }

@@ -2,8 +2,8 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::domain::{
-    ChannelChange, ChannelName, EVENT_TYPES, NotificationStatus, PluginChange, PoolScaled, Priority, ScaleReason,
-    WorkerChange, WorkerNumber,
+    ChannelChange, ChannelName, EVENT_TYPES, HeldBy, NotificationStatus, PluginChange, PoolScaled, Priority,
+    ScaleReason, WorkerChange, WorkerNumber,
 };
 use crate::events::GapReason;
 use crate::store::EventEpoch;
@@ -66,6 +66,7 @@ fn one_of_each() -> Vec<EventBody> {
         EventBody::ConfigReloaded { sha256: [1; 32] },
         of_worker(WorkerChange::TimedOut, Some("no sign of life for 60s")),
         of_worker(WorkerChange::Started, None),
+        EventBody::DeliveryHeld { delivery, channel: channel("mail"), by: HeldBy::Breaker },
         EventBody::PoolScaled(PoolScaled { from: 2, to: 3, reason: ScaleReason::HighLoad, load_percent: 80 }),
     ]
 }

@@ -3,7 +3,8 @@
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::domain::{PoolScaled, ScaleReason, WorkerChange, WorkerEvent, WorkerNumber};
+use crate::domain::{HeldBy, PoolScaled, ScaleReason, WorkerChange, WorkerEvent, WorkerNumber};
+use crate::store::model::Model;
 
 pub(crate) async fn events_are_numbered_from_one_without_gaps_through_restarts(place: &dyn Place) {
     for round in 0..3 {
@@ -48,6 +49,27 @@ pub(crate) async fn each_transition_writes_its_events_in_order(place: &dyn Place
     let events = store.outbox(0, 100).await.unwrap();
     let told: Vec<_> = events.into_iter().map(|numbered| (numbered.event.at, numbered.event.body)).collect();
     assert_eq!(told, expected);
+}
+
+/// Those that are made with the accept, once each: not one that stands for another, and none of a large notification.
+pub(crate) async fn what_is_accepted_for_a_held_channel_is_told_with_its_accept(place: &dyn Place) {
+    let store = open(place).await;
+    let held = |planned: Planned| Planned { held: vec![(channel("mail"), HeldBy::Breaker)], ..planned };
+    let mut first = held(planned(1, &["chat", "mail", "mail"]));
+    first.deliveries[2].dedupe = Some(once(1));
+    let mut second = held(planned(2, &["mail", "mail"]));
+    second.deliveries[0].dedupe = Some(once(1));
+    let large = held(expanding::large(3, DELIVERIES_SLICE + 1));
+    store.accept(vec![first.clone(), second.clone(), large.clone()]).await.unwrap();
+    let mut model = Model::default();
+    [&first, &second, &large].into_iter().for_each(|planned| drop(model.accept(planned)));
+    let told: Vec<_> = store.outbox(0, 100).await.unwrap().into_iter().map(|numbered| numbered.event).collect();
+    assert_eq!(told, model.events);
+    let of_held = told.iter().filter_map(|event| match event.body {
+        EventBody::DeliveryHeld { delivery, .. } => Some(delivery),
+        _ => None,
+    });
+    assert_eq!(of_held.collect::<Vec<_>>(), [id(1).delivery(1), id(1).delivery(2), id(2).delivery(1)]);
 }
 
 pub(crate) async fn a_notification_is_completed_once_when_its_last_delivery_is_final(place: &dyn Place) {

@@ -8,7 +8,7 @@ mod callback;
 
 use super::wire::{Damaged, Reader, put_option, put_text, put_u64};
 use crate::domain::{
-    ChannelChange, ChannelEvent, ChannelName, DeliveryId, Event, EventBody, NotificationId, NotificationStatus,
+    ChannelChange, ChannelEvent, ChannelName, DeliveryId, Event, EventBody, HeldBy, NotificationId, NotificationStatus,
     PluginChange, PluginEvent, PoolScaled, Priority, ScaleReason, Timestamp, WorkerChange, WorkerEvent, WorkerNumber,
 };
 
@@ -29,6 +29,8 @@ const CALLBACK: u8 = 24;
 const PROGRESS: u8 = 25;
 /// The rest of a notification came too late.
 const EXPIRED: u8 = 26;
+/// What was accepted for a channel that is held.
+const HELD: u8 = 28;
 
 const STATUSES: [NotificationStatus; 5] = [
     NotificationStatus::Pending,
@@ -80,6 +82,11 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             put_u64(out, u64::from(*total));
         }
         EventBody::NotificationExpired { notification } => put_notification(out, EXPIRED, *notification),
+        EventBody::DeliveryHeld { delivery, channel, by } => {
+            put_delivery(out, HELD, *delivery, 0);
+            put_text(out, channel.as_str());
+            put_text(out, by.as_str());
+        }
         EventBody::DeliveryAttempted { delivery, attempt, end, duration_us } => {
             put_delivery(out, 3, *delivery, *attempt);
             put_text(out, end);
@@ -272,9 +279,15 @@ fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
         5 => EventBody::DeliveryRetrying { delivery, attempts, due: Timestamp::from_millis(reader.u64()?) },
         6 => EventBody::DeliveryFailed { delivery, attempts, reason: reader.text()? },
         7 => EventBody::DeliveryCancelled { delivery, attempts },
+        HELD => EventBody::DeliveryHeld { delivery, channel: channel_name(reader)?, by: held_by(reader)? },
         ACCEPTED => EventBody::DeliveryAccepted { delivery, attempts, provider_id: reader.option(Reader::text)? },
         _ => return Err(reader.damaged()),
     })
+}
+
+fn held_by(reader: &mut Reader<'_>) -> Result<HeldBy, Damaged> {
+    let word = reader.text()?;
+    HeldBy::ALL.into_iter().find(|by| by.as_str() == word).ok_or_else(|| reader.damaged())
 }
 
 fn priority(reader: &mut Reader<'_>) -> Result<Priority, Damaged> {
@@ -317,6 +330,8 @@ mod tests {
             priority,
             deliveries: 1_000,
         }));
+        let held = |by| EventBody::DeliveryHeld { delivery, channel: ChannelName::new("ops-slack").unwrap(), by };
+        bodies.extend(HeldBy::ALL.map(held));
         bodies.extend(STATUSES.map(|status| EventBody::NotificationCompleted { notification, status }));
         let event = |change, version, sha256| {
             EventBody::Plugin(PluginEvent { change, plugin: "odd.wasm".into(), version, sha256, reason: None })

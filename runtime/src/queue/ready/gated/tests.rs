@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    AdaptiveSignal, BreakerState, DeliveryId, Lane, NotificationId, Position, Priority, Queued, Rate, RateScope,
-    Verdict,
+    AdaptiveSignal, BreakerBook, BreakerState, DeliveryId, HeldBy, Lane, NotificationId, Position, Priority, Queued,
+    Rate, RateScope, Verdict,
 };
 use crate::queue::{Ended, Hold, SlotCounts, Taken, WindowLimits};
 
@@ -147,6 +147,53 @@ fn an_open_breaker_spends_probes_and_no_more() {
     let told: Vec<&str> =
         rig.queue.take_gate_changes().iter().map(|change| change.changed.change.to.as_str()).collect();
     assert_eq!(told, ["open", "half-open", "open", "half-open", "closed"]);
+}
+
+/// Told is what may last, and by whom it is ended; not what passes by itself within moments.
+#[test]
+fn what_holds_a_channel_is_told_and_what_passes_at_once_is_not() {
+    let name = channel("gated");
+    let mut rig = Rig::new(GateSettings { concurrency: Some(1), ..rate("10/s") });
+    let by = |rig: &Rig| rig.queue.held_by(&name, rig.now).map(HeldBy::as_str);
+    rig.offer("gated", 50);
+    assert_eq!(by(&rig), None);
+    let taken = rig.take().expect("it is due");
+    assert_eq!((rig.take(), by(&rig)), (None, None), "its rate and its calls at once are used up");
+    rig.end(taken.hold, refused((RateScope::Channel, START.after(millis(100)))));
+    assert_eq!(by(&rig), None, "its provider asked for a moment");
+    rig.queue.pause(&name, true, rig.now);
+    assert_eq!(by(&rig), Some("paused"));
+    rig.queue.pause(&name, false, rig.now);
+    for _ in 0..5 {
+        rig.pass(millis(100));
+        let taken = rig.take().expect("it is closed");
+        rig.end(taken.hold, BAD);
+    }
+    assert_eq!(by(&rig), Some("breaker-open"));
+    rig.queue.reset_gate(&name, rig.now);
+    assert_eq!(by(&rig), None);
+    let book = BreakerBook { state: BreakerState::Disabled { since: START }, ..BreakerBook::default() };
+    rig.queue.restore_gate(&name, false, book, rig.now);
+    assert_eq!(by(&rig), Some("disabled"));
+    rig.queue.hold_only(&BTreeSet::from([name.clone(), channel("new")]), rig.now);
+    assert_eq!(by(&rig), Some("plugin-held"), "whatever else holds it");
+    assert_eq!(rig.queue.held_by(&channel("new"), rig.now), Some(HeldBy::Plugin));
+    assert_eq!(rig.queue.held_by(&channel("unknown"), rig.now), None);
+}
+
+/// What is accepted while another channel stands in does not wait.
+#[test]
+fn a_channel_for_which_another_stands_in_holds_nothing() {
+    let name = channel("gated");
+    let mut rig = Rig::new(GateSettings { detour_after: Some(Duration::from_secs(1)), ..GateSettings::default() });
+    rig.offer("gated", 50);
+    for _ in 0..5 {
+        let taken = rig.take().expect("it is closed");
+        rig.end(taken.hold, BAD);
+    }
+    assert_eq!(rig.queue.held_by(&name, rig.now), Some(HeldBy::Breaker));
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.queue.held_by(&name, rig.now), None);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use rusqlite::params;
 use super::expand::Staged;
 use super::{Asked, Transaction};
 use crate::domain::{
-    Act, Actor, AuditOutcome, DeliveryId, DeliveryState, EventBody, Lane, Notification, NotificationId, Position,
-    Queued, StatusCounts, Waiting,
+    Act, Actor, AuditOutcome, ChannelName, DeliveryId, DeliveryState, EventBody, HeldBy, Lane, Notification,
+    NotificationId, Position, Queued, StatusCounts, Waiting,
 };
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::live::{Change, OpenDelivery, notification_bytes};
@@ -31,17 +31,19 @@ pub(in crate::store::sqlite) struct Accepting {
     /// Kept with the key.
     skipped: Vec<usize>,
     by: Actor,
+    /// Channels that are held.
+    held: Vec<(ChannelName, HeldBy)>,
 }
 
 impl Accepting {
     /// What is to be accepted, and what has to be staged before where it is large.
     pub(in crate::store::sqlite) fn of(planned: Planned) -> (Self, Vec<Staged>) {
-        let Planned { notification, deliveries, skipped, idempotency, by } = planned;
+        let Planned { notification, deliveries, skipped, idempotency, by, held } = planned;
         let mut payload = Vec::with_capacity(128 + notification_bytes(&notification));
         row::put_notification(&mut payload, &notification);
         if deliveries.len() <= DELIVERIES_SLICE {
             let deliveries = deliveries.into_iter().map(Target::from).collect();
-            return (Self { notification, payload, deliveries, unmade: 0, idempotency, skipped, by }, Vec::new());
+            return (Self { notification, payload, deliveries, unmade: 0, idempotency, skipped, by, held }, Vec::new());
         }
         let slices = (0..).step_by(DELIVERIES_SLICE).zip(deliveries.chunks(DELIVERIES_SLICE));
         let staged = slices.map(|(first, slice)| {
@@ -51,7 +53,8 @@ impl Accepting {
         });
         let staged = staged.collect();
         let unmade = deliveries.len() as u32;
-        (Self { notification, payload, deliveries: Vec::new(), unmade, idempotency, skipped, by }, staged)
+        let (deliveries, held) = (Vec::new(), Vec::new());
+        (Self { notification, payload, deliveries, unmade, idempotency, skipped, by, held }, staged)
     }
 
     /// About what it adds to a transaction.
@@ -62,7 +65,7 @@ impl Accepting {
 
 impl Transaction<'_> {
     pub(super) fn accept(&mut self, one: &Accepting) -> Result<Accepted, Failure> {
-        let Accepting { notification, payload, deliveries, unmade, idempotency, skipped, by } = one;
+        let Accepting { notification, payload, deliveries, unmade, idempotency, skipped, by, held } = one;
         if let Some(known) = idempotency.as_ref().map(|key| once::first_use(self.db, &key.key)).transpose()?.flatten() {
             self.unstage(notification.id)?;
             return Ok(Accepted::Known(known));
@@ -90,20 +93,39 @@ impl Transaction<'_> {
                 )?
                 .execute(params![id.as_bytes(), count])?;
         }
-        let (priority, deliveries) = (notification.priority, count);
-        self.event(at, EventBody::NotificationAccepted { notification: id, priority, deliveries });
-        self.note(Asked { at, by: *by }, Act::Submit { notification: id, deliveries }, AuditOutcome::Done);
+        let priority = notification.priority;
+        self.event(at, EventBody::NotificationAccepted { notification: id, priority, deliveries: count });
+        self.note(Asked { at, by: *by }, Act::Submit { notification: id, deliveries: count }, AuditOutcome::Done);
         for Deduplicated { first, .. } in &deduplicated {
             self.event(at, EventBody::DeliveryDeduplicated { notification: id, first: *first });
         }
         if let Some(expires_at) = notification.expires_at.filter(|_| count > 0) {
             self.expires(id, expires_at)?;
         }
+        if !held.is_empty() {
+            self.tell_held(notification, deliveries, &deduplicated, held);
+        }
         if count == 0 {
             let status = StatusCounts::default().status();
             self.event(at, EventBody::NotificationCompleted { notification: id, status });
         }
         Ok(Accepted::New { deduplicated })
+    }
+
+    fn tell_held(
+        &mut self,
+        notification: &Notification,
+        deliveries: &[Target],
+        deduplicated: &[Deduplicated],
+        held: &[(ChannelName, HeldBy)],
+    ) {
+        for (index, target) in (0..).zip(deliveries) {
+            let Some((channel, by)) = held.iter().find(|(channel, _)| *channel == target.channel) else { continue };
+            if deduplicated.iter().all(|duplicate| duplicate.index != index) {
+                let (delivery, channel) = (notification.id.delivery(index), channel.clone());
+                self.event(notification.created_at, EventBody::DeliveryHeld { delivery, channel, by: *by });
+            }
+        }
     }
 
     /// Those that were made before, or stand before here, by the keys they have. The deliveries are those from index
