@@ -4,6 +4,7 @@
 //! often the connection breaks and the server starts anew.
 
 use std::io::{self, Write};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,7 +15,7 @@ use super::client::stream::Streaming;
 use super::failure::{Exit, Failure};
 use super::terminal::{Color, Paint, escaped};
 use super::{Answer, Globals};
-use crate::events::EventId;
+use crate::events::EventTracker;
 use crate::events::sse::Block;
 
 /// The first wait before connecting again, until the server says how long.
@@ -70,7 +71,7 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
             Err(Unheard::Failed(failure)) => return Err(failure),
         }
         tokio::time::sleep(listener.next_wait()).await;
-        connected = match client.events(&listener.query, listener.place.as_deref()).await {
+        connected = match client.events(&listener.query, listener.tracker.last_id()).await {
             Ok(stream) => Some(stream),
             // It starts, or is gone; anything else is no matter of time.
             Err(failure) if matches!(failure.exit, Exit::No | Exit::TimedOut) => None,
@@ -115,13 +116,18 @@ impl From<io::Error> for Unheard {
     }
 }
 
+/// What a stream says with an id: a line that is to be printed, or nothing but how far it has come.
+type Heard = Option<String>;
+
 /// What is kept from one connection to the next.
 struct Listener {
     query: Vec<(&'static str, String)>,
     /// None prints JSON.
     paint: Option<Paint>,
-    /// The last id that was heard.
-    place: Option<String>,
+    /// Knows what was heard before, and where to go on. What is new it hands to `lines`.
+    tracker: EventTracker<Heard>,
+    lines: mpsc::Receiver<String>,
+    fresh: mpsc::Sender<String>,
     printed: u64,
     retry: Duration,
     wait: Duration,
@@ -129,8 +135,10 @@ struct Listener {
 }
 
 impl Listener {
-    const fn new(query: Vec<(&'static str, String)>, paint: Option<Paint>) -> Self {
-        Self { query, paint, place: None, printed: 0, retry: RETRY, wait: RETRY, is_lost: false }
+    fn new(query: Vec<(&'static str, String)>, paint: Option<Paint>) -> Self {
+        let (fresh, lines) = mpsc::channel();
+        let tracker = tracker(&fresh);
+        Self { query, paint, tracker, lines, fresh, printed: 0, retry: RETRY, wait: RETRY, is_lost: false }
     }
 
     async fn listen(
@@ -161,42 +169,40 @@ impl Listener {
         let Block { id, event, data, retry_ms } = block;
         self.retry = retry_ms.map_or(self.retry, Duration::from_millis).min(RETRY_MAX);
         (self.wait, self.is_lost) = (self.retry, false);
-        let is_news = event.as_deref() == Some("gap") || self.is_news(id.as_deref());
-        if let Some(data) = data {
-            let event = event.unwrap_or_default();
-            let parsed: Value = serde_json::from_str(&data)
-                .with_context(|| {
-                    format!("the event `{event}` is not JSON: are this program and the server of one version?")
-                })
-                .map_err(|error| Unheard::Failed(error.into()))?;
-            if event == "end" {
-                let text = |name: &str| parsed["data"][name].as_str().unwrap_or_default();
-                return Ok(Some(match text("reason") {
-                    "newest" => Ended::Complete,
-                    _ => Ended::Broken(text("detail").to_owned()),
-                }));
-            }
-            if is_news {
-                match self.paint {
-                    None => writeln!(out, "{data}")?,
-                    Some(paint) => writeln!(out, "{}", line(&parsed, paint))?,
+        let is_gap = event.as_deref() == Some("gap");
+        let line = match data {
+            None => None,
+            Some(data) => {
+                let event = event.unwrap_or_default();
+                let parsed: Value = serde_json::from_str(&data)
+                    .with_context(|| {
+                        format!("the event `{event}` is not JSON: are this program and the server of one version?")
+                    })
+                    .map_err(|error| Unheard::Failed(error.into()))?;
+                if event == "end" {
+                    let text = |name: &str| parsed["data"][name].as_str().unwrap_or_default();
+                    return Ok(Some(match text("reason") {
+                        "newest" => Ended::Complete,
+                        _ => Ended::Broken(text("detail").to_owned()),
+                    }));
                 }
-                self.printed += 1;
+                Some(self.paint.map_or(data, |paint| line(&parsed, paint)))
             }
+        };
+        // What has no id cannot be told apart, and says nothing that a stream of ours does.
+        if let Some(id) = id {
+            if is_gap {
+                // What comes behind it may begin anew.
+                self.tracker = tracker(&self.fresh);
+            }
+            // A callback that is called at once takes all that is new.
+            let _ = self.tracker.try_record(&id, line);
         }
-        if is_news {
-            self.place = id.or_else(|| self.place.take());
+        for line in self.lines.try_iter() {
+            writeln!(out, "{line}")?;
+            self.printed += 1;
         }
         Ok(None)
-    }
-
-    /// Whether what has this id was not printed before. What comes behind a gap may begin anew.
-    fn is_news(&self, id: Option<&str>) -> bool {
-        let parsed = |id: Option<&str>| id.and_then(|id| id.parse::<EventId>().ok());
-        match (parsed(id), parsed(self.place.as_deref())) {
-            (Some(id), Some(place)) => id.epoch != place.epoch || id.number > place.number,
-            _ => true,
-        }
     }
 
     /// Once for each time that the server is away.
@@ -212,6 +218,15 @@ impl Listener {
         self.wait = (wait * 2).min(RETRY_MAX);
         wait
     }
+}
+
+/// Hands on what was not heard before.
+fn tracker(fresh: &mpsc::Sender<String>) -> EventTracker<Heard> {
+    let fresh = fresh.clone();
+    EventTracker::new(move |_: &str, heard: &Heard| {
+        // The other end is in the same hands.
+        let _ = heard.clone().map(|line| fresh.send(line));
+    })
 }
 
 /// An event for people.

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::events::EventId;
 use crate::store::EventEpoch;
 
 fn id(number: u64) -> String {
@@ -32,7 +33,8 @@ fn what_was_printed_is_not_printed_again_and_a_gap_begins_anew() {
     assert_eq!(heard(&mut listener, vec![block(1, "gap"), block(2, sent)]), [id(1), id(2)]);
     let position = Block { id: Some(id(9)), ..Block::default() };
     assert_eq!(heard(&mut listener, vec![position]), [""; 0]);
-    assert_eq!(listener.place, Some(id(9)), "a heartbeat moves the place");
+    assert_eq!(listener.tracker.last_id(), Some(&*id(9)), "a heartbeat moves the place");
+    assert_eq!(heard(&mut listener, vec![block(10, sent), block(10, sent)]), [id(10)]);
 }
 
 #[test]
