@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 pub use self::replay::CallbackReplay;
 use self::replay::{end_of, progress_of};
 use super::closure::{ClosureTarget, Surroundings};
-use super::executor::{Executor, Job};
+use super::executor::{Executor, ExecutorStatistics, Job};
 use super::feed::Feed;
 use super::follower::{DurableFollower, Follower};
 use super::ledger::Ledger;
@@ -397,8 +397,8 @@ impl Callbacks {
 
     /// Stops: what has happened is told, for `timeout` at most. What was not told then is kept as dead, or, where it has
     /// a durable name, told after the next start. To be called while the store is open. A second call finds nothing to
-    /// do.
-    pub(crate) async fn stop(&self, timeout: Duration) {
+    /// do. Answers what was not called in time.
+    pub(crate) async fn stop(&self, timeout: Duration) -> Uncalled {
         let parts = &self.parts;
         parts.stopping.send_replace(true);
         let mut followers: Vec<_> = parts.followers.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
@@ -409,9 +409,11 @@ impl Callbacks {
             }
             parts.executor.drain().await;
         });
-        if told.await.is_err() {
-            let waiting = parts.executor.statistics().queued;
-            tracing::warn!(waiting, ?timeout, "Callbacks were not all called in time; the rest can be replayed.");
+        let is_over = told.await.is_ok();
+        let left = if is_over { Uncalled::default() } else { parts.uncalled() };
+        if left != Uncalled::default() {
+            let Uncalled { events, calls } = left;
+            tracing::warn!(events, calls, ?timeout, "Callbacks were not all called in time; calls can be replayed.");
         }
         followers.iter().for_each(JoinHandle::abort);
         parts.executor.close().await;
@@ -420,10 +422,27 @@ impl Callbacks {
             parts.ledger.moved(callback).await;
         }
         parts.ledger.flush().await;
+        left
     }
 }
 
+/// What a stop left undone. What has a durable name goes on after the next start, the rest can be replayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Uncalled {
+    /// Events that nobody has looked at.
+    pub(crate) events: u64,
+    /// Events whose calls wait or are under way.
+    pub(crate) calls: usize,
+}
+
 impl Parts {
+    /// What there is still to do. A time limit that is over while somebody goes to sleep says nothing of that.
+    fn uncalled(&self) -> Uncalled {
+        let ExecutorStatistics { busy, queued, retrying, .. } = self.executor.statistics();
+        let behind = |position| self.log.newest().number.saturating_sub(position);
+        Uncalled { events: self.registry.position().map_or(0, behind), calls: busy + queued + retrying }
+    }
+
     fn feed(&self) -> Feed {
         Feed::new(Arc::clone(&self.log), Arc::clone(&self.clock), self.stopping.subscribe())
     }

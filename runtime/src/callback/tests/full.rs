@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::callback::desk::Uncalled;
 use crate::domain::CallbackName;
 use rig::narrow;
 
@@ -138,4 +139,25 @@ async fn the_backlog_of_a_durable_callback_leaves_the_queue_to_others() {
     rig.until(|| rig.callbacks.statistics().kinds[0].succeeded == 300).await;
     assert_eq!(rig.callbacks.statistics().executor.full, FullCounts::default());
     rig.stop().await;
+}
+
+/// A stop without patience leaves a call that does not end, and nothing where nothing is under way.
+#[tokio::test]
+async fn a_stop_at_once_leaves_what_is_under_way_and_nothing_else() {
+    let idle = Rig::start(CallbackSettings::default()).await;
+    assert_eq!(idle.callbacks.stop(Duration::ZERO).await, Uncalled::default());
+
+    let mut told = Rig::start(CallbackSettings::default()).await;
+    let tell = told.teller();
+    told.callbacks.register(Registration::completion(move |receipt| tell(receipt.delivery.to_string()))).await.unwrap();
+    let delivery = told.sent().await;
+    assert_eq!(told.heard().await, delivery.to_string());
+    told.until(|| told.callbacks.statistics().executor.busy == 0).await;
+    assert_eq!(told.callbacks.stop(Duration::ZERO).await, Uncalled::default());
+
+    let mut stuck = Rig::start(CallbackSettings::default()).await;
+    register_stuck(&stuck).await;
+    stuck.sent().await;
+    stuck.heard().await;
+    assert_eq!(stuck.callbacks.stop(Duration::ZERO).await, Uncalled { events: 0, calls: 1 });
 }
