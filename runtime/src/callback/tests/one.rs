@@ -84,6 +84,8 @@ async fn progress_made_before_is_told() {
         Registration::progress(move |progress| tell(format!("{} of {}", progress.completed, progress.total)));
     rig.callbacks.register_for(id, progress).await.unwrap();
     assert_eq!(rig.heard().await, "1 of 3");
+    // Whoever is told: once a second.
+    rig.clock.advance(SECOND);
     rig.send(id.delivery(1)).await;
     assert_eq!(rig.heard().await, "2 of 3");
     rig.send(id.delivery(2)).await;
