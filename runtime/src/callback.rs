@@ -18,6 +18,7 @@ mod desk;
 mod executor;
 mod feed;
 mod follower;
+mod latency;
 mod ledger;
 mod progress;
 mod receipt;
@@ -33,11 +34,12 @@ pub(crate) mod webhook;
 pub use closure::{Answer, Asynchronous, Blocking, Ending};
 pub use desk::{CallbackReplay, Callbacks};
 pub use executor::{ExecutorStatistics, FullCounts};
+pub use latency::LatencyStatistics;
 pub use receipt::{BatchProgress, DeliveryError, Receipt, ToldRecipient};
 pub use registration::{CallbackError, CallbackId, CallbackInfo, CallbackOptions, Condition, Registration};
 pub use settings::{CallbackSettings, CallbackSettingsError, OnFailure, WhenFull};
 pub use statistics::{CallbackHealth, CallbackStatistics};
-pub use tracker::{ExecutionRecord, ExecutionStatus, KindStatistics, LatencyStatistics, RECENT_FOR, RECENT_MAX};
+pub use tracker::{ExecutionRecord, ExecutionStatus, KindStatistics, RECENT_FOR, RECENT_MAX};
 
 pub use crate::store::DeadCallbackFilter;
 

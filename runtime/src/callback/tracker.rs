@@ -1,14 +1,13 @@
 //! What became of each call, and how callbacks are doing altogether.
 //!
-//! *Invariants:* bounded, whatever happens: [`RECENT_MAX`] executions, latencies of the last five minutes. Instants and
-//! durations are brought along. What is counted here is counted in the metrics.
+//! *Invariants:* bounded, whatever happens: [`RECENT_MAX`] executions, and recent latencies. Instants and durations are
+//! brought along. What is counted here is counted in the metrics.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
+use super::latency::{LatencyStatistics, RecentLatencies};
 use super::registration::CallbackId;
 use crate::domain::{CallbackKind, CallbackName, Timestamp};
 use crate::store::EventNumber;
@@ -19,12 +18,6 @@ pub const RECENT_MAX: usize = 1_000;
 
 /// What ended longer ago is forgotten.
 pub const RECENT_FOR: Duration = Duration::from_hours(24);
-
-/// One slice of the recent history of latencies.
-const SLICE: Duration = Duration::from_mins(1);
-
-/// Slices that are kept: the last five minutes.
-const SLICES: usize = 5;
 
 /// Where one execution stands: one callback, called for one event, with all of its retries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,23 +119,6 @@ pub struct KindStatistics {
     pub latency: Option<LatencyStatistics>,
 }
 
-/// How long calls took. Each figure is at most 1 % off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LatencyStatistics {
-    /// Calls that it is about.
-    pub count: u64,
-    /// The shortest.
-    pub min: Duration,
-    /// The mean.
-    pub avg: Duration,
-    /// The longest.
-    pub max: Duration,
-    /// 95 of 100 were not longer.
-    pub p95: Duration,
-    /// 99 of 100 were not longer.
-    pub p99: Duration,
-}
-
 /// How one call ended badly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mishap {
@@ -173,8 +149,7 @@ struct Totals {
     retried: u64,
     dead: u64,
     skipped: u64,
-    /// The newest last, each with when it began.
-    slices: VecDeque<(Timestamp, Histogram<u32>)>,
+    latencies: RecentLatencies,
 }
 
 impl Tracker {
@@ -209,7 +184,7 @@ impl Tracker {
         let mut state = self.lock();
         let totals = state.kinds.entry(kind).or_default();
         totals.succeeded += 1;
-        totals.took(took, at);
+        totals.latencies.record(took, at);
         state.set(id, ExecutionStatus::Succeeded { attempts }, at);
         drop(state);
         self.metrics.callback(kind, CallbackResult::Succeeded, Some(took));
@@ -231,7 +206,7 @@ impl Tracker {
                 CallbackResult::TimedOut
             }
         };
-        totals.took(took, at);
+        totals.latencies.record(took, at);
         drop(state);
         self.metrics.callback(kind, result, Some(took));
     }
@@ -305,52 +280,12 @@ impl State {
 }
 
 impl Totals {
-    fn took(&mut self, took: Duration, at: Timestamp) {
-        self.forget(at);
-        if self.slices.back().is_none_or(|(began, _)| began.after(SLICE) <= at) {
-            // Two digits are enough for people, and a slice stays small.
-            let Ok(slice) = Histogram::new(2) else { return };
-            self.slices.push_back((at, slice));
-        }
-        if let Some((_, slice)) = self.slices.back_mut() {
-            // It grows with what it is given; what it cannot hold is beyond all times here.
-            let _ = slice.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        }
-    }
-
-    fn forget(&mut self, at: Timestamp) {
-        let kept = SLICE * u32::try_from(SLICES).unwrap_or(u32::MAX);
-        self.slices.retain(|(began, _)| began.after(kept) > at);
-        while self.slices.len() > SLICES {
-            self.slices.pop_front();
-        }
-    }
-
     fn told(&mut self, kind: CallbackKind, at: Timestamp) -> KindStatistics {
-        self.forget(at);
         let &mut Self { succeeded, failed, panicked, timed_out, retried, dead, skipped, .. } = self;
         let ended = succeeded + dead;
         let success_rate = (ended > 0).then(|| succeeded as f64 / ended as f64);
-        let latency = self.latency();
+        let latency = self.latencies.statistics(at);
         KindStatistics { kind, succeeded, failed, panicked, timed_out, retried, dead, skipped, success_rate, latency }
-    }
-
-    fn latency(&self) -> Option<LatencyStatistics> {
-        let mut all = self.slices.front()?.1.clone();
-        for (_, slice) in self.slices.iter().skip(1) {
-            // It resizes itself: nothing is out of its range.
-            all.add(slice).ok()?;
-        }
-        let us = Duration::from_micros;
-        let avg = Duration::try_from_secs_f64(all.mean() / 1_000_000.0).unwrap_or_default();
-        Some(LatencyStatistics {
-            count: all.len(),
-            min: us(all.min()),
-            avg,
-            max: us(all.max()),
-            p95: us(all.value_at_quantile(0.95)),
-            p99: us(all.value_at_quantile(0.99)),
-        })
     }
 }
 

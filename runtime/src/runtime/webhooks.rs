@@ -1,8 +1,8 @@
 //! Webhooks of the configuration: judged before anything starts, joined to the stream and the store, and put in the place
 //! of those before them at a reload.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -134,8 +134,8 @@ impl Caller for WebhookDesk {
         self.webhooks.enable(&book.name, vec![entry]).await.map(drop).map_err(of_store)
     }
 
-    fn statistics(&self, _: Timestamp) -> CallerStatistics {
-        let Tally { succeeded, failed, retried, dead } = self.webhooks.tally();
+    fn statistics(&self, now: Timestamp) -> CallerStatistics {
+        let Tally { succeeded, failed, retried, dead, latencies } = self.webhooks.tally();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (succeeded, dead) = (read(succeeded), read(dead));
         let ended = succeeded + dead;
@@ -149,7 +149,7 @@ impl Caller for WebhookDesk {
             dead,
             skipped: 0,
             success_rate: (ended > 0).then(|| succeeded as f64 / ended as f64),
-            latency: None,
+            latency: latencies.lock().unwrap_or_else(PoisonError::into_inner).statistics(now),
         };
         let is_any = ended > 0 || read(failed) > 0;
         CallerStatistics { executor: None, kinds: if is_any { vec![kind] } else { Vec::new() } }

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use super::callbacks::LatencyView;
 use super::milliseconds;
-use crate::runtime::{CallbacksStatus, PoolStatus, QueueDepth, RuntimeStatistics, StatusCounts64, StoreTotals};
+use crate::runtime::{
+    CallbacksStatus, KindStatistics, PoolStatus, QueueDepth, RuntimeStatistics, StatusCounts64, StoreTotals,
+};
 
 /// Totals, as they are now.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -69,6 +72,17 @@ pub(in crate::api) struct CallbackTotals {
     pub(in crate::api) queued: usize,
     /// Calls that were given up, and are kept.
     pub(in crate::api) dead_letters: u64,
+    /// How long calls took lately: each kind that was called.
+    pub(in crate::api) latency: Vec<KindLatencyView>,
+}
+
+/// How long the calls of one kind took lately.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::api) struct KindLatencyView {
+    /// `completion`, `error`, `progress` or `webhook`.
+    pub(in crate::api) kind: String,
+    #[serde(flatten)]
+    pub(in crate::api) latency: LatencyView,
 }
 
 /// Events.
@@ -110,6 +124,13 @@ impl StatsView {
     }
 }
 
+impl KindLatencyView {
+    fn of(statistics: &KindStatistics) -> Option<Self> {
+        let latency = LatencyView::from(statistics.latency?);
+        Some(Self { kind: statistics.kind.as_str().to_owned(), latency })
+    }
+}
+
 impl CallbackTotals {
     fn of(status: &CallbacksStatus) -> Self {
         let CallbacksStatus { statistics, callbacks, dead_letters, components: _ } = status;
@@ -122,6 +143,7 @@ impl CallbackTotals {
             failed: kinds().map(|kind| kind.failed).sum(),
             queued: statistics.iter().filter_map(|one| one.executor.as_ref()).map(|one| one.queued).sum(),
             dead_letters: *dead_letters,
+            latency: kinds().filter_map(KindLatencyView::of).collect(),
         }
     }
 }

@@ -7,8 +7,8 @@
 //! The cursor is written behind or with what it passed. After a crash at most the calls since repeat, with the same id.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::WebhookError;
 use super::line::{End, Line, Turn};
+use crate::callback::latency::RecentLatencies;
 use crate::callback::{Execution, Failure, Occasion, Target};
 use crate::clock::{Clock, Entropy};
 use crate::domain::{
@@ -79,6 +80,8 @@ pub(crate) struct Tally {
     pub(crate) retried: AtomicU64,
     /// Events that were given up.
     pub(crate) dead: AtomicU64,
+    /// How long calls took.
+    pub(crate) latencies: Mutex<RecentLatencies>,
 }
 
 /// How a webhook stands.
@@ -312,7 +315,10 @@ impl Outbound {
 
     fn count(&self, result: CallbackResult, took: Option<Duration>) {
         self.with.metrics.callback(CallbackKind::Webhook, result, took);
-        let Tally { succeeded, failed, retried: _, dead } = &*self.with.tally;
+        let Tally { succeeded, failed, retried: _, dead, latencies } = &*self.with.tally;
+        if let Some(took) = took {
+            latencies.lock().unwrap_or_else(PoisonError::into_inner).record(took, self.with.clock.now());
+        }
         let counter = match result {
             CallbackResult::Succeeded => succeeded,
             CallbackResult::Dead => dead,

@@ -46,6 +46,14 @@ pub(in crate::cli) struct Callbacks {
     pub(in crate::cli) failed: u64,
     pub(in crate::cli) queued: u64,
     pub(in crate::cli) dead_letters: u64,
+    pub(in crate::cli) latency: Vec<Latency>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Latency {
+    pub(in crate::cli) kind: String,
+    pub(in crate::cli) p95_ms: f64,
+    pub(in crate::cli) p99_ms: f64,
 }
 
 #[derive(Debug, Deserialize)]

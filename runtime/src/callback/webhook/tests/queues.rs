@@ -89,6 +89,9 @@ async fn a_failure_is_tried_again_by_the_schedule_under_the_same_id_and_then_giv
     let [dead] = dead.as_slice() else { panic!("{dead:?}") };
     assert_eq!((dead.callback.as_str(), dead.event, dead.attempts), ("crm", 1, 3));
     assert_eq!(dead.reason, "the receiver answered 500");
+    let latency =
+        webhooks.tally().latencies.lock().expect("nobody panicked").statistics(crate::clock::Clock::now(&rig.clock));
+    assert_eq!(latency.map(|latency| latency.count), Some(4), "of every call that was made");
 
     // Told again by hand, it is not dead any more.
     assert_eq!(webhooks.replay(&name("crm"), std::slice::from_ref(dead), Vec::new()).await.expect("it is there"), 1);
