@@ -28,6 +28,7 @@ mod failure;
 mod list;
 mod log;
 mod migrate;
+mod paging;
 mod plugins;
 mod progress;
 mod reload;

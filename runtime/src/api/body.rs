@@ -72,6 +72,17 @@ impl fmt::Display for Limit {
     }
 }
 
+/// A body that has to be one JSON text.
+pub(super) async fn whole(headers: &HeaderMap, body: Body, limit: Limit) -> Result<Bytes, Failure> {
+    format_of(headers, false)?;
+    read(headers, body, limit).await
+}
+
+/// The JSON text that a body is.
+pub(super) fn document(bytes: &Bytes) -> Result<&RawValue, Failure> {
+    parse(text(bytes)?).map_err(|message| Failure::Malformed { message })
+}
+
 /// The format that the headers name. A type that a browser's form can send is none of them: such a page would need the
 /// permission of this server first, which it never gives.
 pub(super) fn format_of(headers: &HeaderMap, lines_too: bool) -> Result<Format, Failure> {

@@ -42,9 +42,8 @@ pub(super) async fn replay(
     body: Body,
 ) -> Result<Response, Failure> {
     query::none(query.as_deref())?;
-    body::format_of(&headers, false)?;
-    let bytes = body::read(&headers, body, api.body_max).await?;
-    let raw = body::parse(body::text(&bytes)?).map_err(|message| Failure::Malformed { message })?;
+    let bytes = body::whole(&headers, body, api.body_max).await?;
+    let raw = body::document(&bytes)?;
     let mut problems = Problems::default();
     let mut asked = None;
     if let Some(mut object) = Object::read(String::new(), raw, &mut problems) {

@@ -3,9 +3,9 @@
 use jiff::Zoned;
 
 use super::client::wire::{AuditDetails, AuditEntries, AuditEntry};
-use super::client::{Answered, Client};
-use super::failure::{Exit, Failure};
-use super::list::{instant, more};
+use super::failure::Failure;
+use super::list::instant;
+use super::paging::{self, List, Page, Paging};
 use super::table::{Cell, Table};
 use super::terminal::Paint;
 use super::{Answer, Globals};
@@ -37,12 +37,8 @@ pub(super) struct Args {
     /// Before this; written as --since
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// At most so many, 1 to 1000 [default: 100]
-    #[arg(long, value_name = "COUNT")]
-    limit: Option<u32>,
-    /// Go on where the page before ended
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
@@ -52,32 +48,24 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
         ("target", args.target.clone()),
         ("since", instant(args.since.as_deref(), "--since", &now)?),
         ("until", instant(args.until.as_deref(), "--until", &now)?),
-        ("limit", args.limit.map(|limit| limit.to_string())),
     ];
-    let query: Vec<_> = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let client = Client::new(globals)?;
-    let mut cursor = args.cursor.clone();
-    // A page may have looked at many and found none: what is asked for is what matches.
-    let page: Answered<AuditEntries> = loop {
-        let mut asked = query.clone();
-        asked.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-        let page: Answered<AuditEntries> = client.page(&["audit"], &asked).await?;
-        match &page.value {
-            AuditEntries { entries, next_cursor: Some(next) } if entries.is_empty() => cursor = Some(next.clone()),
-            _ => break page,
-        }
-    };
-    let found = &page.value.entries;
-    let text = match (globals.json, found.is_empty()) {
-        (true, _) => format!("{:#}\n", page.json),
-        (false, true) => String::new(),
-        (false, false) => show(found, globals.paint_stdout()),
-    };
-    if found.is_empty() {
-        return Ok(Answer { text, talk: "nothing in the audit log matches\n".to_owned(), exit: Exit::Nothing });
+    let filters = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let (path, command, nothing) = (&["audit"], "audit", "nothing in the audit log matches");
+    paging::show::<AuditEntries>(globals, List { path, command, nothing, filters }, &args.paging).await
+}
+
+impl Page for AuditEntries {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
-    let talk = page.value.next_cursor.as_deref().map(|next| more("audit", &query, next)).unwrap_or_default();
-    Ok(Answer { text, talk, exit: Exit::Ok })
+
+    fn next(&self) -> Option<&str> {
+        self.next_cursor.as_deref()
+    }
+
+    fn table(&self, paint: Paint) -> String {
+        show(&self.entries, paint)
+    }
 }
 
 fn show(entries: &[AuditEntry], paint: Paint) -> String {

@@ -6,7 +6,8 @@ use super::cancel::deliveries;
 use super::client::wire::{DeadLetter, DeadLetters, Delivery, Purged};
 use super::client::{Answered, Client};
 use super::failure::{Exit, Failure};
-use super::list::{instant, more};
+use super::list::instant;
+use super::paging::{self, List, Page, Paging};
 use super::progress::while_dead_letters_go;
 use super::status::show_delivery;
 use super::table::{Cell, Table};
@@ -58,12 +59,8 @@ pub(super) struct Filters {
 pub(super) struct ListArgs {
     #[command(flatten)]
     filters: Filters,
-    /// At most so many, 1 to 1000 [default: 100]
-    #[arg(long, value_name = "COUNT")]
-    limit: Option<u32>,
-    /// Go on where the page before ended
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 #[derive(Debug, clap::Args)]
@@ -130,34 +127,23 @@ pub(super) async fn run(globals: &Globals, command: &Command) -> Result<Answer, 
 }
 
 async fn list(globals: &Globals, args: &ListArgs) -> Result<Answer, Failure> {
-    let mut query = args.filters.query(&Zoned::now())?;
-    query.extend(args.limit.map(|limit| ("limit", limit.to_string())));
-    let client = Client::new(globals)?;
-    let mut cursor = args.cursor.clone();
-    // A page may have looked at many and found none: what is asked for is what matches.
-    let page: Answered<DeadLetters> = loop {
-        let mut asked = query.clone();
-        asked.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-        let page: Answered<DeadLetters> = client.page(&["dead-letters"], &asked).await?;
-        match &page.value {
-            DeadLetters { dead_letters, next_cursor: Some(next) } if dead_letters.is_empty() => {
-                cursor = Some(next.clone());
-            }
-            _ => break page,
-        }
-    };
-    let found = &page.value.dead_letters;
-    let text = match (globals.json, found.is_empty()) {
-        (true, _) => format!("{:#}\n", page.json),
-        (false, true) => String::new(),
-        (false, false) => table(found, globals.paint_stdout()),
-    };
-    if found.is_empty() {
-        return Ok(Answer { text, talk: "no dead letter matches\n".to_owned(), exit: Exit::Nothing });
+    let (path, command, nothing) = (&["dead-letters"], "dead-letters list", "no dead letter matches");
+    let filters = args.filters.query(&Zoned::now())?;
+    paging::show::<DeadLetters>(globals, List { path, command, nothing, filters }, &args.paging).await
+}
+
+impl Page for DeadLetters {
+    fn is_empty(&self) -> bool {
+        self.dead_letters.is_empty()
     }
-    let next = page.value.next_cursor.as_deref();
-    let talk = next.map(|next| more("dead-letters list", &query, next)).unwrap_or_default();
-    Ok(Answer { text, talk, exit: Exit::Ok })
+
+    fn next(&self) -> Option<&str> {
+        self.next_cursor.as_deref()
+    }
+
+    fn table(&self, paint: Paint) -> String {
+        table(&self.dead_letters, paint)
+    }
 }
 
 fn table(dead_letters: &[DeadLetter], paint: Paint) -> String {

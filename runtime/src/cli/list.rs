@@ -3,8 +3,8 @@
 use jiff::Zoned;
 
 use super::client::wire::{Notification, Notifications};
-use super::client::{Answered, Client};
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
+use super::paging::{self, List, Page, Paging};
 use super::table::{Cell, Table};
 use super::terminal::Paint;
 use super::{Answer, Globals, when};
@@ -60,44 +60,28 @@ pub(super) struct Args {
     /// Accepted before this; written as --since
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// At most so many, 1 to 1000 [default: 100]
-    #[arg(long, value_name = "COUNT")]
-    limit: Option<u32>,
-    /// Go on where the page before ended
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failure> {
+    let (path, command, nothing) = (&["notifications"], "list", "no notification matches");
     let filters = filters(args, &Zoned::now())?;
-    let mut query = filters.clone();
-    query.extend(args.limit.map(|limit| ("limit", limit.to_string())));
-    let client = Client::new(globals)?;
-    let mut cursor = args.cursor.clone();
-    // A page may have looked at many and found none: what is asked for is what matches.
-    let page: Answered<Notifications> = loop {
-        let mut asked = query.clone();
-        asked.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-        let page: Answered<Notifications> = client.page(&["notifications"], &asked).await?;
-        match &page.value {
-            Notifications { notifications, next_cursor: Some(next) } if notifications.is_empty() => {
-                cursor = Some(next.clone());
-            }
-            _ => break page,
-        }
-    };
-    let found = &page.value.notifications;
-    let text = match (globals.json, found.is_empty()) {
-        (true, _) => format!("{:#}\n", page.json),
-        (false, true) => String::new(),
-        (false, false) => show(found, globals.paint_stdout()),
-    };
-    if found.is_empty() {
-        let talk = "no notification matches\n".to_owned();
-        return Ok(Answer { text, talk, exit: Exit::Nothing });
+    paging::show::<Notifications>(globals, List { path, command, nothing, filters }, &args.paging).await
+}
+
+impl Page for Notifications {
+    fn is_empty(&self) -> bool {
+        self.notifications.is_empty()
     }
-    let talk = page.value.next_cursor.as_deref().map(|next| more("list", &query, next)).unwrap_or_default();
-    Ok(Answer { text, talk, exit: Exit::Ok })
+
+    fn next(&self) -> Option<&str> {
+        self.next_cursor.as_deref()
+    }
+
+    fn table(&self, paint: Paint) -> String {
+        show(&self.notifications, paint)
+    }
 }
 
 /// The filters as the server takes them; times are instants from here on.
