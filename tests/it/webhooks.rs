@@ -139,6 +139,35 @@ async fn an_independent_verifier_accepts_what_is_sent_and_nothing_else() {
     assert_eq!(server.terminate().await, 0);
 }
 
+/// What happened is told again when an operator says so, and how long calls took is shown.
+#[tokio::test]
+async fn an_operator_has_a_stretch_of_time_told_again() {
+    let receiver = Receiver::start(vec![], Reply::new(204, "")).await;
+    let files = [("new-key", NEW_KEY), ("old-key", OLD_KEY)];
+    let server = Server::start_with(&config(&receiver), &files, &[]).await;
+    send(&server).await;
+    let first = ids(&receiver.has_received(2).await);
+    let again = server.cli(["callbacks", "replay", "crm", "--since", "1h"]).await;
+    assert_eq!((again.code, &*again.stdout), (0, "2 events are told to `crm` again\n"), "{again:?}");
+    assert_eq!(ids(&receiver.has_received(4).await), first, "each with its id");
+    let none = server.cli(["--json", "callbacks", "replay", "crm", "--since", "2d", "--until", "1d"]).await;
+    assert_eq!((none.code, &none.json()["replayed"]), (3, &json!(0)), "{none:?}");
+    let backwards = server.cli(["callbacks", "replay", "crm", "--since", "1d", "--until", "2d"]).await;
+    assert_eq!(backwards.code, 1, "{backwards:?}");
+    assert!(backwards.stderr.contains("`since` is "), "{backwards:?}");
+
+    let api = Api::of(&server);
+    let shown = api.get("/v1/callbacks").await.body;
+    let latency = &shown["kinds"][0]["latency"];
+    assert!(latency["count"].as_u64() >= Some(3) && latency["p99_ms"].as_f64() > Some(0.0), "{shown}");
+    let stats = api.get("/v1/stats").await.body;
+    assert_eq!(stats["callbacks"]["latency"][0]["kind"], "webhook", "{stats}");
+    let stats = server.cli(["stats"]).await;
+    assert!(stats.stdout.contains("\ncall times 95 and 99 of 100 within: webhook "), "{stats:?}");
+
+    assert_eq!(server.terminate().await, 0);
+}
+
 /// What is wrong with a webhook is told before anything is sent, with the line to write and no secret.
 #[tokio::test]
 async fn a_key_that_is_too_short_and_a_private_address_are_refused() {

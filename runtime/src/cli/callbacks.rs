@@ -1,15 +1,18 @@
 //! `campanile callbacks`: how callbacks are doing, and what can be done about calls that were given up.
 
+mod replay;
+
 use jiff::Zoned;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::client::callbacks::{
-    Callback, CallbackEnabled, CallbackReplayed, Callbacks, DeadCallback, DeadCallbacks, Executor, Kind,
+    Callback, CallbackEnabled, Callbacks, DeadCallback, DeadCallbacks, Executor, Kind,
 };
 use super::client::wire::Purged;
 use super::client::{Answered, Client};
 use super::failure::{Exit, Failure};
-use super::list::{instant, more};
+use super::list::instant;
+use super::paging::{self, List, Page, Paging};
 use super::table::{Cell, Table};
 use super::terminal::Paint;
 use super::{Answer, Globals};
@@ -21,8 +24,8 @@ pub(super) enum Command {
     List,
     /// List calls that were given up, the oldest first
     DeadLetters(ListArgs),
-    /// Make calls again that were given up
-    Replay(ReplayArgs),
+    /// Make calls again that were given up, or tell a webhook all of a stretch of time again
+    Replay(replay::Args),
     /// Put calls away that were given up
     Purge(PurgeArgs),
     /// Call a webhook again that wanted to hear no more
@@ -51,33 +54,8 @@ pub(super) struct Filters {
 pub(super) struct ListArgs {
     #[command(flatten)]
     filters: Filters,
-    /// At most so many, 1 to 1000 [default: 100]
-    #[arg(long, value_name = "COUNT")]
-    limit: Option<u32>,
-    /// Go on where the page before ended
-    #[arg(long)]
-    cursor: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Calls of a callback that is not configured or registered stay given up.
-
-Exit codes: 0 they are made again; 1 no server answers; 2 refused; 3 nothing matched.
-
-Examples:
-  campanile callbacks replay 17 18
-  campanile callbacks replay --callback crm --since 1d
-  campanile callbacks replay --all")]
-pub(super) struct ReplayArgs {
-    /// Numbers, as `campanile callbacks dead-letters` prints them
-    #[arg(conflicts_with_all = ["Filters", "all"])]
-    ids: Vec<u64>,
     #[command(flatten)]
-    filters: Filters,
-    /// Every one there is
-    #[arg(long, conflicts_with = "Filters")]
-    all: bool,
+    paging: Paging,
 }
 
 #[derive(Debug, clap::Args)]
@@ -129,7 +107,7 @@ pub(super) async fn run(globals: &Globals, command: &Command) -> Result<Answer, 
     match command {
         Command::List => list(globals).await,
         Command::DeadLetters(args) => dead_letters(globals, args).await,
-        Command::Replay(args) => replay(globals, args).await,
+        Command::Replay(args) => replay::run(globals, args).await,
         Command::Purge(args) => purge(globals, args).await,
         Command::Enable(args) => enable(globals, args).await,
     }
@@ -144,40 +122,24 @@ async fn list(globals: &Globals) -> Result<Answer, Failure> {
 }
 
 async fn dead_letters(globals: &Globals, args: &ListArgs) -> Result<Answer, Failure> {
-    let mut query = args.filters.query(&Zoned::now())?;
-    query.extend(args.limit.map(|limit| ("limit", limit.to_string())));
-    let mut asked = query.clone();
-    asked.extend(args.cursor.clone().map(|cursor| ("cursor", cursor)));
-    let page: Answered<DeadCallbacks> = Client::new(globals)?.page(&["callbacks", "dead-letters"], &asked).await?;
-    let found = &page.value.dead_letters;
-    let text = match (globals.json, found.is_empty()) {
-        (true, _) => format!("{:#}\n", page.json),
-        (false, true) => String::new(),
-        (false, false) => table(found, globals.paint_stdout()),
-    };
-    if found.is_empty() {
-        return Ok(Answer { text, talk: "no call that was given up matches\n".to_owned(), exit: Exit::Nothing });
-    }
-    let next = page.value.next_cursor.as_deref();
-    let talk = next.map(|next| more("callbacks dead-letters", &query, next)).unwrap_or_default();
-    Ok(Answer { text, talk, exit: Exit::Ok })
+    let path = &["callbacks", "dead-letters"];
+    let (command, nothing) = ("callbacks dead-letters", "no call that was given up matches");
+    let filters = args.filters.query(&Zoned::now())?;
+    paging::show::<DeadCallbacks>(globals, List { path, command, nothing, filters }, &args.paging).await
 }
 
-async fn replay(globals: &Globals, args: &ReplayArgs) -> Result<Answer, Failure> {
-    let body: Value = if args.ids.is_empty() {
-        let filters = args.filters.said(args.all)?;
-        let fields = filters.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value)));
-        Value::Object(fields.chain(args.all.then(|| ("all".to_owned(), Value::Bool(true)))).collect::<Map<_, _>>())
-    } else {
-        json!({ "ids": args.ids })
-    };
-    let path = ["callbacks", "dead-letters", "replay"];
-    let answered: Answered<CallbackReplayed> = Client::new(globals)?.post_bulk(&path, &body).await?;
-    let text = match globals.json {
-        true => format!("{:#}\n", answered.json),
-        false => replayed(&answered.value),
-    };
-    Ok(Answer::ended(text, if answered.value.replayed == 0 { Exit::Nothing } else { Exit::Ok }))
+impl Page for DeadCallbacks {
+    fn is_empty(&self) -> bool {
+        self.dead_letters.is_empty()
+    }
+
+    fn next(&self) -> Option<&str> {
+        self.next_cursor.as_deref()
+    }
+
+    fn table(&self, paint: Paint) -> String {
+        table(&self.dead_letters, paint)
+    }
 }
 
 async fn purge(globals: &Globals, args: &PurgeArgs) -> Result<Answer, Failure> {
@@ -206,16 +168,6 @@ async fn enable(globals: &Globals, args: &EnableArgs) -> Result<Answer, Failure>
 
 fn calls(count: u64) -> String {
     if count == 1 { "1 call".to_owned() } else { format!("{count} calls") }
-}
-
-fn replayed(CallbackReplayed { replayed, unknown }: &CallbackReplayed) -> String {
-    let left = format!("{} of callbacks that are not configured or registered stay given up\n", calls(*unknown));
-    match (replayed, unknown) {
-        (0, 0) => "no call that was given up matches\n".to_owned(),
-        (0, _) => left,
-        (replayed, 0) => format!("{} made again\n", calls(*replayed)),
-        (replayed, _) => format!("{} made again; {left}", calls(*replayed)),
-    }
 }
 
 fn page(answer: &Callbacks, paint: Paint) -> String {
@@ -355,15 +307,5 @@ mod tests {
         17  crm       webhook  400    dlv_01_0  10     2026-01-02T03:04:05.000Z  it answered 503\n
         18  crm       webhook  401    -         1      2026-01-02T03:04:06.000Z  it answered 404
         ");
-    }
-
-    #[test]
-    fn what_came_of_a_replay_is_a_line() {
-        let told = |again, unknown| replayed(&CallbackReplayed { replayed: again, unknown });
-        assert_eq!(told(1, 0), "1 call made again\n");
-        assert_eq!(told(0, 0), "no call that was given up matches\n");
-        let left = "2 calls of callbacks that are not configured or registered stay given up\n";
-        assert_eq!(told(0, 2), left);
-        assert_eq!(told(3, 2), format!("3 calls made again; {left}"));
     }
 }

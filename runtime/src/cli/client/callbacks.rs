@@ -79,3 +79,8 @@ pub(in crate::cli) struct CallbackEnabled {
     pub(in crate::cli) changed: bool,
     pub(in crate::cli) name: String,
 }
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct RangeReplayed {
+    pub(in crate::cli) replayed: u64,
+}
