@@ -37,7 +37,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
 
 use crate::config::ServerConfig;
@@ -45,7 +45,7 @@ use crate::runtime::Runtime;
 use failure::Failure;
 
 /// Every route, as it is counted.
-const ROUTES: [&str; 34] = [
+const ROUTES: [&str; 35] = [
     "/v1/notifications",
     "/v1/notifications/batch",
     "/v1/notifications/{id}",
@@ -76,6 +76,7 @@ const ROUTES: [&str; 34] = [
     "/v1/callbacks/dead-letters/replay",
     "/v1/callbacks/{name}/enable",
     "/v1/callbacks/{name}/replay",
+    "/v1/callbacks/{name}",
     "/v1/stats",
     "/healthz",
     "/readyz",
@@ -103,7 +104,8 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
     let [replay_delivery, cancel_delivery, dead_letters, replay_dead_letters, rest @ ..] = rest;
     let [audit, events, plugins, release, approve, reload, workers, scale, rest @ ..] = rest;
     let [channels, channel, test_channel, pause_channel, resume_channel, reset_channel, rest @ ..] = rest;
-    let [callbacks, dead_callbacks, replay_callbacks, enable_callback, replay_callback, stats, rest @ ..] = rest;
+    let [callbacks, dead_callbacks, replay_callbacks, enable_callback, replay_callback, callback, stats, rest @ ..] =
+        rest;
     let [healthz, readyz, metrics] = rest;
     Router::new()
         .route(notifications, post(notifications::submit).get(finding::list))
@@ -136,6 +138,7 @@ pub fn router(runtime: Runtime, server: &ServerConfig) -> Router {
         .route(replay_callbacks, post(callbacks::replay))
         .route(enable_callback, post(callbacks::enable))
         .route(replay_callback, post(callbacks::replay_range))
+        .route(callback, delete(callbacks::forget))
         .route(stats, get(stats::show))
         .route(healthz, get(operations::healthz))
         .route(readyz, get(operations::readyz))

@@ -70,6 +70,9 @@ async fn nothing_was_given_up_and_what_is_asked_for_wrongly_is_told() {
 
     let unknown = api.post("/v1/callbacks/crm/enable", &json!({})).await;
     assert_eq!((unknown.status, unknown.body["code"].as_str()), (404, Some("unknown-callback")), "{}", unknown.body);
+    let unknown = api.delete("/v1/callbacks/crm").await;
+    assert_eq!((unknown.status, unknown.body["code"].as_str()), (404, Some("unknown-callback")), "{}", unknown.body);
+    assert_eq!(server.cli(["callbacks", "forget", "crm"]).await.code, 3);
     assert_eq!(server.cli(["callbacks", "replay", "crm", "--since", "1h"]).await.code, 3);
     assert_eq!(server.cli(["callbacks", "replay", "crm"]).await.code, 2);
     assert_eq!(server.cli(["callbacks", "enable", "crm"]).await.code, 3);

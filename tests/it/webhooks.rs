@@ -139,9 +139,10 @@ async fn an_independent_verifier_accepts_what_is_sent_and_nothing_else() {
     assert_eq!(server.terminate().await, 0);
 }
 
-/// What happened is told again when an operator says so, and how long calls took is shown.
+/// What happened is told again when an operator says so, how long calls took is shown, and what nobody calls any more can
+/// be forgotten.
 #[tokio::test]
-async fn an_operator_has_a_stretch_of_time_told_again() {
+async fn an_operator_has_a_stretch_of_time_told_again_and_forgets_what_is_not_called() {
     let receiver = Receiver::start(vec![], Reply::new(204, "")).await;
     let files = [("new-key", NEW_KEY), ("old-key", OLD_KEY)];
     let server = Server::start_with(&config(&receiver), &files, &[]).await;
@@ -165,6 +166,18 @@ async fn an_operator_has_a_stretch_of_time_told_again() {
     let stats = server.cli(["stats"]).await;
     assert!(stats.stdout.contains("\ncall times 95 and 99 of 100 within: webhook "), "{stats:?}");
 
+    let used = api.delete("/v1/callbacks/crm").await;
+    assert_eq!((used.status, used.body["code"].as_str()), (409, Some("callback-in-use")), "{}", used.body);
+    let used = server.cli(["callbacks", "forget", "crm"]).await;
+    assert_eq!(used.code, 1, "{used:?}");
+    assert!(used.stderr.contains("`crm` is still called: take its `[[callbacks.webhook]]` out"), "{used:?}");
+    server.put("campanile.toml", "");
+    assert_eq!(server.cli(["reload"]).await.code, 0);
+    let forgotten = server.cli(["callbacks", "forget", "crm"]).await;
+    assert_eq!((forgotten.code, &*forgotten.stdout), (0, "crm is forgotten\n"), "{forgotten:?}");
+    assert!(server.cli(["callbacks", "list"]).await.stdout.starts_with("no callback with a name\n"));
+    let log = server.cli(["--json", "audit", "--target", "crm"]).await.json();
+    assert_eq!(log["entries"][0]["action"], "callback.forgotten", "{log}");
     assert_eq!(server.terminate().await, 0);
 }
 

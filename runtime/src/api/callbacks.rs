@@ -14,7 +14,7 @@ use super::failure::{Failure, json};
 use super::query::{self, Named, Query};
 use super::submission::instant;
 use super::wire::callbacks::{
-    CallbackReplayAnswer, CallbacksView, DeadCallbackList, DeadCallbackView, EnableAnswer, PurgedView,
+    CallbackReplayAnswer, CallbacksView, DeadCallbackList, DeadCallbackView, EnableAnswer, ForgetAnswer, PurgedView,
     RangeReplayAnswer,
 };
 use super::{Api, body, cursor, filter};
@@ -95,6 +95,18 @@ pub(super) async fn enable(Asked(runtime): Asked, Path(name): Path<String>) -> R
     Ok(json(StatusCode::OK, JSON, &EnableAnswer { changed, name: name.to_string() }))
 }
 
+/// `DELETE /v1/callbacks/{name}`: of one that nobody calls any more.
+pub(super) async fn forget(
+    Asked(runtime): Asked,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    query::none(query.as_deref())?;
+    let name = CallbackName::new(&name).map_err(|error| Failure::NoCallback(error.to_string()))?;
+    let purged = runtime.forget_callback(&name).await?;
+    Ok(json(StatusCode::OK, JSON, &ForgetAnswer { name: name.to_string(), purged }))
+}
+
 /// `POST /v1/callbacks/{name}/replay`: `{"since": "…", "until": "…"}`, both included. Of webhooks.
 pub(super) async fn replay_range(
     State(api): State<Arc<Api>>,
@@ -164,6 +176,7 @@ impl From<CallbackOperationError> for Failure {
         match error {
             CallbackOperationError::Store(error) => error.into(),
             CallbackOperationError::Unknown { .. } => Self::NoCallback(error.to_string()),
+            CallbackOperationError::InUse { .. } => Self::CallbackInUse(error.to_string()),
         }
     }
 }

@@ -59,6 +59,8 @@ pub(super) enum Failure {
     #[error("{0}")]
     NoCallback(String),
     #[error("{0}")]
+    CallbackInUse(String),
+    #[error("{0}")]
     ChannelUnusable(String),
     #[error("the test has {}, and nobody was called", .0.counted())]
     Untestable(Problems),
@@ -105,6 +107,7 @@ impl Failure {
             Self::NothingToDo(_)
             | Self::NoSource(_)
             | Self::ChannelUnusable(_)
+            | Self::CallbackInUse(_)
             | Self::PluginRefused(_)
             | Self::AlreadyFinal(_)
             | Self::Taken(_)
@@ -136,6 +139,7 @@ impl Failure {
             Self::NoPlugin(_) => "unknown-plugin",
             Self::NoChannel(_) => "unknown-channel",
             Self::NoCallback(_) => "unknown-callback",
+            Self::CallbackInUse(_) => "callback-in-use",
             Self::ChannelUnusable(_) => "channel-unusable",
             Self::Untestable(_) => "invalid-test",
             Self::NothingToDo(_) => "nothing-to-do",

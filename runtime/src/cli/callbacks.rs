@@ -6,7 +6,7 @@ use jiff::Zoned;
 use serde_json::json;
 
 use super::client::callbacks::{
-    Callback, CallbackEnabled, Callbacks, DeadCallback, DeadCallbacks, Executor, Kind,
+    Callback, CallbackEnabled, CallbackForgotten, Callbacks, DeadCallback, DeadCallbacks, Executor, Kind,
 };
 use super::client::wire::Purged;
 use super::client::{Answered, Client};
@@ -30,6 +30,8 @@ pub(super) enum Command {
     Purge(PurgeArgs),
     /// Call a webhook again that wanted to hear no more
     Enable(EnableArgs),
+    /// Forget a callback that nobody calls any more
+    Forget(ForgetArgs),
 }
 
 /// Which calls: every condition has to hold.
@@ -80,6 +82,18 @@ pub(super) struct EnableArgs {
     name: CallbackName,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+How far it has come, what it is still to hear of, and its calls that were given
+up are gone. One that is registered or configured under its name later is new.
+
+Exit codes: 0 forgotten; 1 it is still called, or no server answers; 3 no such
+callback.")]
+pub(super) struct ForgetArgs {
+    /// A callback, as `campanile callbacks list` names it
+    name: CallbackName,
+}
+
 impl Filters {
     /// As the server takes them; times are instants from here on.
     fn query(&self, now: &Zoned) -> Result<Vec<(&'static str, String)>, Failure> {
@@ -110,6 +124,7 @@ pub(super) async fn run(globals: &Globals, command: &Command) -> Result<Answer, 
         Command::Replay(args) => replay::run(globals, args).await,
         Command::Purge(args) => purge(globals, args).await,
         Command::Enable(args) => enable(globals, args).await,
+        Command::Forget(args) => forget(globals, args).await,
     }
 }
 
@@ -163,6 +178,17 @@ async fn enable(globals: &Globals, args: &EnableArgs) -> Result<Answer, Failure>
         (true, _) => format!("{:#}\n", answered.json),
         (false, true) => format!("{name} is called again\n"),
         (false, false) => format!("{name} was not disabled\n"),
+    }))
+}
+
+async fn forget(globals: &Globals, args: &ForgetArgs) -> Result<Answer, Failure> {
+    let answered: Answered<CallbackForgotten> =
+        Client::new(globals)?.delete_bulk(&["callbacks", args.name.as_str()], &[]).await?;
+    let CallbackForgotten { name, purged } = &answered.value;
+    Ok(Answer::ok(match (globals.json, purged) {
+        (true, _) => format!("{:#}\n", answered.json),
+        (false, 0) => format!("{name} is forgotten\n"),
+        (false, purged) => format!("{name} is forgotten, {} that were given up with it\n", calls(*purged)),
     }))
 }
 

@@ -83,11 +83,13 @@ pub enum CallbackDeed {
     Purge,
     /// One whose receiver wanted to hear no more is called again.
     Enable,
+    /// One that nobody calls any more is forgotten, with all that it was still to hear of.
+    Forget,
 }
 
 impl CallbackDeed {
     /// Every deed there is.
-    pub const ALL: [Self; 3] = [Self::Replay, Self::Purge, Self::Enable];
+    pub const ALL: [Self; 4] = [Self::Replay, Self::Purge, Self::Enable, Self::Forget];
 
     /// Its word in the audit log.
     #[must_use]
@@ -96,6 +98,7 @@ impl CallbackDeed {
             Self::Replay => "callback.replayed",
             Self::Purge => "callback.purged",
             Self::Enable => "callback.enabled",
+            Self::Forget => "callback.forgotten",
         }
     }
 }

@@ -111,6 +111,15 @@ pub enum CallbackOperationError {
         /// The name.
         name: CallbackName,
     },
+    /// It is called in this process: what is remembered of it is in use.
+    #[error(
+        "`{name}` is still called: take its `[[callbacks.webhook]]` out of the configuration and reload, or end its \
+         registration, then ask again"
+    )]
+    InUse {
+        /// The name.
+        name: CallbackName,
+    },
     /// The store cannot be read or changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -224,6 +233,23 @@ impl CallbackDesk {
             }
         }
         Ok(true)
+    }
+
+    async fn forget(&self, name: &CallbackName, by: Actor) -> Result<u64, CallbackOperationError> {
+        let entry = |calls, outcome| self.entry(name.clone(), CallbackDeed::Forget, calls, by, outcome);
+        if self.caller(name).is_some() {
+            self.store.record(vec![entry(0, AuditOutcome::Refused)]).await?;
+            return Err(CallbackOperationError::InUse { name: name.clone() });
+        }
+        let is_remembered = self.store.callbacks().await?.iter().any(|book| book.name == *name);
+        let dead = DeadCallbackFilter { callback: Some(name.clone()), ..DeadCallbackFilter::default() };
+        let purged = self.purge(DeadCallbackChoice::Matching(dead), by).await?;
+        if !is_remembered && purged == 0 {
+            return Err(CallbackOperationError::Unknown { name: name.clone() });
+        }
+        let (forgotten, audit) = (vec![name.clone()], vec![entry(purged, AuditOutcome::Done)]);
+        self.store.keep_callbacks(CallbackChange { forgotten, audit, ..CallbackChange::default() }).await?;
+        Ok(purged)
     }
 
     fn entry(
@@ -355,6 +381,17 @@ impl Runtime {
     /// [`CallbackOperationError`] where nothing is remembered under that name, or the store cannot be changed.
     pub async fn enable_callback(&self, name: &CallbackName) -> Result<bool, CallbackOperationError> {
         self.parts.callback_desk.enable(name, self.by).await
+    }
+
+    /// Forgets a callback with a durable name that nobody calls any more: how far it has come, what it is still to hear
+    /// of, and its calls that were given up, whose number is answered. Registered or configured again, it is a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`CallbackOperationError`] where nothing is remembered under that name, it is called in this process, or the store
+    /// cannot be changed.
+    pub async fn forget_callback(&self, name: &CallbackName) -> Result<u64, CallbackOperationError> {
+        self.parts.callback_desk.forget(name, self.by).await
     }
 
     /// What works of callbacks, and what does not.

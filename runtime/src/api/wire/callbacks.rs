@@ -158,6 +158,14 @@ pub(in crate::api) struct EnableAnswer {
     pub(in crate::api) name: String,
 }
 
+/// What is remembered no more.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::api) struct ForgetAnswer {
+    pub(in crate::api) name: String,
+    /// Calls of it that were given up, and are put away.
+    pub(in crate::api) purged: u64,
+}
+
 /// What came of the replay of a stretch of time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(in crate::api) struct RangeReplayAnswer {

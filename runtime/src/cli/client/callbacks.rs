@@ -81,6 +81,12 @@ pub(in crate::cli) struct CallbackEnabled {
 }
 
 #[derive(Debug, Deserialize)]
+pub(in crate::cli) struct CallbackForgotten {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) purged: u64,
+}
+
+#[derive(Debug, Deserialize)]
 pub(in crate::cli) struct RangeReplayed {
     pub(in crate::cli) replayed: u64,
 }

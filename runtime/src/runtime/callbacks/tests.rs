@@ -198,3 +198,35 @@ async fn how_far_a_callback_is_behind_and_what_it_owes_is_shown() {
     assert_eq!((status.callbacks[0].owed, status.dead_letters), (1, 0));
     assert_eq!(status.components[0].detail.as_deref(), Some("waits to call again for 1 event"));
 }
+
+#[tokio::test]
+async fn what_nobody_calls_any_more_is_forgotten_with_all_that_it_owed_and_what_is_called_is_not() {
+    let rig = rig();
+    let book = |name: &str| CallbackBook { name: callback(name), cursor: 7, disabled: None };
+    let owed = |name: &str| OwedCallback {
+        callback: callback(name),
+        event: 5,
+        notification: None,
+        attempts: 2,
+        due: START,
+        last_error: None,
+    };
+    let (books, owes) = (vec![book("crm"), book("left")], vec![owed("crm"), owed("left")]);
+    rig.store.keep_callbacks(CallbackChange { books, owed: owes, ..CallbackChange::default() }).await.expect("kept");
+    rig.bury(vec![dead("crm", 1), dead("left", 2), dead("left", 3), dead("unnamed", 4)]).await;
+    let forget =
+        async |name: &str| rig.desk.forget(&callback(name), Actor::Cli).await.map_err(|error| error.to_string());
+    let error = forget("crm").await.expect_err("it is called");
+    assert!(error.starts_with("`crm` is still called: take its `[[callbacks.webhook]]` out"), "{error}");
+    assert_eq!(forget("left").await, Ok(2));
+    assert_eq!(forget("unnamed").await, Ok(1), "it had no book, and calls of it were kept");
+    let error = forget("left").await.expect_err("it is forgotten");
+    assert!(error.starts_with("there is no callback `left`"), "{error}");
+    let status = rig.desk.status().await.expect("it can be read");
+    let left: Vec<_> = status.callbacks.iter().map(|one| (one.name.as_str(), one.owed)).collect();
+    assert_eq!((left, status.dead_letters, rig.ids().await), (vec![("crm", 1)], 1, vec![1]));
+    assert_eq!(rig.store.owed_callbacks(&callback("left"), 0, 10).await.expect("it can be read"), []);
+    let told = ["callback.forgotten crm refused 0", "callback.purged left done 2", "callback.forgotten left done 2"];
+    let of_unnamed = ["callback.purged unnamed done 1", "callback.forgotten unnamed done 1"];
+    assert_eq!(rig.audit().await, [&told[..], &of_unnamed[..]].concat());
+}
