@@ -1,7 +1,9 @@
-//! Events: how fast one stream reaches many, how soon a callback is called, and what a consumer pays for one.
+//! Events: how fast one stream reaches many, how soon a callback is called, what a consumer pays for one, and what delivery
+//! loses beside a callback that never returns.
 
 mod fan_out;
 mod latency;
+mod stuck;
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::bench::through::ThroughError;
 use crate::callback::{CallbackError, CallbackSettingsError};
 use crate::clock::{Clock as _, Entropy, SystemClock};
 use crate::domain::NameError;
@@ -29,13 +32,26 @@ pub struct EventsParams {
     pub notifications: u32,
     /// Ends of deliveries of which a callback is told, one at a time. Default: 1,000.
     pub callbacks: u32,
+    /// Notifications through the `null` channel, once with a callback that never returns and once without, a pair at a
+    /// time. Default: 100,000.
+    pub stuck_notifications: u32,
+    /// Such pairs. Default: 3.
+    pub stuck_pairs: u32,
 }
 
 impl EventsParams {
     /// The defaults, with these plugins, in this folder.
     #[must_use]
     pub const fn new(plugins: PathBuf, folder: PathBuf) -> Self {
-        Self { plugins, folder, subscribers: 100, notifications: 10_000, callbacks: 1_000 }
+        Self {
+            plugins,
+            folder,
+            subscribers: 100,
+            notifications: 10_000,
+            callbacks: 1_000,
+            stuck_notifications: 100_000,
+            stuck_pairs: 3,
+        }
     }
 }
 
@@ -51,6 +67,21 @@ pub struct EventsBench {
     pub costs: CallbackCosts,
     /// From the commit of a delivery's end to the begin of `on_completion` in an idle program, 99 of 100, in milliseconds.
     pub callback_p99_ms: f64,
+    /// What delivery does beside a callback that never returns.
+    #[serde(flatten)]
+    pub stuck: StuckCallback,
+}
+
+/// Deliveries through the `null` channel, from the first submit to the last durable outcome, with and without a callback
+/// that never returns: the middle of several runs of each, in turn.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StuckCallback {
+    /// With ÷ without.
+    pub stuck_callback_ratio: f64,
+    /// Deliveries a second beside it.
+    pub stuck_callback_completed_per_second: u64,
+    /// Deliveries a second with no callback registered.
+    pub no_callback_completed_per_second: u64,
 }
 
 /// Why nothing was measured.
@@ -66,6 +97,9 @@ pub enum EventsBenchError {
     /// A request failed.
     #[error("a request failed")]
     Request(#[from] reqwest::Error),
+    /// Deliveries cannot be measured.
+    #[error("deliveries cannot be measured")]
+    Through(#[from] ThroughError),
     /// A subscriber was let go.
     #[error("a subscriber was cut off after {events} events")]
     CutOff {
@@ -105,7 +139,8 @@ async fn measure(params: &EventsParams, folder: &std::path::Path) -> Result<Even
     let events_per_second = fan_out::measure(params, folder).await?;
     let callback_p99_ms = latency::measure(params, folder).await?;
     let costs = callbacks(CallbackParams::default()).await;
-    Ok(EventsBench { events_per_second, subscribers: params.subscribers, costs, callback_p99_ms })
+    let stuck = stuck::measure(params, folder).await?;
+    Ok(EventsBench { events_per_second, subscribers: params.subscribers, costs, callback_p99_ms, stuck })
 }
 
 /// How the costs of a callback are measured.
@@ -195,15 +230,32 @@ mod tests {
         let guests = std::env::var_os("CAMPANILE_GUESTS").expect("CAMPANILE_GUESTS names the folder of built plugins");
         let folder = tempfile::tempdir().unwrap();
         let defaults = EventsParams::new(guests.into(), folder.path().to_owned());
-        let bench =
-            run(&EventsParams { subscribers: 3, notifications: 1_000, callbacks: 20, ..defaults }).await.unwrap();
+        let bench = run(&EventsParams {
+            subscribers: 3,
+            notifications: 1_000,
+            callbacks: 20,
+            stuck_notifications: 500,
+            stuck_pairs: 1,
+            ..defaults
+        })
+        .await
+        .unwrap();
         let json = serde_json::to_value(bench).unwrap();
         let mut keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        let published =
-            ["async_callback_ns", "callback_p99_ms", "events_per_second", "subscribers", "sync_callback_ns"];
+        let published = [
+            "async_callback_ns",
+            "callback_p99_ms",
+            "events_per_second",
+            "no_callback_completed_per_second",
+            "stuck_callback_completed_per_second",
+            "stuck_callback_ratio",
+            "subscribers",
+            "sync_callback_ns",
+        ];
         assert_eq!(keys, published);
         assert!(json["events_per_second"].as_u64() > Some(0) && json["callback_p99_ms"].as_f64() > Some(0.0), "{json}");
+        assert!(json["stuck_callback_ratio"].as_f64() > Some(0.0), "{json}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves nothing behind");
     }
 }

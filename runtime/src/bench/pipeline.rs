@@ -2,6 +2,7 @@
 //!
 //! Whoever composes the parts brings the caller: the sandbox with the `null` or the `webhook` channel, or any other.
 
+mod beside;
 mod meter;
 
 use std::path::PathBuf;
@@ -12,12 +13,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use self::meter::Meter;
+use self::meter::{Listener, Meter};
 use crate::call::{Caller, ContentSource, NoChannels};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Durability, WorkersConfig};
 use crate::dispatch::{Dispatcher, Fallbacks, Neighbours, Pace, Paces, RetryPolicies, TimeLimits};
 use crate::domain::{BreakerPolicy, ChannelName, Content, Notification, Priority, Rate, Recipient, Timestamp};
+use crate::events::Inlet;
 use crate::queue::{GateSettings, QueueHandle, WindowLimits};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Planned, PlannedDelivery, Store, StoreError};
@@ -45,6 +47,20 @@ pub struct PipelineParams {
     /// Whether every gate stands in the way, each too wide to hold anything back: breakers, rates, limits of calls at
     /// once. Default: yes.
     pub gates: bool,
+    /// Callbacks beside it. Default: none, and nothing that would call them.
+    pub callbacks: Beside,
+}
+
+/// What follows the ends of deliveries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What calls callbacks, as in every runtime; none is registered.
+    NoCallback,
+    /// A callback of every end that never returns.
+    StuckCallback,
 }
 
 impl PipelineParams {
@@ -61,6 +77,7 @@ impl PipelineParams {
             batch: 250,
             open_max: 10_000,
             gates: true,
+            callbacks: Beside::Nothing,
         }
     }
 }
@@ -150,8 +167,15 @@ async fn measure(
 ) -> Result<PipelineBench, StoreError> {
     let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
     let meter = Meter::new(queue.clone(), params.notifications, params.open_max.max(params.batch));
-    let listener = Arc::clone(&meter) as _;
+    let (inlet, outlet) = (params.callbacks != Beside::Nothing).then(Inlet::new).unzip();
+    let listener = Arc::new(Listener { meter: Arc::clone(&meter), inlet });
     let store: Arc<dyn Store> = SqliteStore::open(SqliteOptions { path, durability: params.durability, listener })?;
+    let callbacks = match outlet {
+        Some(outlet) => {
+            Some(beside::start(params.callbacks, outlet, &store, (&clock, &entropy), &parts.metrics).await?)
+        }
+        None => None,
+    };
     let paces = if params.gates { put_up_gates(params, &queue) } else { Paces::default() };
     let plans = Arc::new(Plans { channel: params.channel.clone(), entropy: Arc::clone(&entropy), clock });
     plans.keep_backlog(store.as_ref(), params.backlog).await?;
@@ -180,6 +204,10 @@ async fn measure(
 
     let rss_mb = resident_mb("self");
     dispatcher.shutdown(SHUTDOWN).await;
+    if let Some(callbacks) = callbacks {
+        // Nobody waits for what never returns.
+        callbacks.stop(Duration::ZERO).await;
+    }
     let fsyncs = store.stats().syncs - syncs_before;
     let sent = store.count().await?.sent;
     store.close().await;

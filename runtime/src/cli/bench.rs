@@ -57,7 +57,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "DIR", default_value = ".")]
         dir: PathBuf,
     },
-    /// Events: how fast one stream reaches 100 subscribers, how soon a callback is called, and what one costs a consumer
+    /// Events: how fast one stream reaches 100 subscribers, how soon a callback is called, what one costs a consumer,
+    /// and what delivery does beside one that never returns
     Events {
         /// Folder on the disk to work in; what is made in it is removed at the end
         #[arg(long, value_name = "DIR", default_value = ".")]
@@ -158,10 +159,13 @@ async fn measure(command: Command) -> Result<(String, Value), Failure> {
             let plugins = bundled("null.wasm")?.parent().map(PathBuf::from).unwrap_or_default();
             let params = events::EventsParams::new(plugins, folder(dir)?);
             let parameters = format!(
-                "{} notifications, {} subscribers on loopback, {} callbacks one at a time; durability full, in `{}`",
+                "{} notifications, {} subscribers on loopback, {} callbacks one at a time, {} pairs of {} deliveries; \
+                 durability full, in `{}`",
                 params.notifications,
                 params.subscribers,
                 params.callbacks,
+                params.stuck_pairs,
+                params.stuck_notifications,
                 params.folder.display()
             );
             let figures = Box::pin(events::run(&params)).await.map_err(unwritable)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 use crate::domain::{EventBody, NotificationId};
+use crate::events::Inlet;
 use crate::queue::QueueHandle;
 use crate::store::{CommitListener, Committed};
 
@@ -68,8 +69,23 @@ impl Meter {
     }
 }
 
-impl CommitListener for Meter {
+/// Shows each commit to the meter, and to those who follow events.
+pub(super) struct Listener {
+    pub(super) meter: Arc<Meter>,
+    pub(super) inlet: Option<Inlet>,
+}
+
+impl CommitListener for Listener {
     fn committed(&self, committed: Committed) {
+        self.meter.see(&committed);
+        if let Some(inlet) = &self.inlet {
+            inlet.tell(committed.events);
+        }
+    }
+}
+
+impl Meter {
+    fn see(&self, committed: &Committed) {
         self.queue.offer_all(&committed.accepted);
         let now = Instant::now();
         let mut state = self.lock();
