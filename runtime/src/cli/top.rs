@@ -3,6 +3,7 @@
 //! *Flow:* [`look`] asks the server → [`frame`] makes lines of what was seen → [`screen`] draws them.
 
 mod frame;
+mod keys;
 mod look;
 mod screen;
 
@@ -19,8 +20,9 @@ use super::terminal::{ColorWhen, Paint};
 use super::{Answer, Globals};
 use crate::config::{format_duration, parse_duration};
 use frame::{Frame, Lost};
+use keys::{Key, Keys};
 use look::{Look, Rates};
-use screen::Screen;
+use screen::{Screen, Scroll};
 
 /// More often would measure the measuring.
 const INTERVAL_MIN: Duration = Duration::from_millis(200);
@@ -29,7 +31,8 @@ const INTERVAL_MAX: Duration = Duration::from_mins(1);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Ctrl-C ends it. While the server does not answer, what was seen last stays, and it is asked again.
+Ctrl-C or q ends it. Where there is more than fits, the arrow keys, PageUp, PageDown, Home and End move the view;
+with --once everything is printed. While the server does not answer, what was seen last stays, and it is asked again.
 With --json each frame is one object on a line of its own.
 
 Exit codes: 0 shown; 1 no server answers at the start.
@@ -78,48 +81,68 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
     // From here on whatever ends this command leaves the terminal as it was.
     let mut stop = Stop::listen()?;
     let mut screen = Screen::enter(io::stdout()).context("the terminal cannot be written")?;
-    watch_until(&mut stop, &client, args.interval, view, |frame| {
+    let watching = Watching { stop: &mut stop, keys: &mut Keys::listen(), interval: args.interval };
+    watch_until(watching, &client, view, |frame, scroll| {
         let (columns, rows) = screen::size();
-        screen.draw(&frame.text(paint), columns, rows)
+        screen.draw(&frame.text(paint), (columns, rows), scroll)
     })
     .await
+}
+
+/// What a view goes by.
+struct Watching<'a> {
+    stop: &'a mut Stop,
+    keys: &'a mut Keys,
+    interval: Duration,
 }
 
 async fn watch(
     client: &Client,
     interval: Duration,
     view: View,
-    show: impl FnMut(&Frame<'_>) -> io::Result<()>,
+    mut show: impl FnMut(&Frame<'_>) -> io::Result<()>,
 ) -> Result<Answer, Failure> {
-    watch_until(&mut Stop::listen()?, client, interval, view, show).await
+    let watching = Watching { stop: &mut Stop::listen()?, keys: &mut Keys::none(), interval };
+    watch_until(watching, client, view, |frame, _| show(frame)).await
 }
 
 /// Shows what is seen until somebody asks it to stop, or until nobody reads it any more.
 async fn watch_until(
-    stop: &mut Stop,
+    Watching { stop, keys, interval }: Watching<'_>,
     client: &Client,
-    interval: Duration,
     mut view: View,
-    mut show: impl FnMut(&Frame<'_>) -> io::Result<()>,
+    mut show: impl FnMut(&Frame<'_>, &mut Scroll) -> io::Result<()>,
 ) -> Result<Answer, Failure> {
+    let mut scroll = Scroll::default();
     let mut ticks = tokio::time::interval(interval);
     // A server that answers late is not asked faster for it.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first one is at once, and the first look is taken.
     ticks.tick().await;
     loop {
-        match show(&view.frame()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Answer::ok("")),
-            shown => shown.context("standard output cannot be written")?,
-        }
         let next = async {
             ticks.tick().await;
             look::take(client).await
         };
-        tokio::select! {
-            () = stop.asked() => return Ok(Answer::ok("")),
-            looked = next => view.add(looked),
-        }
+        tokio::pin!(next);
+        // Keys move what was seen; they ask nobody, and keep nobody from being asked.
+        let looked = loop {
+            match show(&view.frame(), &mut scroll) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Answer::ok("")),
+                shown => shown.context("standard output cannot be written")?,
+            }
+            tokio::select! {
+                () = stop.asked() => return Ok(Answer::ok("")),
+                looked = &mut next => break looked,
+                pressed = keys.pressed() => {
+                    if pressed.contains(&Key::Quit) {
+                        return Ok(Answer::ok(""));
+                    }
+                    pressed.into_iter().for_each(|key| scroll.go(key));
+                }
+            }
+        };
+        view.add(looked);
     }
 }
 

@@ -108,7 +108,7 @@ fn a_narrow_terminal_shows_the_beginning_of_each_line() {
     let now = look(2, 25);
     let mut written = Vec::new();
     let mut screen = Screen::enter(&mut written).expect("memory can be written");
-    screen.draw(&frame(&now).text(Paint::On), 24, 12).expect("memory can be written");
+    screen.draw(&frame(&now).text(Paint::On), (24, 12), &mut Scroll::default()).expect("memory can be written");
     drop(screen);
     let shown = String::from_utf8(written).expect("text");
     let lines: Vec<_> = shown.split("\r\n").collect();
@@ -116,7 +116,7 @@ fn a_narrow_terminal_shows_the_beginning_of_each_line() {
     assert!(lines[0].ends_with("\u{1b}[Hhttp://127.0.0.1:7433/  \u{1b}[K"), "{shown}");
     assert_eq!(lines[2], "\u{1b}[2mLANE\u{1b}[0m      \u{1b}[2mWAITING\u{1b}[0m  \u{1b}[2mOLDES\u{1b}[0m\u{1b}[K");
     assert_eq!(lines[9], "ops           \u{1b}[32mready\u{1b}[0m   cl\u{1b}[0m\u{1b}[K");
-    assert!(lines[11].starts_with("… 10 more lines\u{1b}[K\u{1b}[J"), "{shown}");
+    assert!(lines[11].starts_with("… 10 more lines: ↓ PgDn\u{1b}[K\u{1b}[J"), "{shown}");
 }
 
 #[test]
