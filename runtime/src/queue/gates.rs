@@ -6,15 +6,19 @@
 //!
 //! *Not here:* limits of one recipient or one host: they are known once a delivery is claimed (`dispatch`).
 
+mod status;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::channels::ChannelNumber;
 use crate::domain::{
-    AdaptiveLimit, AdaptiveMark, AdaptiveSignal, Admission, BreakerBook, BreakerChange, BreakerCounts, BreakerPolicy,
-    BreakerState, ChannelName, CircuitBreaker, Gcra, Pass, Rate, RateScope, Timestamp, Verdict,
+    AdaptiveLimit, AdaptiveMark, AdaptiveSignal, Admission, BreakerBook, BreakerChange, BreakerPolicy, BreakerState,
+    ChannelName, CircuitBreaker, Gcra, Pass, Rate, RateScope, Timestamp, Verdict,
 };
+
+pub use status::{BreakerChanged, GateChange, GateStatus};
 
 /// Changes that are kept until somebody [asks](super::QueueHandle::gate_changes). A channel changes a few times a minute
 /// at most; where nobody asks, the oldest are forgotten.
@@ -71,47 +75,6 @@ impl Ended {
         took: Duration::ZERO,
         throttled: None,
     };
-}
-
-/// How a channel's gate stands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GateStatus {
-    /// Which channel.
-    pub channel: ChannelName,
-    /// Its breaker; closed where it has none.
-    pub breaker: BreakerState,
-    /// What the breaker has seen lately.
-    pub counts: BreakerCounts,
-    /// An operator paused it.
-    pub paused: bool,
-    /// Its provider asked to be left alone until then, or its rate is used up until then.
-    pub not_before: Option<Timestamp>,
-    /// Slots that it holds.
-    pub in_flight: u32,
-    /// How many it may hold by now: what is configured, or less while its provider is overloaded.
-    pub limit: u32,
-    /// Deliveries that wait for it, due or not.
-    pub waiting: u64,
-}
-
-/// A breaker that changed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BreakerChanged {
-    /// How.
-    pub change: BreakerChange,
-    /// When.
-    pub at: Timestamp,
-    /// What is to be remembered of it.
-    pub book: BreakerBook,
-}
-
-/// The same, with the channel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GateChange {
-    /// Which channel.
-    pub channel: ChannelName,
-    /// What changed.
-    pub changed: BreakerChanged,
 }
 
 /// What a call takes along from the gate to its end.
@@ -493,6 +456,8 @@ impl Gates {
             in_flight: gate.in_flight,
             limit: gate.adaptive.limit(),
             waiting,
+            deferred: 0,
+            deferred_until: None,
         })
     }
 }

@@ -221,7 +221,7 @@ impl QueueHandle {
         }
     }
 
-    /// How many deliveries of this channel are [deferred](Self::defer). Looks at all of them.
+    /// How many deliveries of this channel are [deferred](Self::defer).
     #[must_use]
     pub fn deferred(&self, channel: &ChannelName) -> usize {
         self.lock().deferred(channel)

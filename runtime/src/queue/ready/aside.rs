@@ -10,6 +10,7 @@ use super::{LaneNumber, PRIORITIES, ReadyQueue, Taken, rank_of};
 use crate::domain::{ChannelName, DeliveryId, PluginName, Timestamp};
 #[cfg(doc)]
 use crate::queue::WindowLimits;
+use crate::queue::channels::ChannelNumber;
 
 /// Deliveries that are set aside, by the template engine that they wait for.
 #[derive(Debug, Default)]
@@ -21,9 +22,23 @@ pub(super) struct Aside {
     /// Deliveries whose own turn comes at an instant.
     deferred: BTreeMap<(Timestamp, DeliveryId), Taken>,
     by_rank: [u64; PRIORITIES],
+    /// How many of each channel, by its number.
+    by_channel: Vec<Kept>,
     /// Lanes wait as a whole.
     are_clogged: bool,
 }
+
+/// How many deliveries of one channel are set aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// All of them.
+    pub(super) all: u64,
+    /// Those whose own turn comes at an instant.
+    pub(super) deferred: u64,
+}
+
+/// How many of those that come next are looked through for the first of each channel.
+const LOOKED_AT_MAX: usize = 4_096;
 
 impl Aside {
     fn len(&self) -> u64 {
@@ -38,6 +53,19 @@ impl Aside {
     /// How many of one priority.
     pub(super) const fn in_rank(&self, rank: usize) -> u64 {
         self.by_rank[rank]
+    }
+
+    /// How many of one channel.
+    pub(super) fn of(&self, channel: ChannelNumber) -> Kept {
+        self.by_channel.get(channel as usize).copied().unwrap_or_default()
+    }
+
+    fn kept(&mut self, channel: ChannelNumber) -> &mut Kept {
+        let place = channel as usize;
+        if self.by_channel.len() <= place {
+            self.by_channel.resize(place + 1, Kept::default());
+        }
+        &mut self.by_channel[place]
     }
 }
 
@@ -76,6 +104,8 @@ impl ReadyQueue {
             return true;
         }
         if self.has_room_for(&taken) {
+            let channel = self.channel_of(taken.lane);
+            self.aside.kept(channel).deferred += 1;
             self.aside.deferred.insert((until, taken.position.delivery), taken);
         }
         false
@@ -96,15 +126,37 @@ impl ReadyQueue {
     pub fn let_go_of(&mut self, is_one: impl Fn(&ChannelName) -> bool) {
         let Self { aside, lanes, channels, .. } = self;
         let is_one = |taken: &Taken| is_one(channels.name(lanes[taken.lane as usize].channel));
-        let let_go = aside.deferred.extract_if(.., |_, taken| is_one(taken));
-        aside.let_go.extend(let_go.map(|(_, taken)| taken));
+        let let_go: Vec<Taken> =
+            aside.deferred.extract_if(.., |_, taken| is_one(taken)).map(|(_, taken)| taken).collect();
+        for taken in &let_go {
+            aside.kept(lanes[taken.lane as usize].channel).deferred -= 1;
+        }
+        aside.let_go.extend(let_go);
     }
 
     /// How many deliveries of this channel are deferred.
     #[must_use]
     pub fn deferred(&self, channel: &ChannelName) -> usize {
-        let Some(number) = self.channels.get(channel) else { return 0 };
-        self.aside.deferred.values().filter(|taken| self.channel_of(taken.lane) == number).count()
+        let number = self.channels.get(channel);
+        number.map_or(0, |number| self.aside.of(number).deferred as usize)
+    }
+
+    /// When the first delivery of each channel is looked at again that is deferred, as far as that is soon.
+    pub(super) fn first_deferred(&self) -> BTreeMap<ChannelNumber, Timestamp> {
+        let mut first = BTreeMap::new();
+        for ((until, _), taken) in self.aside.deferred.iter().take(LOOKED_AT_MAX) {
+            first.entry(self.channel_of(taken.lane)).or_insert(*until);
+        }
+        first
+    }
+
+    /// It is in its lane again.
+    fn back(&mut self, taken: &Taken, was_deferred: bool) {
+        let kept = self.aside.kept(self.lanes[taken.lane as usize].channel);
+        kept.all -= 1;
+        kept.deferred -= u64::from(was_deferred);
+        self.aside.by_rank[rank_of(taken.priority)] -= 1;
+        self.enter(taken.lane, taken.position);
     }
 
     /// Counts it as set aside, or has its lane wait as a whole where there is too much.
@@ -112,6 +164,7 @@ impl ReadyQueue {
         let has_room = self.aside.len() < self.limits.total as u64;
         if has_room {
             self.aside.by_rank[rank_of(taken.priority)] += 1;
+            self.aside.kept(self.lanes[taken.lane as usize].channel).all += 1;
         } else {
             self.aside.are_clogged = true;
             self.lanes[taken.lane as usize].clogged = true;
@@ -128,8 +181,7 @@ impl ReadyQueue {
             && first.key().0 <= self.now
         {
             let taken = first.remove();
-            self.aside.by_rank[rank_of(taken.priority)] -= 1;
-            self.enter(taken.lane, taken.position);
+            self.back(&taken, true);
             woken = true;
         }
         if woken {
@@ -154,8 +206,7 @@ impl ReadyQueue {
         let from = self.aside.let_go.len().saturating_sub(most);
         let back = self.aside.let_go.split_off(from);
         for taken in &back {
-            self.aside.by_rank[rank_of(taken.priority)] -= 1;
-            self.enter(taken.lane, taken.position);
+            self.back(taken, false);
         }
         if from == 0 {
             self.aside.let_go = Vec::new();
@@ -184,7 +235,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{Lane, NotificationId, Position, Priority, Queued};
-    use crate::queue::{Slot, WindowLimits};
+    use crate::queue::{GateSettings, Slot, WindowLimits};
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -245,10 +296,15 @@ mod tests {
         assert!(!queue.defer(first, soon, START));
         assert_eq!(left(&mut queue), [delivery(3)]);
         assert_eq!((queue.next_due(), queue.depths()[2].waiting), (Some(soon), 2));
+        queue.set_gate(&ChannelName::new("ops").expect("a name"), GateSettings::default(), START);
+        let status = queue.gates().remove(0);
+        assert_eq!((status.waiting, status.deferred, status.deferred_until), (2, 2, Some(soon)), "they are told of");
         assert!(queue.advance(soon));
         assert_eq!(left(&mut queue), [delivery(1)]);
         assert!(queue.advance(later));
         assert_eq!((left(&mut queue), queue.next_due()), (vec![delivery(2)], None));
+        let status = queue.gates().remove(0);
+        assert_eq!((status.waiting, status.deferred, status.deferred_until), (0, 0, None));
     }
 
     #[test]

@@ -71,9 +71,12 @@ impl ReadyQueue {
         for lane in &self.lanes {
             waiting[lane.channel as usize] += lane.window.len() as u64 + lane.window.beyond();
         }
+        let first = self.first_deferred();
         let status = |(number, waiting): (usize, u64)| {
             let number = number as ChannelNumber;
-            self.gates.status(number, self.channels.name(number), waiting, self.now)
+            let aside = self.aside.of(number);
+            let status = self.gates.status(number, self.channels.name(number), waiting + aside.all, self.now)?;
+            Some(GateStatus { deferred: aside.deferred, deferred_until: first.get(&number).copied(), ..status })
         };
         waiting.into_iter().enumerate().filter_map(status).collect()
     }
