@@ -19,6 +19,7 @@ mod fallback;
 mod handing;
 mod monitor;
 mod news;
+mod outlook;
 mod pool;
 mod scaler;
 mod settings;
@@ -39,7 +40,7 @@ use tokio::task::JoinSet;
 use crate::call::{Caller, ChannelDirectory, ContentSource};
 use crate::clock::{Clock, Entropy};
 use crate::config::WorkersConfig;
-use crate::domain::{ChannelName, DeliveryId, RetryPolicy, Timestamp};
+use crate::domain::{ChannelName, DeliveryId, HostBook, RetryPolicy, Timestamp};
 use crate::queue::{Called, QueueHandle, Taken};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -53,9 +54,11 @@ pub use statistics::{Affinity, CurrentTask, Latency, PoolStatus, WorkerState, Wo
 use attempt::Held;
 use destination::{Destinations, Later};
 use fallback::Chains;
+use outlook::Records;
 
-pub use destination::{Pace, Paces};
+pub use destination::{HostBreaker, HostChanged, OpenHosts, Pace, Paces, TurnOf};
 pub use fallback::Fallbacks;
+pub use outlook::{ChannelRecord, Outlook};
 
 /// Which channel tries again by which policy. Clones share it: what one is told holds for all.
 #[derive(Clone, Debug, Default)]
@@ -128,6 +131,8 @@ pub struct Neighbours {
     pub policies: RetryPolicies,
     /// Say how often each destination may be called.
     pub paces: Paces,
+    /// What is remembered of hosts that each channel calls.
+    pub hosts: BTreeMap<ChannelName, Vec<HostBook>>,
     /// Say what takes too long, until others are [set](Dispatcher::set_time_limits).
     pub time_limits: TimeLimits,
     /// Says which channel can be used, where one is to stand in for another.
@@ -141,7 +146,8 @@ pub struct Neighbours {
 /// What all workers share.
 struct Shared {
     with: Neighbours,
-    destinations: Destinations,
+    destinations: Arc<Destinations>,
+    records: Arc<Records>,
     chains: Chains,
     time_limits: ArcSwap<TimeLimits>,
     workers: Settings,
@@ -273,12 +279,16 @@ impl Dispatcher {
 
     async fn start_in(mode: Mode, workers: &WorkersConfig, with: Neighbours) -> Result<Self, StoreError> {
         with.queue.restore(with.store.as_ref()).await?;
-        let destinations = Destinations::new(with.paces.clone());
+        let destinations = Arc::new(Destinations::new(with.paces.clone()));
+        for (channel, books) in &with.hosts {
+            destinations.restore(channel, books, with.clock.now());
+        }
         let chains = Chains::new(with.fallbacks.clone());
         let time_limits = ArcSwap::from_pointee(with.time_limits.clone());
         let shared = Arc::new(Shared {
             with,
             destinations,
+            records: Arc::default(),
             chains,
             time_limits,
             workers: Settings::new(*workers),
@@ -323,8 +333,26 @@ impl Dispatcher {
 
     /// Forgets what is known of the destinations of this channel: what waits for them goes on.
     pub fn reset_destinations(&self, channel: &ChannelName) {
-        self.shared.destinations.reset(channel);
-        self.shared.with.queue.let_go_of(|name| name == channel);
+        let Neighbours { queue, clock, .. } = &self.shared.with;
+        self.shared.destinations.reset(channel, clock.now());
+        queue.let_go_of(|name| name == channel);
+    }
+
+    /// Closes the breaker of one host that this channel calls: what waits for it goes on. Tells whether it was not closed.
+    pub fn reset_host(&self, channel: &ChannelName, host: &str) -> bool {
+        let Neighbours { queue, clock, .. } = &self.shared.with;
+        let is_closed_now = self.shared.destinations.reset_host(channel, host, clock.now());
+        if is_closed_now {
+            queue.let_go_of(|name| name == channel);
+        }
+        is_closed_now
+    }
+
+    /// A view of the channels that are called, which outlives this.
+    #[must_use]
+    pub fn outlook(&self) -> Outlook {
+        let Shared { destinations, records, .. } = &*self.shared;
+        Outlook { destinations: Arc::clone(destinations), records: Arc::clone(records) }
     }
 
     /// What calls may take from here on. One under way has the longer of this and what it began with.

@@ -14,6 +14,7 @@ mod event;
 mod event_pattern;
 mod gate;
 mod held;
+mod host;
 mod id;
 mod kv;
 mod lane;
@@ -31,7 +32,7 @@ pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, Audi
 pub use callback::{
     CallbackBook, CallbackDeed, CallbackDisabled, CallbackEvent, CallbackFate, CallbackKind, DeadCallback, OwedCallback,
 };
-pub use channel::{ChannelBook, ChannelChange, ChannelDeed, ChannelEvent, Paused};
+pub use channel::{BreakerNote, ChannelBook, ChannelChange, ChannelDeed, ChannelEvent, FailedCall, Paused};
 pub use delivery::{
     Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, ParseDeliveryStatusError,
     Rerouted, Waiting,
@@ -43,6 +44,7 @@ pub use gate::{
     BreakerReason, BreakerState, CircuitBreaker, Gcra, Pass, Rate, RateError, RetryBudget, Verdict,
 };
 pub use held::HeldBy;
+pub use host::{HostBook, HostChange, HostEvent, HostTag};
 pub use id::{DeliveryId, NotificationId, ParseIdError};
 pub use kv::{KvChange, KvEntry, KvQuota, KvUsage, KvWrite, KvWritten};
 pub use lane::{Flow, Lane, Position, Queued};

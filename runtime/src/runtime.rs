@@ -23,6 +23,7 @@ mod findings;
 mod gatekeeper;
 mod gates;
 mod handle;
+mod hosts;
 mod inspection;
 mod outcomes;
 mod outliving;
@@ -60,7 +61,11 @@ use crate::telemetry::Metrics;
 
 pub use crate::call::{Call, RenderCall, RenderFailure, TemplateCheckError, TemplateProblem, TemplateVariable};
 pub use crate::capability::http::{HttpError, HttpReply, PlayedProvider, PlayedRequest};
-pub use crate::dispatch::{Affinity, CurrentTask, Latency, PoolStatus, ScaleError, WorkerState, WorkerStatus};
+pub use crate::dispatch::{
+    Affinity, ChannelRecord, CurrentTask, HostBreaker, Latency, OpenHosts, PoolStatus, ScaleError, WorkerState,
+    WorkerStatus,
+};
+pub use crate::domain::{BreakerNote, FailedCall, HostTag};
 pub use crate::queue::GateStatus;
 pub(crate) use crate::sandbox::compile_for_parent;
 pub use crate::sandbox::{
@@ -87,7 +92,6 @@ pub use draft::Notification;
 pub use events::{EventStream, StreamItem};
 pub use finding::{NotReplayed, NotificationQuery, ParseRateError, ReplayRate, ReplayReport};
 pub use findings::ConfigFinding;
-pub use gatekeeper::BreakerNote;
 pub use handle::{DeliveryOutcomeError, Handle, OutcomeError, Progress, ProgressError};
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
 pub use probing::{ChannelHealth, HealthState};

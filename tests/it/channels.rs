@@ -74,6 +74,13 @@ async fn a_channel_that_fails_is_left_alone_until_it_is_reset() {
     let channel = api.get("/v1/channels/hook").await.body;
     assert_eq!((&channel["state"], &channel["breaker"]["state"]), (&json!("open"), &json!("open")), "{channel}");
     assert_eq!(channel["waiting"], 6, "{channel}");
+    // What opened it is known to the process that did not see it.
+    assert_eq!((&channel["breaker"]["calls"], &channel["breaker"]["failures"]), (&json!(5), &json!(5)), "{channel}");
+    assert_eq!(channel["breaker"]["reason"], "consecutive", "{channel}");
+    assert_eq!((&channel["last_error"]["code"], &channel["last_success"]), (&json!("503"), &Value::Null), "{channel}");
+    let shown = server.cli(["channels", "show", "hook"]).await;
+    assert!(shown.stdout.contains("(consecutive), 5 of 5 calls failed"), "{shown:?}");
+    assert!(shown.stdout.contains("last error retry 503 at "), "{shown:?}");
     let word = component(&api, "channel:hook").await;
     assert_eq!(word["status"], "not-ready", "{word}");
     assert!(word["detail"].as_str().is_some_and(|detail| detail.contains("its breaker is open until")), "{word}");
@@ -169,6 +176,11 @@ async fn what_cannot_be_done_to_a_channel_is_told() {
     let bad = api.post("/v1/channels/hook/test", &json!({ "to": "ada@example.com" })).await;
     assert_eq!((bad.status, &bad.body["problems"][0]["at"]), (422, &json!("/to")), "{}", bad.body);
     assert_eq!(api.post("/v1/channels/hook/test", &json!({ "too": "x" })).await.status, 400);
+    assert_eq!(api.post("/v1/channels/hook/reset", &json!({ "hots": "x" })).await.status, 400);
+    let long = api.post("/v1/channels/hook/reset", &json!({ "host": "x".repeat(260) })).await;
+    assert_eq!((long.status, &long.body["problems"][0]["at"]), (400, &json!("/host")), "{}", long.body);
+    let reset = server.cli(["channels", "reset", "hook", "--host", "a.example"]).await;
+    assert!(reset.code == 0 && reset.stdout.starts_with("hook did not leave a.example alone"), "{reset:?}");
     assert_eq!(receiver.count(), 0, "nobody was called");
 
     let tested = server.cli(["channels", "test", "hook"]).await;
@@ -202,4 +214,50 @@ async fn what_a_plugin_says_of_its_provider_is_shown() {
     assert!(word["detail"].as_str().is_some_and(|detail| detail.contains("belfry is tired")), "{word}");
     let channels = api.get("/v1/channels").await.body["channels"].clone();
     assert!(channels[1]["name"] == "console" && channels[1]["health"].is_null(), "{channels}");
+}
+
+/// What waits for its recipient's turn is seen to wait, and says for what.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_its_recipient_is_shown_with_its_channel() {
+    let config = "[channels.bell]\nplugin = \"sample\"\nconfig = { url = \"http://127.0.0.1:9/bell\" }\n\
+                  secrets = { key = \"file:key\" }\nallow_networks = [\"127.0.0.1/32\"]\n\
+                  per_recipient_rate = \"1/h\"\n";
+    let server = Server::start_with(config, &[("key", "0123456789abcdef0123456789abcdef")], &[]).await;
+    let api = Api::of(&server);
+    let send = async |to: &str| {
+        let body = json!({ "channels": ["bell"], "to": [to], "title": "rejected", "body": "x" });
+        let accepted = api.post("/v1/notifications", &body).await;
+        accepted.body["id"].as_str().unwrap_or_else(|| panic!("{}", accepted.body)).to_owned()
+    };
+    let goes = send("ding").await;
+    assert_eq!(api.until_final(&goes).await["status"], "failed");
+    let waits = send("ding").await;
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    let deferred = tokio::time::timeout(LIMIT, async {
+        loop {
+            ticks.tick().await;
+            let channel = api.get("/v1/channels/bell").await.body;
+            if channel["deferred"] == 1 {
+                return channel;
+            }
+        }
+    });
+    let channel = deferred.await.expect("it waits for its turn");
+    assert_eq!((&channel["waiting"], &channel["state"]), (&json!(1), &json!("ready")), "{channel}");
+    assert_eq!(channel["limits"]["per_recipient_rate"], "1/h", "{channel}");
+    assert_eq!(channel["last_error"]["outcome"], "rejected", "{channel}");
+    let listed = server.cli(["channels", "list"]).await;
+    assert!(listed.stdout.contains("1 delivery waits for the turn of its recipient or host"), "{listed:?}");
+    assert!(listed.stdout.contains("LAST ERROR") && listed.stdout.contains("rejected told"), "{listed:?}");
+    let shown = server.cli(["channels", "show", "bell"]).await;
+    assert!(shown.stdout.contains("limits     1/h for each recipient"), "{shown:?}");
+    assert!(shown.stdout.contains("waiting    1, 1 of them for the turn of their recipient or host"), "{shown:?}");
+    let status = server.cli(["status", &waits]).await;
+    assert!(status.stdout.contains("held: its recipient's turn comes at about "), "{status:?}");
+    let held = api.get(&format!("/v1/notifications/{goes}")).await.body["deliveries"][0]["held"].clone();
+    assert!(held.is_null(), "what is over waits for nothing: {held}");
+
+    let reset = server.cli(["channels", "reset", "bell"]).await;
+    assert_eq!((reset.code, &*reset.stdout), (0, "bell is ready\n"), "{reset:?}");
+    assert_eq!(api.until_final(&waits).await["status"], "failed");
 }

@@ -4,6 +4,7 @@
 //! time stands still and tells when all wait: nobody but the simulation uses it. The clock that the engine reads is moved
 //! by hand.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,6 +109,7 @@ impl Life {
             clock: Arc::new(clock.clone()),
             entropy: Arc::clone(&entropy),
             policies: RetryPolicies::default(),
+            hosts: BTreeMap::new(),
             paces: Paces::default(),
             time_limits: TimeLimits::default(),
             channels: Arc::new(Directory::new()),

@@ -16,6 +16,9 @@ use crate::domain::ChannelName;
 use crate::intake::{ProblemCode, Problems, limits};
 use crate::runtime::{ChannelError, Runtime};
 
+/// The longest name a host can have, with its port.
+const HOST_BYTES_MAX: usize = 253 + ":65535".len();
+
 const JSON: &str = "application/json";
 
 /// `GET /v1/channels`
@@ -45,10 +48,19 @@ pub(super) async fn resume(Asked(runtime): Asked, Path(name): Path<String>) -> R
     answer(&runtime, &name, changed)
 }
 
-/// `POST /v1/channels/{name}/reset`
-pub(super) async fn reset(Asked(runtime): Asked, Path(name): Path<String>) -> Result<Response, Failure> {
-    let name = channel_name(&name)?;
-    let changed = runtime.reset_channel(&name).await?;
+/// `POST /v1/channels/{name}/reset`: `{"host": "a.example"}` is about one host that it calls.
+pub(super) async fn reset(
+    Asked(runtime): Asked,
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let (name, host) = (channel_name(&name)?, text_in(&api, &headers, body, &HOST).await?);
+    let changed = match host {
+        Some(host) => runtime.reset_host(&name, &host).await?,
+        None => runtime.reset_channel(&name).await?,
+    };
     answer(&runtime, &name, changed)
 }
 
@@ -60,13 +72,26 @@ pub(super) async fn test(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let (name, to) = (channel_name(&name)?, to_in(&api, &headers, body).await?);
+    let (name, to) = (channel_name(&name)?, text_in(&api, &headers, body, &TO).await?);
     let tested = runtime.test_channel(&name, to.as_deref()).await?;
     Ok(json(StatusCode::OK, JSON, &TestView::from(&tested)))
 }
 
-/// To whom: `{"to": "ada@example.com"}`. No body is as good as an empty object.
-async fn to_in(api: &Api, headers: &HeaderMap, body: Body) -> Result<Option<String>, Failure> {
+/// The only key that a body may have.
+struct Key {
+    name: &'static str,
+    bytes_max: usize,
+    /// What others would call it.
+    meant: &'static [(&'static str, &'static str)],
+}
+
+const TO: Key =
+    Key { name: "to", bytes_max: limits::ADDRESS_BYTES_MAX, meant: &[("recipient", "to"), ("address", "to")] };
+
+const HOST: Key = Key { name: "host", bytes_max: HOST_BYTES_MAX, meant: &[("url", "host"), ("hosts", "host")] };
+
+/// The text of one key: `{"to": "ada@example.com"}`. No body is as good as an empty object.
+async fn text_in(api: &Api, headers: &HeaderMap, body: Body, key: &Key) -> Result<Option<String>, Failure> {
     let bytes = body::read(headers, body, api.body_max).await?;
     if bytes.is_empty() {
         return Ok(None);
@@ -74,17 +99,17 @@ async fn to_in(api: &Api, headers: &HeaderMap, body: Body) -> Result<Option<Stri
     body::format_of(headers, false)?;
     let raw = body::parse(body::text(&bytes)?).map_err(|message| Failure::Malformed { message })?;
     let mut problems = Problems::default();
-    let mut to = None;
+    let mut text = None;
     if let Some(mut object) = Object::read(String::new(), raw, &mut problems) {
-        to = object.text("to", &mut problems);
-        if let Some(length) = to.as_ref().map(String::len).filter(|length| *length > limits::ADDRESS_BYTES_MAX) {
-            let message = format!("{length} bytes, the limit is {}", limits::ADDRESS_BYTES_MAX);
-            problems.add(object.at("to"), ProblemCode::TooLong, message);
+        text = object.text(key.name, &mut problems);
+        if let Some(length) = text.as_ref().map(String::len).filter(|length| *length > key.bytes_max) {
+            let message = format!("{length} bytes, the limit is {}", key.bytes_max);
+            problems.add(object.at(key.name), ProblemCode::TooLong, message);
         }
-        object.finish(&["to"], &[("recipient", "to"), ("address", "to")], &mut problems);
+        object.finish(&[key.name], key.meant, &mut problems);
     }
     body::sound(problems)?;
-    Ok(to)
+    Ok(text)
 }
 
 fn channel_name(name: &str) -> Result<ChannelName, Failure> {

@@ -5,6 +5,7 @@
 mod beside;
 mod meter;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -188,6 +189,7 @@ async fn measure(
         entropy,
         policies: RetryPolicies::default(),
         paces,
+        hosts: BTreeMap::new(),
         time_limits: TimeLimits::default(),
         channels: Arc::new(NoChannels),
         fallbacks: Fallbacks::default(),

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::client::Client;
-use super::client::wire::{Breaker, Channel, ChannelChanged, ChannelTested, Channels, Health, Rate};
+use super::client::wire::{
+    Breaker, Channel, ChannelChanged, ChannelLimits, ChannelTested, Channels, FailedCall, Health, Host, Rate,
+};
 use super::failure::{Exit, Failure};
 use super::table::{Cell, Table};
 use super::terminal::{Color, Paint, escaped};
@@ -26,7 +28,7 @@ pub(super) enum Command {
     /// Let a paused channel's deliveries go on
     Resume(Args),
     /// Close a channel's breaker, and forget how long its provider asked to be left alone
-    Reset(Args),
+    Reset(ResetArgs),
 }
 
 /// Which channel.
@@ -35,6 +37,23 @@ pub(super) enum Command {
 pub(super) struct Args {
     /// A channel, as `campanile channels list` names it
     name: ChannelName,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without --host it closes the breakers of all hosts that the channel calls, too.
+
+Exit codes: 0 done; 1 no server answers; 3 no such channel.
+
+Examples:
+  campanile channels reset ops
+  campanile channels reset hooks --host hooks.example.com:8443")]
+pub(super) struct ResetArgs {
+    /// A channel, as `campanile channels list` names it
+    name: ChannelName,
+    /// Close only the breaker of this host, as `campanile channels show` names it
+    #[arg(long)]
+    host: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,9 +78,9 @@ pub(super) async fn run(globals: &Globals, command: &Command) -> Result<Answer, 
         Command::List => list(globals).await,
         Command::Show(args) => show(globals, args).await,
         Command::Test(args) => test(globals, args).await,
-        Command::Pause(args) => change(globals, args, "pause").await,
-        Command::Resume(args) => change(globals, args, "resume").await,
-        Command::Reset(args) => change(globals, args, "reset").await,
+        Command::Pause(args) => change(globals, &args.name, "pause", None).await,
+        Command::Resume(args) => change(globals, &args.name, "resume", None).await,
+        Command::Reset(args) => change(globals, &args.name, "reset", args.host.as_deref()).await,
     }
 }
 
@@ -93,24 +112,37 @@ async fn test(globals: &Globals, args: &TestArgs) -> Result<Answer, Failure> {
     Ok(Answer::ended(text, if is_good { Exit::Ok } else { Exit::No }))
 }
 
-async fn change(globals: &Globals, args: &Args, what: &str) -> Result<Answer, Failure> {
-    let path = ["channels", args.name.as_str(), what];
-    let answered = Client::new(globals)?.post::<ChannelChanged>(&path, &json!({})).await?;
-    Ok(Answer::ok(match globals.json {
-        true => format!("{:#}\n", answered.json),
-        false => changed(&answered.value, globals.paint_stdout()),
+async fn change(globals: &Globals, name: &ChannelName, what: &str, host: Option<&str>) -> Result<Answer, Failure> {
+    let path = ["channels", name.as_str(), what];
+    let asked = host.map_or_else(|| json!({}), |host| json!({ "host": host }));
+    let answered = Client::new(globals)?.post::<ChannelChanged>(&path, &asked).await?;
+    Ok(Answer::ok(match (globals.json, host) {
+        (true, _) => format!("{:#}\n", answered.json),
+        (false, Some(host)) => host_changed(&answered.value, host),
+        (false, None) => changed(&answered.value, globals.paint_stdout()),
     }))
+}
+
+fn host_changed(answer: &ChannelChanged, host: &str) -> String {
+    let (host, name) = (escaped(host), escaped(&answer.channel.name));
+    match answer.changed {
+        true => format!("{name} calls {host} again\n"),
+        false => {
+            format!("{name} did not leave {host} alone; `campanile channels show {name}` lists the hosts it does\n")
+        }
+    }
 }
 
 fn table(channels: &[Channel], paint: Paint) -> String {
     if channels.is_empty() {
         return "no channels\n".to_owned();
     }
-    let head = ["NAME", "PLUGIN", "STATE", "WAITING", "IN FLIGHT", "FAILED", "HEALTH", "REASON"];
+    let head = ["NAME", "PLUGIN", "STATE", "WAITING", "IN FLIGHT", "FAILED", "LAST ERROR", "HEALTH", "REASON"];
     let mut table = Table::new(head);
     for channel in channels {
-        let Channel { name, state, breaker, in_flight, limit, waiting, health, reason, .. } = channel;
+        let Channel { name, state, breaker, in_flight, limit, waiting, last_error, health, reason, .. } = channel;
         let of = |limit: &u32| format!("{in_flight} of {limit}");
+        let last_error = last_error.as_ref().map(|failed| outcome(&failed.outcome, failed.code.as_deref()));
         table.row([
             name.as_str().into(),
             plugin(channel).into(),
@@ -118,6 +150,7 @@ fn table(channels: &[Channel], paint: Paint) -> String {
             waiting.to_string().into(),
             limit.as_ref().map_or_else(|| in_flight.to_string(), of).into(),
             Cell::or_dash(breaker.as_ref().map(failed).as_deref()),
+            Cell::or_dash(last_error.as_deref()),
             health.as_ref().map_or_else(|| "-".into(), |health| Cell::status(&health.state)),
             Cell::or_dash(reason.as_deref()),
         ]);
@@ -130,13 +163,31 @@ fn plugin(channel: &Channel) -> String {
     format!("{}{version}", channel.plugin)
 }
 
-/// Of the calls that its breaker has seen lately.
+/// How a call ended, in a few words.
+fn outcome(outcome: &str, code: Option<&str>) -> String {
+    code.map_or_else(|| outcome.to_owned(), |code| format!("{outcome} {code}"))
+}
+
+fn limited(limits: &ChannelLimits) -> Option<String> {
+    let ChannelLimits { rate, per_recipient_rate, per_host_rate, concurrency } = limits;
+    let words = [
+        rate.clone(),
+        per_recipient_rate.as_ref().map(|rate| format!("{rate} for each recipient")),
+        per_host_rate.as_ref().map(|rate| format!("{rate} for each host")),
+        concurrency.map(|most| format!("{most} at once")),
+    ];
+    let words: Vec<_> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// Of the calls that its breaker has seen lately, or that opened it.
 fn failed(breaker: &Breaker) -> String {
     format!("{} of {}", breaker.failures, breaker.calls)
 }
 
 fn page(channel: &Channel, paint: Paint) -> String {
-    let Channel { name, state, reason, breaker, rate, not_before, in_flight, limit, waiting, health, .. } = channel;
+    let Channel { name, state, reason, breaker, rate, not_before, in_flight, limit, waiting, deferred, health, .. } =
+        channel;
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a `String` cannot fail.
@@ -157,13 +208,28 @@ fn page(channel: &Channel, paint: Paint) -> String {
     if let Some(not_before) = not_before {
         line("not before", &escaped(not_before));
     }
+    if let Some(limits) = limited(&channel.limits) {
+        line("limits", &escaped(&limits));
+    }
     let most = limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
     line("in flight", &format!("{in_flight}{most}"));
-    line("waiting", &waiting.to_string());
+    let of_them = format!("{waiting}, {deferred} of them for the turn of their recipient or host");
+    line("waiting", &if *deferred > 0 { of_them } else { waiting.to_string() });
+    if let Some(at) = &channel.last_success {
+        line("last good", &escaped(at));
+    }
+    if let Some(FailedCall { at, outcome: word, code, reason }) = &channel.last_error {
+        let words = format!("{} at {at}: {reason}", outcome(word, code.as_deref()));
+        line("last error", &escaped(&words));
+    }
     if let Some(Health { state, message, at, failures }) = health {
         let times = if *failures > 1 { format!(", {failures} times in a row") } else { String::new() };
         let state = paint.color(Color::of_status(state), &escaped(state));
         line("health", &format!("{state}: {} ({}{times})", escaped(message), escaped(at)));
+    }
+    if channel.hosts_not_closed > 0 {
+        line("hosts", &format!("{} left alone", channel.hosts_not_closed));
+        text.push_str(&hosts(channel, paint));
     }
     text
 }
@@ -179,6 +245,22 @@ pub(super) fn allowed(channel: &str, rate: &str, scope: &str, source: &str) -> S
     format!("{rate}{each}, {whose}")
 }
 
+fn hosts(channel: &Channel, paint: Paint) -> String {
+    let mut table = Table::new(["HOST", "STATE", "UNTIL", "REASON", "IN EVENTS"]);
+    for Host { host, tag, state, until, reason } in &channel.hosts {
+        table.row([
+            host.as_str().into(),
+            Cell::status(state),
+            Cell::or_dash(until.as_deref()),
+            reason.as_str().into(),
+            tag.as_str().into(),
+        ]);
+    }
+    let more = channel.hosts_not_closed.saturating_sub(channel.hosts.len() as u64);
+    let more = if more > 0 { format!("  and {more} more\n") } else { String::new() };
+    table.render(paint, 2) + &more
+}
+
 fn in_words(breaker: &Breaker) -> String {
     let Breaker { state, since, until, reason, calls, failures, slow, consecutive } = breaker;
     let mut words = state.clone();
@@ -190,6 +272,7 @@ fn in_words(breaker: &Breaker) -> String {
     if let Some(reason) = reason {
         let _ = write!(words, " ({reason})");
     }
+    // What opened it, where it is not closed.
     let _ = write!(words, ", {failures} of {calls} calls failed, {consecutive} in a row, {slow} slow");
     words
 }
@@ -244,6 +327,16 @@ mod tests {
                 "rate": { "rate": "1/s", "scope": "channel", "source": "plugin" },
                 "not_before": "2026-01-02T03:04:09.000Z",
                 "health": { "state": "down", "message": "503", "at": "2026-01-02T03:04:01.000Z", "failures": 3 },
+                "deferred": 3, "last_success": "2026-01-02T03:00:00.000Z",
+                "limits": { "rate": "10/s", "per_recipient_rate": "1/m", "per_host_rate": null, "concurrency": 4 },
+                "last_error": { "at": "2026-01-02T03:04:05.000Z", "outcome": "retry", "code": "503", "reason": "busy\n" },
+                "hosts_not_closed": 3,
+                "hosts": [
+                    { "host": "a.example:8443", "tag": "00000000000000ab", "state": "open", "since": "x",
+                      "until": "2026-01-02T03:05:00.000Z", "reason": "consecutive" },
+                    { "host": "b.example", "tag": "00000000000000cd", "state": "disabled", "since": "x", "until": null,
+                      "reason": "too-long" },
+                ],
             }),
         )
     }
@@ -255,10 +348,10 @@ mod tests {
                                                 "reason": "there is no plugin `slack`" }))] });
         let channels: Channels = serde_json::from_value(answer).expect("the shape of `GET /v1/channels`");
         assert_snapshot!(table(&channels.channels, Paint::Off), @r"
-        NAME   PLUGIN       STATE     WAITING  IN FLIGHT  FAILED   HEALTH  REASON
-        ops    slack@0.1.0  ready     7        2 of 64    1 of 12  -       -
-        pager  slack@0.1.0  open      7        2 of 64    5 of 5   down    its breaker is open until 2026-01-02T03:04:15.000Z\u{7}
-        odd    slack        unusable  7        0          -        -       there is no plugin `slack`
+        NAME   PLUGIN       STATE     WAITING  IN FLIGHT  FAILED   LAST ERROR  HEALTH  REASON
+        ops    slack@0.1.0  ready     7        2 of 64    1 of 12  -           -       -
+        pager  slack@0.1.0  open      7        2 of 64    5 of 5   retry 503   down    its breaker is open until 2026-01-02T03:04:15.000Z\u{7}
+        odd    slack        unusable  7        0          -        -           -       there is no plugin `slack`
         ");
         assert_eq!(table(&[], Paint::Off), "no channels\n");
     }
@@ -274,9 +367,17 @@ mod tests {
         breaker    open since 2026-01-02T03:04:05.000Z until 2026-01-02T03:04:15.000Z (consecutive), 5 of 5 calls failed, 5 in a row, 1 slow
         rate       1/s, as its plugin says of its provider; `rate_limit` in [channels.pager] takes its place
         not before 2026-01-02T03:04:09.000Z
+        limits     10/s, 1/m for each recipient, 4 at once
         in flight  2 of 64
-        waiting    7
+        waiting    7, 3 of them for the turn of their recipient or host
+        last good  2026-01-02T03:00:00.000Z
+        last error retry 503 at 2026-01-02T03:04:05.000Z: busy\n
         health     down: 503 (2026-01-02T03:04:01.000Z, 3 times in a row)
+        hosts      3 left alone
+          HOST            STATE     UNTIL                     REASON       IN EVENTS
+          a.example:8443  open      2026-01-02T03:05:00.000Z  consecutive  00000000000000ab
+          b.example       disabled  -                         too-long     00000000000000cd
+          and 1 more
         ");
     }
 
@@ -297,6 +398,17 @@ mod tests {
         };
         assert_snapshot!(answer(true, channel("ops", "ready", &json!({}))), @"ops is ready");
         assert_snapshot!(answer(false, open()), @r"pager is open, as it was: its breaker is open until 2026-01-02T03:04:15.000Z\u{7}");
+    }
+
+    #[test]
+    fn what_was_done_to_one_host_is_a_line() {
+        let answer = |is_new: bool| {
+            let answer = json!({ "changed": is_new, "channel": channel("ops", "ready", &json!({})) });
+            let answer: ChannelChanged = serde_json::from_value(answer).expect("the shape of the answer");
+            host_changed(&answer, "a.example\u{7}")
+        };
+        assert_snapshot!(answer(true), @r"ops calls a.example\u{7} again");
+        assert_snapshot!(answer(false), @r"ops did not leave a.example\u{7} alone; `campanile channels show ops` lists the hosts it does");
     }
 
     #[test]

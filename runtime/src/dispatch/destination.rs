@@ -7,14 +7,19 @@
 //! *Invariants:* memory is bounded by [`KNOWN_MAX`]; beyond it somebody new is not held to a limit of their own. The
 //! first in each line asks at its next turn.
 
+mod hosts;
 mod known;
 mod lines;
+mod waits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
+use self::hosts::{Hosts, Named};
 use self::known::Known;
 use self::lines::{Line, Lines, Rank};
 use super::ended::{throttled, verdict};
@@ -24,6 +29,9 @@ use crate::domain::{
 };
 use crate::queue::Called;
 use crate::store::Claim;
+
+pub use hosts::{HostBreaker, HostChanged, OpenHosts};
+pub use waits::TurnOf;
 
 /// Destinations of each kind that are remembered.
 const KNOWN_MAX: usize = 1 << 20;
@@ -120,6 +128,8 @@ impl Learned {
 #[derive(Debug, Default)]
 pub(super) struct Destinations {
     state: Mutex<State>,
+    /// The breaker of a host has changed.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +137,8 @@ struct State {
     paces: Arc<Paces>,
     recipients: Known<Cell>,
     hosts: Known<Host>,
+    /// Those whose breakers are not closed.
+    troubled: Hosts,
     budgets: Known<RetryBudget>,
     /// Retries that their budget has paid for and that were not made yet, by when they may be.
     afforded: HashMap<DeliveryId, (Timestamp, u64)>,
@@ -149,7 +161,14 @@ struct Cell {
 #[derive(Debug, Default)]
 struct Host {
     cell: Cell,
-    breaker: Option<CircuitBreaker>,
+    breaker: Option<Guard>,
+}
+
+/// The breaker of a host, with what it is called by.
+#[derive(Debug)]
+struct Guard {
+    breaker: CircuitBreaker,
+    named: Named,
 }
 
 impl Cell {
@@ -186,7 +205,7 @@ impl Cell {
 impl Destinations {
     pub(super) fn new(paces: Paces) -> Self {
         let state = State { paces: Arc::new(paces), ..State::default() };
-        Self { state: Mutex::new(state) }
+        Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// What holds from here on. What is known of destinations stays, as far as it holds nobody back for longer than the
@@ -198,8 +217,11 @@ impl Destinations {
     }
 
     /// Forgets what is known of the destinations of a channel. Its deliveries are to ask anew.
-    pub(super) fn reset(&self, channel: &ChannelName) {
-        self.lock().reset(hash_of(&channel));
+    pub(super) fn reset(&self, channel: &ChannelName, now: Timestamp) {
+        let mut state = self.lock();
+        state.close_hosts(channel, None, now);
+        state.reset(hash_of(&channel));
+        self.tell(&state);
     }
 
     /// Whether a call may be made for this claim now.
@@ -209,7 +231,9 @@ impl Destinations {
     /// When it is to be claimed again.
     pub(super) fn admit(&self, claim: &Claim, now: Timestamp) -> Result<Option<HostPass>, Later> {
         let mut state = self.lock();
-        state.admit(claim, now).map_err(|until| Later { until, epoch: state.epoch })
+        let admitted = state.admit(claim, now).map_err(|until| Later { until, epoch: state.epoch });
+        self.tell(&state);
+        admitted
     }
 
     /// These do not wait for their destination any more, whatever became of them: their turns are those of others.
@@ -248,10 +272,18 @@ impl Destinations {
             cell.idle_from = cell.idle_from.max(until);
         }
         if let Some((HostPass { host, pass }, verdict, took)) = host
-            && let Some(breaker) = state.hosts.by_place.get_mut(&host).and_then(|host| host.breaker.as_mut())
+            && let Some(guard) = state.hosts.by_place.get_mut(&host).and_then(|host| host.breaker.as_mut())
+            && let Some(change) = guard.end(pass, verdict, took, now)
         {
-            // Channels are told of and remembered; of hosts there are too many.
-            let _ = breaker.end(pass, verdict, took, now);
+            state.troubled.note(host, change, now);
+        }
+        self.tell(&state);
+    }
+
+    /// Wakes whoever hears of hosts, where there is something to hear.
+    fn tell(&self, state: &State) {
+        if state.troubled.has_changes() {
+            self.changed.notify_one();
         }
     }
 
@@ -284,11 +316,12 @@ impl State {
                 host.cell.change_to(is.per_host, now);
             }
             match (&mut host.breaker, &is.breaker) {
-                (Some(breaker), Some(policy)) if was.breaker != is.breaker => breaker.set_policy(policy.clone()),
+                (Some(guard), Some(policy)) if was.breaker != is.breaker => guard.breaker.set_policy(policy.clone()),
                 (Some(_), Some(_)) => {}
                 (breaker, _) => *breaker = None,
             }
         }
+        self.troubled.keep_only(|place| self.hosts.by_place.get(&place).is_some_and(|host| host.breaker.is_some()));
         self.lines.let_go(|channel| of(channel)[0] != of(channel)[1]);
         self.epoch += 1;
         old
@@ -309,14 +342,14 @@ impl State {
         let pace = paces.of(&claim.channel);
         let host_name = host_of(&claim.recipient.address);
         let destination = place_of(&claim.channel, host_name.as_deref().unwrap_or_default());
-        let host = host_name.map(|_| destination);
+        let host = host_name.as_ref().map(|_| destination);
         let guarded = pace.breaker.as_ref().zip(host);
 
         let left = self.lines.leave(claim.delivery);
         self.afford(claim, destination, now)?;
         if let Some((policy, host)) = guarded {
             // Nobody is called in its place: they would all be told the same.
-            self.ask_breaker(host, policy, now)?;
+            self.ask_breaker((host, &claim.channel, host_name.as_deref().unwrap_or_default()), policy, now)?;
         }
         let limits = [self.recipient_line(claim, pace, now), self.host_line(pace, host, now)];
         let answer = self.take_turn(claim, limits, now);
@@ -326,8 +359,12 @@ impl State {
         answer?;
         self.goes(claim, destination, now);
         let Some((_, host)) = guarded else { return Ok(None) };
-        let breaker = self.hosts.by_place.get_mut(&host).and_then(|host| host.breaker.as_mut());
-        Ok(breaker.map(|breaker| HostPass { host, pass: breaker.begin(now).0 }))
+        let guard = self.hosts.by_place.get_mut(&host).and_then(|host| host.breaker.as_mut());
+        let Some((pass, change)) = guard.map(|guard| guard.begin(now)) else { return Ok(None) };
+        if let Some(change) = change {
+            self.troubled.note(host, change, now);
+        }
+        Ok(Some(HostPass { host, pass }))
     }
 
     /// Takes a turn of each limit, or joins the line of the one whose turn comes last.
@@ -390,10 +427,15 @@ impl State {
         }
     }
 
-    fn ask_breaker(&mut self, host: Place, policy: &BreakerPolicy, now: Timestamp) -> Result<(), Timestamp> {
+    fn ask_breaker(
+        &mut self,
+        (host, channel, name): (Place, &ChannelName, &str),
+        policy: &BreakerPolicy,
+        now: Timestamp,
+    ) -> Result<(), Timestamp> {
         let Some(known) = self.hosts.get(host, |host| host.is_idle(now)) else { return Ok(()) };
-        let breaker = known.breaker.get_or_insert_with(|| CircuitBreaker::new(policy.clone()));
-        match breaker.admits(now) {
+        let guard = known.breaker.get_or_insert_with(|| Guard::new(policy, channel, name));
+        match guard.breaker.admits(now) {
             Admission::Now => Ok(()),
             Admission::At(at) => Err(at),
             Admission::AfterProbe => Err(now.after(PROBE_WAIT)),
@@ -447,7 +489,7 @@ impl State {
 impl Host {
     fn is_idle(&self, now: Timestamp) -> bool {
         let is_well =
-            |breaker: &CircuitBreaker| breaker.state() == BreakerState::Closed && breaker.counts(now).calls == 0;
+            |guard: &Guard| guard.breaker.state() == BreakerState::Closed && guard.breaker.counts(now).calls == 0;
         self.cell.idle_from <= now && self.breaker.as_ref().is_none_or(is_well)
     }
 }

@@ -157,6 +157,7 @@ fn settled(shared: &Shared, finished: &[Finished], settlements: &[Settlement], a
     let mut waiting = Vec::new();
     for ((finished, settlement), answer) in finished.iter().zip(settlements).zip(answers) {
         let claim = &finished.held.claim;
+        shared.remember(finished, now);
         if let Some(report) = &finished.report {
             with.metrics.attempt_ended(&claim.channel, &report.end);
             if let Some(plugin) = &report.plugin {

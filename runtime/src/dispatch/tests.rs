@@ -1,6 +1,7 @@
 mod asking;
 mod fallback;
 mod gates;
+mod hosts;
 mod pool;
 mod reconfigured;
 mod refusing;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    CallbackEvent, ChannelEvent, ChannelName, DeliveryId, DeliveryState, FailReason, HeldBy, NotificationId,
+    CallbackEvent, ChannelEvent, ChannelName, DeliveryId, DeliveryState, FailReason, HeldBy, HostEvent, NotificationId,
     NotificationStatus, PluginEvent, PoolScaled, Priority, Timestamp, Waiting, WorkerEvent,
 };
 
@@ -141,6 +141,8 @@ pub enum EventBody {
     Plugin(PluginEvent),
     /// Something happened to a channel.
     Channel(ChannelEvent),
+    /// Something happened to the breaker of a host that a channel calls.
+    Host(HostEvent),
     /// Another configuration is in force.
     ConfigReloaded {
         /// SHA-256 of it as `campanile config print` shows it: another one says that something was changed.
@@ -178,6 +180,7 @@ impl EventBody {
             Self::DeliveryCancelled { .. } => "delivery.cancelled",
             Self::Plugin(event) => event.change.kind(),
             Self::Channel(event) => event.change.kind(),
+            Self::Host(event) => event.change.kind(),
             Self::ConfigReloaded { .. } => "config.reloaded",
             Self::Worker(event) => event.change.kind(),
             Self::PoolScaled(_) => "pool.scaled",
@@ -238,6 +241,7 @@ impl EventBody {
             Self::Callback(event) => event.notification,
             Self::Plugin(_)
             | Self::Channel(_)
+            | Self::Host(_)
             | Self::ConfigReloaded { .. }
             | Self::Worker(_)
             | Self::PoolScaled(_) => None,
@@ -257,6 +261,7 @@ impl EventBody {
             | Self::DeliveryDeduplicated { .. }
             | Self::Plugin(_)
             | Self::Channel(_)
+            | Self::Host(_)
             | Self::ConfigReloaded { .. }
             | Self::Worker(_)
             | Self::PoolScaled(_) => None,

@@ -6,7 +6,11 @@ use std::str::FromStr;
 use super::nearest;
 
 /// Every type of event, as it is published.
-pub const EVENT_TYPES: [&str; 42] = [
+pub const EVENT_TYPES: [&str; 46] = [
+    "breaker.closed",
+    "breaker.disabled",
+    "breaker.half_open",
+    "breaker.opened",
     "callback.dead",
     "callback.failed",
     "channel.added",

@@ -13,8 +13,8 @@ use serde::{Serialize, Serializer};
 
 use super::{EventId, Gap};
 use crate::domain::{
-    CallbackEvent, CallbackFate, ChannelEvent, DeliveryId, Event, EventBody, EventKind, NotificationId, PluginEvent,
-    PoolScaled, Timestamp, WorkerEvent,
+    CallbackEvent, CallbackFate, ChannelEvent, DeliveryId, Event, EventBody, EventKind, HostEvent, HostTag,
+    NotificationId, PluginEvent, PoolScaled, Timestamp, WorkerEvent,
 };
 
 /// The type of what says that events are missing. It is told whatever a client filters by.
@@ -111,6 +111,12 @@ enum Data<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
     },
+    Host {
+        channel: &'a str,
+        host: Shown<HostTag>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    },
     Reloaded {
         sha256: String,
     },
@@ -175,6 +181,9 @@ fn data(id: EventId, body: &EventBody) -> Data<'_> {
         },
         EventBody::Channel(ChannelEvent { channel, change: _, reason }) => {
             Data::Channel { channel: channel.as_str(), reason: reason.as_deref() }
+        }
+        EventBody::Host(HostEvent { channel, host, change: _, reason }) => {
+            Data::Host { channel: channel.as_str(), host: Shown(*host), reason: reason.as_deref() }
         }
         EventBody::ConfigReloaded { sha256 } => Data::Reloaded { sha256: hex::encode(sha256) },
         EventBody::Worker(WorkerEvent { change: _, worker, reason }) => {

@@ -223,7 +223,7 @@ impl RuntimeBuilder {
 
         let (templates, renderer) = rendering(&config, &registry, &store, &clock);
         let policies = retry_policies(&config);
-        let neighbours = Neighbours {
+        let mut neighbours = Neighbours {
             store: Arc::clone(&store),
             queue: queue.clone(),
             caller: Arc::clone(&registry) as _,
@@ -232,6 +232,7 @@ impl RuntimeBuilder {
             entropy,
             policies: policies.clone(),
             paces: gates::paces(&config, &rates::said(&registry)),
+            hosts: BTreeMap::new(),
             time_limits: time_limits(&config),
             channels: Arc::clone(&registry) as _,
             fallbacks: gates::fallbacks(&config),
@@ -239,9 +240,10 @@ impl RuntimeBuilder {
         };
         let intake = way_in(&neighbours, &registry, templates, &config);
         let desk = open_desk(&neighbours, &config, &registry).await?;
+        neighbours.hosts = desk.keeper.hosts();
         let callbacks = open_callbacks(&neighbours, log, (&config, callbacks), registrations).await?;
         let dispatcher = start(paused, &config.workers, neighbours).await?;
-        desk.start(&registry, &clock).await;
+        desk.start(&registry, &clock, dispatcher.outlook()).await;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
         let timekeeper = Timekeeper::start(Arc::clone(&store), Arc::clone(&clock));
         let sweeper = Retention::of(&config).start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::gatekeeper::sentence;
 use super::{
-    BreakerNote, ChannelHealth, ChannelRate, ChannelStatus, HealthState, Parts, Runtime, StoreError, gates, rates,
+    BreakerNote, ChannelHealth, ChannelRate, ChannelRecord, ChannelStatus, FailedCall, HealthState, OpenHosts, Parts,
+    Runtime, StoreError, gates, rates,
 };
 use crate::call::{Call, Caller as _, ChannelDirectory as _, ChannelFacts, ChannelUnavailable, Report};
+use crate::config::ChannelGates;
 use crate::domain::{
     AttemptEnd, AuditOutcome, BreakerState, ChannelDeed, ChannelName, Content, Notification, Outcome, Paused, Priority,
     Recipient, Timestamp,
@@ -31,10 +33,16 @@ pub struct ChannelGate {
     pub rate: Option<ChannelRate>,
     /// Who paused it.
     pub paused: Option<Paused>,
-    /// When its breaker last changed in this process, and why.
+    /// When its breaker last changed, and why.
     pub breaker_note: Option<BreakerNote>,
     /// How its provider does; none where its plugin does not say.
     pub health: Option<ChannelHealth>,
+    /// How fast and how much it may be called, as it is configured.
+    pub limits: ChannelGates,
+    /// How its last calls ended, in this process.
+    pub record: ChannelRecord,
+    /// Hosts that it calls and whose breakers are not closed. Named only where one channel is asked for.
+    pub hosts: OpenHosts,
     /// When this was so.
     pub at: Timestamp,
 }
@@ -92,12 +100,46 @@ impl ChannelGate {
         }
     }
 
-    /// Why its deliveries wait, and what ends it; none where they do not.
+    /// Why its deliveries wait, and what ends it, those that wait for a turn of their own included; none where none do.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
+        let words: Vec<_> =
+            self.holding_reason().into_iter().chain(self.deferred_reason()).chain(self.hosts_reason()).collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+
+    /// What waits for its recipient or its host, while others go.
+    fn deferred_reason(&self) -> Option<String> {
+        let gate = self.gate.as_ref().filter(|gate| gate.deferred > 0)?;
+        let first = gate.deferred_until.map(|until| format!(", the first until {until}")).unwrap_or_default();
+        Some(match gate.deferred {
+            1 => format!("1 delivery waits for the turn of its recipient or host{first}"),
+            count => format!("{count} deliveries wait for the turn of their recipients or hosts{first}"),
+        })
+    }
+
+    fn hosts_reason(&self) -> Option<String> {
+        let name = &self.channel.name;
+        match self.hosts.count {
+            0 => None,
+            1 => Some(format!("1 host is left alone; `campanile channels show {name}` names it")),
+            count => Some(format!("{count} hosts are left alone; `campanile channels show {name}` names them")),
+        }
+    }
+
+    /// The last call that failed, also of the process before where that opened the breaker.
+    #[must_use]
+    pub fn last_error(&self) -> Option<&FailedCall> {
+        let remembered = self.breaker_note.as_ref().and_then(|note| note.error.as_ref());
+        self.record.last_error.as_ref().or(remembered)
+    }
+
+    /// Why all of its deliveries wait, and what ends it; none where they do not.
+    fn holding_reason(&self) -> Option<String> {
         let name = &self.channel.name;
         let breaker = self.gate.as_ref().map_or(BreakerState::Closed, |gate| gate.breaker);
-        let why = || self.breaker_note.map(|note| format!(": {}", sentence(name, note.reason))).unwrap_or_default();
+        let why =
+            || self.breaker_note.as_ref().map(|note| format!(": {}", sentence(name, note.reason))).unwrap_or_default();
         match (self.state(), breaker) {
             _ if !self.channel.enabled => Some(format!("it is disabled; {}", ChannelUnavailable::enabling(name))),
             (ChannelState::Unusable | ChannelState::Held, _) => self.channel.problem.clone(),
@@ -109,9 +151,13 @@ impl ChannelGate {
                  `campanile channels reset {name}` lets it be called again"
             )),
             (ChannelState::HalfOpen, BreakerState::Open { until, .. }) => {
-                Some(format!("its breaker was open until {until}{}; the next delivery is its trial", why()))
+                let next = if self.waits_for_one() { "it waits for a delivery" } else { "the next delivery goes" };
+                Some(format!("its breaker was open until {until}{}; {next}, as its trial", why()))
             }
             (_, BreakerState::Open { until, .. }) => Some(format!("its breaker is open until {until}{}", why())),
+            (_, BreakerState::HalfOpen { .. }) if self.waits_for_one() => {
+                Some("its breaker lets single calls through to see; it waits for a delivery".to_owned())
+            }
             (_, BreakerState::HalfOpen { .. }) => Some("its breaker lets single calls through to see".to_owned()),
             (_, BreakerState::Closed) => self.next_at().map(|at| {
                 format!("the next delivery goes at {at}: its rate is used up, or its provider asked to be left alone")
@@ -121,7 +167,12 @@ impl ChannelGate {
 
     /// When the next of those that wait goes, where its breaker is closed and something else puts it off.
     fn next_at(&self) -> Option<Timestamp> {
-        self.gate.as_ref().filter(|gate| gate.waiting > 0)?.not_before
+        self.gate.as_ref().filter(|gate| gate.waiting > gate.deferred)?.not_before
+    }
+
+    /// Whether nothing is there that could be its trial.
+    fn waits_for_one(&self) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.waiting == 0 && gate.in_flight == 0)
     }
 
     /// Whether its deliveries wait for something that is its own.
@@ -225,14 +276,15 @@ impl Runtime {
     #[must_use]
     pub fn channel_gate(&self, name: &ChannelName) -> Option<ChannelGate> {
         let channel = self.channels().into_iter().find(|channel| channel.name == *name)?;
-        Some(self.parts.gate_of(channel, self.parts.queue.gate(name)))
+        let gate = self.parts.gate_of(channel, self.parts.queue.gate(name));
+        Some(ChannelGate { hosts: self.open_hosts(name), ..gate })
     }
 
     /// Channels whose deliveries wait because somebody paused them, their breakers are not closed, their rates are used up
     /// or their providers asked for it, each with the reason and what ends it.
     pub(super) fn gated_channels(&self) -> impl Iterator<Item = (ChannelName, String)> {
         self.channel_gates().into_iter().filter_map(|gate| {
-            let reason = gate.reason().filter(|_| gate.is_holding())?;
+            let reason = gate.holding_reason().filter(|_| gate.is_holding())?;
             Some((gate.channel.name, reason))
         })
     }
@@ -273,7 +325,8 @@ impl Runtime {
         self.known(name)?;
         let (parts, channel, by) = (Arc::clone(&self.parts), name.clone(), self.by);
         to_the_end(async move {
-            let held = parts.desk.keeper.reset(&channel, by).await?;
+            let hosts = parts.dispatcher.outlook().open_hosts(&channel, 0).count;
+            let held = parts.desk.keeper.reset(&channel, by).await? || hosts > 0;
             parts.dispatcher.reset_destinations(&channel);
             Ok(held)
         })
@@ -340,7 +393,7 @@ impl Runtime {
     }
 
     /// A channel that cannot be used is one, too: it may be paused before it can.
-    fn known(&self, name: &ChannelName) -> Result<(), ChannelError> {
+    pub(super) fn known(&self, name: &ChannelName) -> Result<(), ChannelError> {
         match self.parts.registry.channel(name) {
             Err(why @ ChannelUnavailable::Unknown { .. }) => Err(unavailable(name, why)),
             Ok(_) | Err(_) => Ok(()),
@@ -353,13 +406,18 @@ impl Parts {
         let name = &channel.name;
         let (paused, breaker_note) = (self.desk.keeper.paused(name), self.desk.keeper.note(name));
         let health = self.desk.health.of(name);
-        let rate = ChannelRate::of(&self.config.load(), &channel);
-        ChannelGate { channel, gate, rate, paused, breaker_note, health, at: self.clock.now() }
+        let config = self.config.load();
+        let rate = ChannelRate::of(&config, &channel);
+        let outlook = self.dispatcher.outlook();
+        let (record, hosts) = (outlook.record(name), outlook.open_hosts(name, 0));
+        let limits = config.channels.get(name).map(|channel| channel.gates.clone()).unwrap_or_default();
+        let at = self.clock.now();
+        ChannelGate { channel, gate, rate, paused, breaker_note, health, limits, record, hosts, at }
     }
 }
 
 /// In a task of its own: whoever asked may go away between the store and the queue.
-async fn to_the_end(
+pub(super) async fn to_the_end(
     change: impl Future<Output = Result<bool, StoreError>> + Send + 'static,
 ) -> Result<bool, ChannelError> {
     let cut_off = |error: tokio::task::JoinError| StoreError::Internal {

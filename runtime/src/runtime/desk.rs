@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use super::gatekeeper::{Following, Gatekeeper};
 use super::probing::{Findings, Prober};
 use crate::clock::{Clock, Entropy};
+use crate::dispatch::Outlook;
 use crate::queue::QueueHandle;
 use crate::sandbox::Registry;
 use crate::store::{Store, StoreError};
@@ -32,10 +33,10 @@ impl Desk {
     }
 
     /// Writes what changes from here on, and asks the plugins.
-    pub(super) async fn start(&self, registry: &Arc<Registry>, clock: &Arc<dyn Clock>) {
+    pub(super) async fn start(&self, registry: &Arc<Registry>, clock: &Arc<dyn Clock>, outlook: Outlook) {
         let prober =
             Prober::start(Arc::clone(registry), Arc::clone(clock), Arc::clone(&self.entropy), self.health.clone());
-        *self.tasks.lock().await = Some((self.keeper.start(), prober));
+        *self.tasks.lock().await = Some((self.keeper.start(outlook), prober));
     }
 
     /// Ends it, with everything written that the store takes. To be stopped when nothing is called any more, and before

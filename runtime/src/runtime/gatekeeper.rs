@@ -1,4 +1,5 @@
-//! Remembers how channels stand beyond this process: who paused which, and how their breakers are.
+//! Remembers how channels stand beyond this process: who paused which, how their breakers are, and which of their hosts
+//! are left alone.
 //!
 //! *Flow:* at start the queue is told what is remembered; from then on each change of a breaker is written with its
 //! event, and a pause before it takes effect.
@@ -16,24 +17,17 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::dispatch::{HostChanged, Outlook};
 use crate::domain::{
-    Act, Actor, AuditEntry, AuditOutcome, BreakerChange, BreakerReason, BreakerState, ChannelBook, ChannelChange,
-    ChannelDeed, ChannelEvent, ChannelName, Event, EventBody, Paused, Timestamp,
+    Act, Actor, AuditEntry, AuditOutcome, BreakerChange, BreakerNote, BreakerReason, BreakerState, ChannelBook,
+    ChannelChange, ChannelDeed, ChannelEvent, ChannelName, Event, EventBody, HostBook, HostChange, HostEvent, HostTag,
+    Paused, Timestamp,
 };
 use crate::queue::{GateChange, QueueHandle};
 use crate::store::{Store, StoreError};
 
 /// The wait after the store refused. A full disk is not helped by asking often.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// When a breaker last changed, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BreakerNote {
-    /// When.
-    pub at: Timestamp,
-    /// Why.
-    pub reason: BreakerReason,
-}
 
 /// Keeps the books of channels.
 pub(super) struct Gatekeeper {
@@ -43,7 +37,7 @@ pub(super) struct Gatekeeper {
     turn: Mutex<()>,
     /// As they are in the store.
     books: SyncMutex<BTreeMap<ChannelName, ChannelBook>>,
-    /// Of this process.
+    /// What is about to be in the store, too.
     notes: SyncMutex<BTreeMap<ChannelName, BreakerNote>>,
 }
 
@@ -55,8 +49,9 @@ impl Gatekeeper {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StoreError> {
         let books = store.channels().await?;
+        let notes = books.iter().filter_map(|book| Some((book.channel.clone(), book.note.clone()?))).collect();
         let books = books.into_iter().map(|book| (book.channel.clone(), book)).collect();
-        let (turn, notes) = (Mutex::new(()), SyncMutex::default());
+        let (turn, notes) = (Mutex::new(()), SyncMutex::new(notes));
         Ok(Arc::new(Self { store, queue, clock, turn, books: SyncMutex::new(books), notes }))
     }
 
@@ -69,13 +64,20 @@ impl Gatekeeper {
     /// Tells the queue, which has gates for the channels by now. To be done before anything is taken from it: what was
     /// paused, or failed, is not called for a start.
     pub(super) fn restore(&self) {
-        for ChannelBook { channel, paused, breaker } in self.books().values() {
+        for ChannelBook { channel, paused, breaker, note: _, hosts: _ } in self.books().values() {
             self.queue.restore_gate(channel, paused.is_some(), *breaker);
         }
     }
 
+    /// The hosts of each channel that are left alone. Dispatch is told of them before it starts.
+    pub(super) fn hosts(&self) -> BTreeMap<ChannelName, Vec<HostBook>> {
+        let books = self.books();
+        let with = books.values().filter(|book| !book.hosts.is_empty());
+        with.map(|book| (book.channel.clone(), book.hosts.clone())).collect()
+    }
+
     /// Writes what changes, until it is stopped or the store is closed.
-    pub(super) fn start(self: &Arc<Self>) -> Following {
+    pub(super) fn start(self: &Arc<Self>, outlook: Outlook) -> Following {
         let keeper = Arc::clone(self);
         let (going, mut seen) = watch::channel(());
         let task = tokio::spawn(async move {
@@ -83,8 +85,17 @@ impl Gatekeeper {
                 tokio::select! {
                     // First what changed: whoever stops this wants it written.
                     biased;
-                    changes = keeper.queue.gate_changes() => if !keeper.keep_at_last(&changes, &mut seen).await {
-                        return;
+                    gates = keeper.queue.gate_changes() => {
+                        let changed = Changed { gates, hosts: Vec::new() };
+                        if !keeper.keep_at_last(&changed, &outlook, &mut seen).await {
+                            return;
+                        }
+                    },
+                    hosts = outlook.host_changes() => {
+                        let changed = Changed { gates: Vec::new(), hosts };
+                        if !keeper.keep_at_last(&changed, &outlook, &mut seen).await {
+                            return;
+                        }
                     },
                     _ = seen.changed() => return,
                 }
@@ -98,9 +109,9 @@ impl Gatekeeper {
         self.books().get(channel).and_then(|book| book.paused)
     }
 
-    /// When a channel's breaker last changed in this process, and why.
+    /// When a channel's breaker last changed, and why.
     pub(super) fn note(&self, channel: &ChannelName) -> Option<BreakerNote> {
-        self.notes().get(channel).copied()
+        self.notes().get(channel).cloned()
     }
 
     /// Has a channel's deliveries wait, or go on. Tells whether they did not before. Durable before it takes effect.
@@ -156,13 +167,16 @@ impl Gatekeeper {
     }
 
     /// Tries until it is done. Tells whether it is; if not, the store is closed, or refuses while this is stopped.
-    async fn keep_at_last(&self, changes: &[GateChange], going: &mut watch::Receiver<()>) -> bool {
-        for GateChange { channel, changed } in changes {
-            self.notes().insert(channel.clone(), BreakerNote { at: changed.at, reason: changed.change.reason });
+    async fn keep_at_last(&self, changed: &Changed, outlook: &Outlook, going: &mut watch::Receiver<()>) -> bool {
+        for GateChange { channel, changed } in &changed.gates {
+            self.note_change(channel, changed.at, changed.change, outlook);
             log(channel, changed.change);
         }
+        for HostChanged { channel, host, change, at: _ } in &changed.hosts {
+            log_host(channel, *host, *change);
+        }
         loop {
-            match self.keep(changes).await {
+            match self.keep(changed, outlook).await {
                 Ok(()) => return true,
                 Err(StoreError::Closed) => return false,
                 Err(error) => {
@@ -176,19 +190,35 @@ impl Gatekeeper {
         }
     }
 
-    async fn keep(&self, changes: &[GateChange]) -> Result<(), StoreError> {
+    /// The call that opened it was told of before its slot came back, and with it the change.
+    fn note_change(&self, channel: &ChannelName, at: Timestamp, change: BreakerChange, outlook: &Outlook) {
+        let mut notes = self.notes();
+        let error = match change.to {
+            BreakerState::Closed => None,
+            BreakerState::Open { .. } | BreakerState::HalfOpen { .. } | BreakerState::Disabled { .. } => {
+                let before = || notes.get(channel).and_then(|note| note.error.clone());
+                outlook.record(channel).last_error.or_else(before)
+            }
+        };
+        notes.insert(channel.clone(), BreakerNote { at, reason: change.reason, error });
+    }
+
+    async fn keep(&self, changed: &Changed, outlook: &Outlook) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let mut books = BTreeMap::new();
-        for GateChange { channel, changed } in changes {
-            books.entry(channel.clone()).or_insert_with(|| self.book(channel)).breaker = changed.book;
+        for GateChange { channel, changed } in &changed.gates {
+            let book = books.entry(channel.clone()).or_insert_with(|| self.book(channel));
+            (book.breaker, book.note) = (changed.book, self.note(channel));
         }
-        let event = |GateChange { channel, changed }: &GateChange| {
-            let change = change_to(changed.change.to);
-            let reason = Some(sentence(channel, changed.change.reason));
-            let body = EventBody::Channel(ChannelEvent { channel: channel.clone(), change, reason });
-            Event { at: changed.at, body }
-        };
-        let events = changes.iter().map(event).collect();
+        for HostChanged { channel, .. } in &changed.hosts {
+            // As they are by now: what follows from here on is told next.
+            books.entry(channel.clone()).or_insert_with(|| {
+                let open = outlook.open_hosts(channel, ChannelBook::HOSTS_MAX).hosts.into_iter();
+                let hosts = open.map(|open| HostBook { host: open.host, breaker: open.breaker, reason: open.reason });
+                ChannelBook { hosts: hosts.collect(), ..self.book(channel) }
+            });
+        }
+        let events = changed.gates.iter().map(channel_event).chain(changed.hosts.iter().map(host_event)).collect();
         self.store.keep_channels(books.values().cloned().collect(), events, Vec::new()).await?;
         self.books().extend(books);
         Ok(())
@@ -207,6 +237,26 @@ impl Gatekeeper {
         // The same.
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Breakers that changed: of channels, or of hosts that they call.
+#[derive(Debug, Default)]
+struct Changed {
+    gates: Vec<GateChange>,
+    hosts: Vec<HostChanged>,
+}
+
+fn channel_event(GateChange { channel, changed }: &GateChange) -> Event {
+    let change = change_to(changed.change.to);
+    let reason = Some(sentence(channel, changed.change.reason));
+    let body = EventBody::Channel(ChannelEvent { channel: channel.clone(), change, reason });
+    Event { at: changed.at, body }
+}
+
+fn host_event(HostChanged { channel, host, change, at }: &HostChanged) -> Event {
+    let reason = Some(sentence(channel, change.reason));
+    let change = HostChange::to(change.to);
+    Event { at: *at, body: EventBody::Host(HostEvent { channel: channel.clone(), host: *host, change, reason }) }
 }
 
 /// The task; it ends with this, once it has written what changed before.
@@ -260,6 +310,21 @@ fn log(channel: &ChannelName, change: BreakerChange) {
         BreakerState::HalfOpen { .. } => tracing::debug!(%channel, state, reason, "A channel is tried."),
         BreakerState::Open { .. } => tracing::warn!(%channel, state, reason, "A channel is left alone for a while."),
         BreakerState::Disabled { .. } => tracing::error!(%channel, state, reason, "A channel is not called any more."),
+    }
+}
+
+/// By its tag: its name is a part of somebody's address.
+fn log_host(channel: &ChannelName, host: HostTag, change: BreakerChange) {
+    let (state, reason) = (change.to.as_str(), sentence(channel, change.reason));
+    match change.to {
+        BreakerState::Closed => tracing::info!(%channel, %host, state, reason, "A host is called again."),
+        BreakerState::HalfOpen { .. } => tracing::debug!(%channel, %host, state, reason, "A host is tried."),
+        BreakerState::Open { .. } => {
+            tracing::info!(%channel, %host, state, reason, "A host is left alone for a while.")
+        }
+        BreakerState::Disabled { .. } => {
+            tracing::warn!(%channel, %host, state, reason, "A host is not called any more.");
+        }
     }
 }
 

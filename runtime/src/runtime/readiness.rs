@@ -61,23 +61,24 @@ impl Runtime {
         !self.held_engines().is_empty()
     }
 
-    /// The deliveries of a notification that are held: by their channel, as in [`held_channels`](Self::held_channels), or
-    /// because the template engine is quarantined that has yet to render them. Each with the reason and what ends it.
+    /// The deliveries of a notification that are held: by their channel, as in [`held_channels`](Self::held_channels),
+    /// because the turn of their recipient or host comes later, or because the template engine is quarantined that has yet
+    /// to render them. Each with the reason and what ends it.
     pub async fn held_deliveries(&self, record: &NotificationRecord) -> BTreeMap<DeliveryId, String> {
         let (channels, engines) = (self.held_channels(), self.held_engines());
         let mut held = BTreeMap::new();
-        if channels.is_empty() && engines.is_empty() {
-            return held;
-        }
         let waiting = record.deliveries.iter().filter(|delivery| matches!(delivery.state, DeliveryState::Waiting(_)));
         for delivery in waiting {
-            let mut why = channels.get(&delivery.channel);
-            // What its provider took is rendered no more.
-            if why.is_none() && !engines.is_empty() && !delivery.state.is_accepted() {
-                let engine = self.parts.renderer.engine_needed(&record.notification, &delivery.recipient).await;
-                why = engine.and_then(|engine| engines.get(&engine));
+            let mut why = channels.get(&delivery.channel).cloned();
+            // What its provider took is rendered no more, and no call is made for it.
+            if why.is_none() && !delivery.state.is_accepted() {
+                why = self.turn_awaited(delivery);
+                if why.is_none() && !engines.is_empty() {
+                    let engine = self.parts.renderer.engine_needed(&record.notification, &delivery.recipient).await;
+                    why = engine.and_then(|engine| engines.get(&engine)).cloned();
+                }
             }
-            held.extend(why.map(|why| (delivery.id, why.clone())));
+            held.extend(why.map(|why| (delivery.id, why)));
         }
         held
     }

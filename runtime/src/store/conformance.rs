@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::domain::{
-    Act, Attempt, AuditAction, AuditOutcome, AuditTarget, Awaited, Bar, BarKind, BreakerBook, BreakerState,
-    ChannelChange, ChannelDeed, ChannelEvent, Content, DeliveryStatus, EventBody, FailReason, NotificationStatus,
-    Paused, Permission, PluginChange, PluginEvent, PluginName, Priority, Receipt, Rerouted, StatusCounts, VersionMark,
-    settle_cancelled,
+    Act, Attempt, AuditAction, AuditOutcome, AuditTarget, Awaited, Bar, BarKind, BreakerBook, BreakerCounts,
+    BreakerNote, BreakerReason, BreakerState, ChannelChange, ChannelDeed, ChannelEvent, Content, DeliveryStatus,
+    EventBody, FailReason, FailedCall, HostBook, NotificationStatus, Paused, Permission, PluginChange, PluginEvent,
+    PluginName, Priority, Receipt, Rerouted, StatusCounts, VersionMark, settle_cancelled,
 };
 
 pub(crate) mod asking;
@@ -322,9 +322,20 @@ pub(crate) fn channel_book(name: &str, number: u8) -> ChannelBook {
         2 => BreakerState::HalfOpen { since },
         _ => BreakerState::Disabled { since },
     };
-    let breaker = BreakerBook { state, trips: u32::from(number), first_opened: (number > 2).then_some(since) };
+    let count = u32::from(number);
+    let opening = BreakerCounts { calls: count + 3, failures: count, slow: 1, consecutive: count };
+    let breaker = BreakerBook { state, trips: count, first_opened: (number > 2).then_some(since), opening };
+    let reason = BreakerReason::ALL[usize::from(number) % BreakerReason::ALL.len()];
+    let error = (number > 3).then(|| FailedCall {
+        at: since,
+        outcome: "timeout".to_owned(),
+        code: (number > 5).then(|| "503".to_owned()),
+        reason: "no answer".to_owned(),
+    });
+    let note = (number > 1).then_some(BreakerNote { at: since, reason, error });
+    let host = |place| HostBook { host: format!("{place}.example:8443"), breaker, reason };
     let paused = (number > 4).then_some(Paused { at: until, by: Actor::ALL[usize::from(number) % Actor::ALL.len()] });
-    ChannelBook { channel: channel(name), paused, breaker }
+    ChannelBook { channel: channel(name), paused, breaker, note, hosts: (0..number / 2).map(host).collect() }
 }
 
 pub(crate) fn channel_event(name: &str, change: ChannelChange) -> Event {

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::milliseconds;
-use crate::domain::{AttemptEnd, BreakerState, Outcome};
-use crate::runtime::{ChannelGate, ChannelRate, ChannelTest, GateStatus};
+use crate::config::ChannelGates;
+use crate::domain::{AttemptEnd, BreakerBook, BreakerState, Outcome, Timestamp};
+use crate::runtime::{ChannelGate, ChannelRate, ChannelTest, FailedCall, GateStatus, HostBreaker};
 
 /// Every channel there is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,8 +55,65 @@ pub(in crate::api) struct ChannelView {
     pub(in crate::api) limit: Option<u32>,
     /// Deliveries that wait for it, due or not.
     pub(in crate::api) waiting: u64,
+    /// Of these, those that wait for the turn of their recipient or host.
+    pub(in crate::api) deferred: u64,
+    /// How fast and how much it may be called, as configured.
+    pub(in crate::api) limits: LimitsView,
+    /// When its provider last took something, since the server started; RFC 3339.
+    pub(in crate::api) last_success: Option<String>,
+    /// The last call that failed: since the server started, or what opened its breaker before.
+    pub(in crate::api) last_error: Option<FailedView>,
+    /// Hosts that it calls and whose breakers are not closed.
+    pub(in crate::api) hosts_not_closed: usize,
+    /// The first 100 of them, by name; only where one channel is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::api) hosts: Vec<HostView>,
     /// Null where its plugin does not say.
     pub(in crate::api) health: Option<HealthView>,
+}
+
+/// What is configured of a channel's pace; what is null has no limit of its own.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::api) struct LimitsView {
+    /// As `10/s`.
+    pub(in crate::api) rate: Option<String>,
+    /// The same of one recipient.
+    pub(in crate::api) per_recipient_rate: Option<String>,
+    /// The same of one host.
+    pub(in crate::api) per_host_rate: Option<String>,
+    /// Calls under way.
+    pub(in crate::api) concurrency: Option<u32>,
+}
+
+/// A call that failed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::api) struct FailedView {
+    /// When it ended; RFC 3339.
+    pub(in crate::api) at: String,
+    /// `retry`, `rate-limited`, `rejected`, `recipient-gone`, `timeout`, or how the plugin failed.
+    pub(in crate::api) outcome: String,
+    /// The provider's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::api) code: Option<String>,
+    /// A sentence, without secrets and without the address.
+    pub(in crate::api) reason: String,
+}
+
+/// The breaker of a host.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::api) struct HostView {
+    /// Host and port as they stand in addresses.
+    pub(in crate::api) host: String,
+    /// What it is called in events and in the log.
+    pub(in crate::api) tag: String,
+    /// `open`, `half-open` or `disabled`.
+    pub(in crate::api) state: String,
+    /// Since when; RFC 3339.
+    pub(in crate::api) since: Option<String>,
+    /// Of `open`: when a call is let through to see; RFC 3339.
+    pub(in crate::api) until: Option<String>,
+    /// As in `breaker`.
+    pub(in crate::api) reason: String,
 }
 
 /// A breaker.
@@ -69,11 +127,11 @@ pub(in crate::api) struct BreakerView {
     /// Of `open`: when a call is let through to see; RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) until: Option<String>,
-    /// Why it changed last, since the server started: `failure-rate`, `slow-rate`, `consecutive`, `probe-failed`,
+    /// Why it changed last: `failure-rate`, `slow-rate`, `consecutive`, `probe-failed`,
     /// `probes-passed`, `time-up`, `reset` or `too-long`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) reason: Option<String>,
-    /// Calls that ended lately, as far as they say something of the provider.
+    /// Calls that ended lately, as far as they say something of the provider; while it is not closed, those that opened it.
     pub(in crate::api) calls: u32,
     /// Those that failed.
     pub(in crate::api) failures: u32,
@@ -140,8 +198,8 @@ pub(in crate::api) struct TestView {
 
 impl From<&ChannelGate> for ChannelView {
     fn from(stands: &ChannelGate) -> Self {
-        let ChannelGate { channel, gate, rate, paused, breaker_note, health, at: _ } = stands;
-        let reason = breaker_note.map(|note| note.reason.as_str().to_owned());
+        let ChannelGate { channel, gate, rate, paused, breaker_note, health, limits, record, hosts, at } = stands;
+        let reason = breaker_note.as_ref().map(|note| note.reason.as_str().to_owned());
         Self {
             name: channel.name.to_string(),
             plugin: channel.plugin.to_string(),
@@ -149,7 +207,7 @@ impl From<&ChannelGate> for ChannelView {
             configured: channel.configured,
             state: stands.state().as_str().to_owned(),
             reason: stands.reason(),
-            breaker: gate.as_ref().map(|gate| BreakerView { reason, ..BreakerView::from(gate) }),
+            breaker: gate.as_ref().map(|gate| BreakerView { reason, ..BreakerView::of(gate, *at) }),
             paused: paused.map(|paused| PausedView { at: paused.at.to_string(), by: paused.by.as_str().to_owned() }),
             rate: rate.map(|ChannelRate { rate, scope, source }| RateView {
                 rate: rate.to_string(),
@@ -160,6 +218,12 @@ impl From<&ChannelGate> for ChannelView {
             in_flight: gate.as_ref().map_or(0, |gate| gate.in_flight),
             limit: gate.as_ref().map(|gate| gate.limit),
             waiting: gate.as_ref().map_or(0, |gate| gate.waiting),
+            deferred: gate.as_ref().map_or(0, |gate| gate.deferred),
+            limits: LimitsView::from(limits),
+            last_success: record.last_success.map(|at| at.to_string()),
+            last_error: stands.last_error().map(FailedView::from),
+            hosts_not_closed: hosts.count,
+            hosts: hosts.hosts.iter().map(|host| HostView::of(host, *at)).collect(),
             health: health.as_ref().map(|health| HealthView {
                 state: health.state.as_str().to_owned(),
                 message: health.state.message().to_owned(),
@@ -170,22 +234,69 @@ impl From<&ChannelGate> for ChannelView {
     }
 }
 
-impl From<&GateStatus> for BreakerView {
-    fn from(gate: &GateStatus) -> Self {
-        let (since, until) = match gate.breaker {
-            BreakerState::Closed => (None, None),
-            BreakerState::Open { since, until } => (Some(since), Some(until)),
-            BreakerState::HalfOpen { since } | BreakerState::Disabled { since } => (Some(since), None),
-        };
+impl BreakerView {
+    fn of(gate: &GateStatus, now: Timestamp) -> Self {
+        let (since, until) = times(gate.breaker);
         Self {
-            state: gate.breaker.as_str().to_owned(),
-            since: since.map(|at| at.to_string()),
-            until: until.map(|at| at.to_string()),
+            state: state_at(gate.breaker, now).to_owned(),
+            since,
+            until,
             reason: None,
             calls: gate.counts.calls,
             failures: gate.counts.failures,
             slow: gate.counts.slow,
             consecutive: gate.counts.consecutive,
+        }
+    }
+}
+
+/// One that was open for its time lets the next call through, whether or not one has come.
+fn state_at(state: BreakerState, now: Timestamp) -> &'static str {
+    match state {
+        BreakerState::Open { since: _, until } if until <= now => BreakerState::HalfOpen { since: until }.as_str(),
+        _ => state.as_str(),
+    }
+}
+
+fn times(state: BreakerState) -> (Option<String>, Option<String>) {
+    let (since, until) = match state {
+        BreakerState::Closed => (None, None),
+        BreakerState::Open { since, until } => (Some(since), Some(until)),
+        BreakerState::HalfOpen { since } | BreakerState::Disabled { since } => (Some(since), None),
+    };
+    (since.map(|at| at.to_string()), until.map(|at| at.to_string()))
+}
+
+impl HostView {
+    fn of(host: &HostBreaker, now: Timestamp) -> Self {
+        let HostBreaker { host, tag, breaker: BreakerBook { state, .. }, reason } = host;
+        let (since, until) = times(*state);
+        Self {
+            host: host.clone(),
+            tag: tag.to_string(),
+            state: state_at(*state, now).to_owned(),
+            since,
+            until,
+            reason: reason.as_str().to_owned(),
+        }
+    }
+}
+
+impl From<&FailedCall> for FailedView {
+    fn from(failed: &FailedCall) -> Self {
+        let FailedCall { at, outcome, code, reason } = failed;
+        Self { at: at.to_string(), outcome: outcome.clone(), code: code.clone(), reason: reason.clone() }
+    }
+}
+
+impl From<&ChannelGates> for LimitsView {
+    fn from(gates: &ChannelGates) -> Self {
+        let ChannelGates { rate_limit, per_recipient_rate, per_host_rate, concurrency, fallback: _ } = gates;
+        Self {
+            rate: rate_limit.map(|rate| rate.to_string()),
+            per_recipient_rate: per_recipient_rate.map(|rate| rate.to_string()),
+            per_host_rate: per_host_rate.map(|rate| rate.to_string()),
+            concurrency: *concurrency,
         }
     }
 }

@@ -289,7 +289,46 @@ pub(in crate::cli) struct Channel {
     pub(in crate::cli) in_flight: u32,
     pub(in crate::cli) limit: Option<u32>,
     pub(in crate::cli) waiting: u64,
+    /// Of these, those that wait for the turn of their recipient or host.
+    #[serde(default)]
+    pub(in crate::cli) deferred: u64,
     pub(in crate::cli) health: Option<Health>,
+    #[serde(default)]
+    pub(in crate::cli) limits: ChannelLimits,
+    pub(in crate::cli) last_success: Option<String>,
+    pub(in crate::cli) last_error: Option<FailedCall>,
+    /// Hosts whose breakers are not closed.
+    #[serde(default)]
+    pub(in crate::cli) hosts_not_closed: u64,
+    /// The first of them.
+    #[serde(default)]
+    pub(in crate::cli) hosts: Vec<Host>,
+}
+
+/// As it is configured.
+#[derive(Debug, Default, Deserialize)]
+pub(in crate::cli) struct ChannelLimits {
+    pub(in crate::cli) rate: Option<String>,
+    pub(in crate::cli) per_recipient_rate: Option<String>,
+    pub(in crate::cli) per_host_rate: Option<String>,
+    pub(in crate::cli) concurrency: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct FailedCall {
+    pub(in crate::cli) at: String,
+    pub(in crate::cli) outcome: String,
+    pub(in crate::cli) code: Option<String>,
+    pub(in crate::cli) reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Host {
+    pub(in crate::cli) host: String,
+    pub(in crate::cli) tag: String,
+    pub(in crate::cli) state: String,
+    pub(in crate::cli) until: Option<String>,
+    pub(in crate::cli) reason: String,
 }
 
 /// How fast a channel may be called.

@@ -113,6 +113,11 @@ impl Lines {
         }
     }
 
+    /// The line it waits in.
+    pub(super) fn of(&self, delivery: DeliveryId) -> Option<Line> {
+        self.of.get(&delivery).map(|(line, _)| *line)
+    }
+
     /// When it asks again, where it waits in a line.
     pub(super) fn until(&self, delivery: DeliveryId) -> Option<Timestamp> {
         let (line, rank) = self.of.get(&delivery)?;

@@ -1,3 +1,5 @@
+mod hosts;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -206,9 +208,9 @@ fn another_pace_holds_at_once_and_leaves_what_is_known() {
     learn(&destinations, &call, pass, &down(), START);
     let bob = claim(2, "https://a.example/bob");
     assert_eq!(admit(&destinations, &bob, START), Err(seconds(10)), "the host that is known goes by it too");
-    destinations.reset(&ChannelName::new("other").expect("a name"));
+    destinations.reset(&ChannelName::new("other").expect("a name"), START);
     assert_eq!(admit(&destinations, &bob, START), Err(seconds(10)));
-    destinations.reset(&ops);
+    destinations.reset(&ops, START);
     assert!(admit(&destinations, &bob, START).is_ok() && admit(&destinations, &claim(3, ada), START).is_ok());
 }
 

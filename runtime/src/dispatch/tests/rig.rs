@@ -1,6 +1,6 @@
 //! A dispatcher on the real store, with a caller that follows a script and a clock that is moved by hand.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,8 @@ use crate::call::{
 use crate::clock::{Clock, Entropy, ManualClock};
 use crate::config::WorkersConfig;
 use crate::domain::{
-    AttemptEnd, ChannelName, Content, DeliveryId, DeliveryState, EventBody, Notification, Outcome, Priority, Receipt,
-    Recipient, Timestamp, Trouble,
+    AttemptEnd, ChannelName, Content, DeliveryId, DeliveryState, EventBody, HostBook, Notification, Outcome, Priority,
+    Receipt, Recipient, Timestamp, Trouble,
 };
 use crate::queue::{GateSettings, QueueHandle, WindowLimits};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -160,6 +160,8 @@ pub(super) struct Setup {
     pub(super) gate: Option<GateSettings>,
     /// The same of its destinations.
     pub(super) paces: Paces,
+    /// What is remembered of their hosts.
+    pub(super) hosts: BTreeMap<ChannelName, Vec<HostBook>>,
     pub(super) policies: RetryPolicies,
     /// The channels there are, where one may stand in for another.
     pub(super) channels: Channels,
@@ -179,6 +181,7 @@ impl Default for Setup {
             paused: false,
             gate: None,
             paces: Paces::default(),
+            hosts: BTreeMap::new(),
             policies: RetryPolicies::default(),
             channels: Channels(Vec::new()),
             fallbacks: Fallbacks::default(),
@@ -238,6 +241,7 @@ impl Rig {
             entropy: Arc::clone(&entropy),
             policies: setup.policies,
             paces: setup.paces,
+            hosts: setup.hosts,
             time_limits: setup.time_limits,
             channels: Arc::new(setup.channels),
             fallbacks: setup.fallbacks,

@@ -62,6 +62,8 @@ pub struct CircuitBreaker {
     /// While closed, from when on whole windows without an opening take from `trips`.
     closed_at: Timestamp,
     first_opened: Option<Timestamp>,
+    /// What its window held as it opened; empty while it is closed.
+    opening: BreakerCounts,
     /// While half-open, probes under way, and good ones so far.
     probing: u32,
     proven: u32,
@@ -105,6 +107,7 @@ impl CircuitBreaker {
             trips: 0,
             closed_at: Timestamp::default(),
             first_opened: None,
+            opening: BreakerCounts::default(),
             probing: 0,
             proven: 0,
         }
@@ -197,7 +200,7 @@ impl CircuitBreaker {
     /// What is worth remembering beyond this process.
     #[must_use]
     pub const fn book(&self) -> BreakerBook {
-        BreakerBook { state: self.state, trips: self.trips, first_opened: self.first_opened }
+        BreakerBook { state: self.state, trips: self.trips, first_opened: self.first_opened, opening: self.opening }
     }
 
     /// Goes on from a remembered state. One that was half-open begins its probes again, and none stays open for longer
@@ -212,6 +215,7 @@ impl CircuitBreaker {
         self.closed_at = now;
         let is_closed = book.state == BreakerState::Closed;
         self.first_opened = (!is_closed).then(|| book.first_opened.unwrap_or(now));
+        self.opening = if is_closed { BreakerCounts::default() } else { book.opening };
         self.state = match book.state {
             BreakerState::Closed | BreakerState::Disabled { .. } => book.state,
             BreakerState::Open { since, until } => {
@@ -221,9 +225,13 @@ impl CircuitBreaker {
         };
     }
 
-    /// What it has counted of the calls that ended in the window before `now`.
+    /// What it has counted of the calls that ended in the window before `now`; while it is not closed, what it had counted
+    /// when it opened.
     #[must_use]
     pub fn counts(&self, now: Timestamp) -> BreakerCounts {
+        if self.state != BreakerState::Closed {
+            return self.opening;
+        }
         let Tally { calls, failures, slow } = self.window.clone().total(self.seen.max(now));
         BreakerCounts { calls, failures, slow, consecutive: self.consecutive }
     }
@@ -251,12 +259,14 @@ impl CircuitBreaker {
         self.consecutive = if is_bad { self.consecutive.saturating_add(1) } else { 0 };
         self.window.add(Tally { calls: 1, failures: u32::from(is_bad), slow: u32::from(is_slow) }, now);
         let seen = self.window.total(now);
-        let reason = self.policy.breach(BreakerCounts {
+        let counts = BreakerCounts {
             calls: seen.calls,
             failures: seen.failures,
             slow: seen.slow,
             consecutive: self.consecutive,
-        })?;
+        };
+        let reason = self.policy.breach(counts)?;
+        self.opening = counts;
         let calm = now.since(self.closed_at).as_millis() / self.policy.window.as_millis().max(1);
         self.trips = self.trips.saturating_sub(u32::try_from(calm).unwrap_or(u32::MAX));
         Some(self.open(reason, now))
@@ -292,6 +302,7 @@ impl CircuitBreaker {
 
     fn close(&mut self, reason: BreakerReason, now: Timestamp) -> BreakerChange {
         self.first_opened = None;
+        self.opening = BreakerCounts::default();
         self.closed_at = now;
         self.change_to(BreakerState::Closed, reason)
     }

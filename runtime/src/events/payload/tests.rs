@@ -2,8 +2,8 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::domain::{
-    ChannelChange, ChannelName, EVENT_TYPES, HeldBy, NotificationStatus, PluginChange, PoolScaled, Priority,
-    ScaleReason, WorkerChange, WorkerNumber,
+    ChannelChange, ChannelName, EVENT_TYPES, HeldBy, HostChange, NotificationStatus, PluginChange, PoolScaled,
+    Priority, ScaleReason, WorkerChange, WorkerNumber,
 };
 use crate::events::GapReason;
 use crate::store::EventEpoch;
@@ -63,6 +63,12 @@ fn one_of_each() -> Vec<EventBody> {
         EventBody::Plugin(bare),
         of_channel(ChannelChange::Opened, Some("5 calls failed in a row")),
         of_channel(ChannelChange::Added, None),
+        EventBody::Host(HostEvent {
+            channel: channel("ops"),
+            host: HostTag(0xbeef),
+            change: HostChange::HalfOpen,
+            reason: Some("its time was up".to_owned()),
+        }),
         EventBody::ConfigReloaded { sha256: [1; 32] },
         of_worker(WorkerChange::TimedOut, Some("no sign of life for 60s")),
         of_worker(WorkerChange::Started, None),
@@ -93,7 +99,10 @@ fn every_type_is_published() {
     let kinds = one_of_each().into_iter().map(|body| body.kind());
     let of_channels = ChannelChange::ALL.map(ChannelChange::kind).into_iter();
     let of_plugins = PluginChange::ALL.map(PluginChange::kind).into_iter();
-    for kind in kinds.chain(of_channels).chain(of_plugins).chain(WorkerChange::ALL.map(WorkerChange::kind)) {
+    let of_hosts = HostChange::ALL.map(HostChange::kind).into_iter();
+    for kind in
+        kinds.chain(of_channels).chain(of_hosts).chain(of_plugins).chain(WorkerChange::ALL.map(WorkerChange::kind))
+    {
         assert!(EVENT_TYPES.contains(&kind), "{kind}");
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::Durability;
-use crate::domain::{AuditTarget, BreakerBook};
+use crate::domain::{AuditTarget, BreakerBook, BreakerCounts, FailedCall};
 use crate::queue::{GateSettings, GateStatus, WindowLimits};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{AuditFilter, CommitListener, Committed};
@@ -74,7 +74,11 @@ impl Process {
     /// Has its breaker as it would be after failures.
     fn open_breaker(&self, until: Timestamp) {
         let state = BreakerState::Open { since: START, until };
-        self.queue.restore_gate(&ops(), false, BreakerBook { state, trips: 2, first_opened: Some(START) });
+        self.queue.restore_gate(
+            &ops(),
+            false,
+            BreakerBook { state, trips: 2, first_opened: Some(START), ..BreakerBook::default() },
+        );
     }
 }
 
@@ -113,16 +117,20 @@ async fn a_pause_that_cannot_be_written_does_not_take_effect() {
 async fn what_a_breaker_came_to_is_written_and_the_next_process_goes_on_from_there() {
     let rig = Rig::new();
     let first = rig.process().await;
-    let following = first.keeper.start();
+    let following = first.keeper.start(Outlook::default());
     first.open_breaker(START.after(Duration::from_secs(40)));
     assert!(first.keeper.reset(&ops(), Actor::Embedder).await.expect("it is written"));
     assert_eq!(first.gate().breaker, BreakerState::Closed);
     assert!(!first.keeper.reset(&ops(), Actor::Embedder).await.expect("it is written"), "there is nothing to forget");
     following.stop().await;
-    assert_eq!(first.keeper.note(&ops()), Some(BreakerNote { at: START, reason: BreakerReason::Reset }));
+    let closed = BreakerNote { at: START, reason: BreakerReason::Reset, error: None };
+    assert_eq!(first.keeper.note(&ops()), Some(closed.clone()));
     assert_eq!(rig.events().await, ["channel.closed: an operator reset it"]);
     assert_eq!(rig.audit().await, [("channel.reset", "embedder", "done"), ("channel.reset", "embedder", "done")]);
-    assert_eq!(rig.store.channels().await.expect("it can be read"), [ChannelBook::new(ops())]);
+    assert_eq!(
+        rig.store.channels().await.expect("it can be read"),
+        [ChannelBook { note: Some(closed), ..ChannelBook::new(ops()) }]
+    );
     assert_eq!(rig.process().await.keeper.held(), []);
 }
 
@@ -130,14 +138,16 @@ async fn what_a_breaker_came_to_is_written_and_the_next_process_goes_on_from_the
 async fn a_disabled_channel_stays_so_through_a_restart_and_keeps_its_pause() {
     let rig = Rig::new();
     let first = rig.process().await;
-    let following = first.keeper.start();
+    let following = first.keeper.start(Outlook::default());
     first.keeper.pause(&ops(), true, Actor::Cli).await.expect("it is written");
     let failed = BreakerState::Open { since: START, until: START.after(Duration::from_mins(5)) };
-    let book = BreakerBook { state: failed, trips: 5, first_opened: Some(START.before(Duration::from_hours(80))) };
+    let first_opened = Some(START.before(Duration::from_hours(80)));
+    let book = BreakerBook { state: failed, trips: 5, first_opened, ..BreakerBook::default() };
     let disabled = BreakerBook { state: BreakerState::Disabled { since: START }, ..book };
     let change = BreakerChange { from: failed, to: disabled.state, reason: BreakerReason::TooLong };
     let changed = crate::queue::BreakerChanged { change, at: START, book: disabled };
-    first.keeper.keep(&[GateChange { channel: ops(), changed }]).await.expect("it is written");
+    let changed = Changed { gates: vec![GateChange { channel: ops(), changed }], hosts: Vec::new() };
+    first.keeper.keep(&changed, &Outlook::default()).await.expect("it is written");
     following.stop().await;
 
     let second = rig.process().await;
@@ -148,4 +158,67 @@ async fn a_disabled_channel_stays_so_through_a_restart_and_keeps_its_pause() {
         told[1],
         "channel.disabled: no call was good for too long; `campanile channels reset ops` lets it be called again"
     );
+}
+
+#[tokio::test]
+async fn why_a_breaker_is_open_and_by_which_calls_is_known_to_the_next_process() {
+    let rig = Rig::new();
+    let first = rig.process().await;
+    let following = first.keeper.start(Outlook::default());
+    let error = FailedCall { at: START, outcome: "timeout".to_owned(), code: None, reason: "no answer".to_owned() };
+    let book = ChannelBook {
+        note: Some(BreakerNote { at: START, reason: BreakerReason::Consecutive, error: Some(error.clone()) }),
+        ..ChannelBook::new(ops())
+    };
+    rig.store.keep_channels(vec![book], Vec::new(), Vec::new()).await.expect("it is written");
+    following.stop().await;
+
+    let second = rig.process().await;
+    let following = second.keeper.start(Outlook::default());
+    let opening = BreakerCounts { calls: 9, failures: 6, slow: 1, consecutive: 5 };
+    let until = START.after(Duration::from_secs(40));
+    let state = BreakerState::Open { since: START, until };
+    second.queue.restore_gate(&ops(), false, BreakerBook { state, trips: 0, first_opened: Some(START), opening });
+    let from = BreakerState::HalfOpen { since: START };
+    let change = BreakerChange { from, to: state, reason: BreakerReason::ProbeFailed };
+    second.keeper.note_change(&ops(), START, change, &Outlook::default());
+    let book = BreakerBook { state, trips: 0, first_opened: Some(START), opening };
+    let changed = crate::queue::BreakerChanged { change, at: START, book };
+    let changed = Changed { gates: vec![GateChange { channel: ops(), changed }], hosts: Vec::new() };
+    second.keeper.keep(&changed, &Outlook::default()).await.expect("it is written");
+    following.stop().await;
+
+    let third = rig.process().await;
+    let note = third.keeper.note(&ops()).expect("it is remembered");
+    assert_eq!((note.reason, note.error), (BreakerReason::ProbeFailed, Some(error)), "nothing failed since");
+    assert_eq!(third.gate().counts, opening);
+}
+
+#[tokio::test]
+async fn what_changes_of_a_host_is_told_by_its_tag() {
+    let rig = Rig::new();
+    let process = rig.process().await;
+    let (open, half) = (BreakerState::Open { since: START, until: START }, BreakerState::HalfOpen { since: START });
+    let host = |from, to, reason| HostChanged {
+        channel: ops(),
+        host: HostTag(0xab),
+        change: BreakerChange { from, to, reason },
+        at: START,
+    };
+    let hosts = vec![
+        host(BreakerState::Closed, open, BreakerReason::Consecutive),
+        host(open, half, BreakerReason::TimeUp),
+        host(half, BreakerState::Closed, BreakerReason::ProbesPassed),
+    ];
+    let changed = Changed { gates: Vec::new(), hosts };
+    process.keeper.keep(&changed, &Outlook::default()).await.expect("it is written");
+    let told = rig.store.outbox(0, 100).await.expect("they can be read").into_iter();
+    let told: Vec<_> = told
+        .map(|numbered| match numbered.event.body {
+            EventBody::Host(event) => format!("{} {} {}", event.change.kind(), event.channel, event.host),
+            other => panic!("nobody told {other:?}"),
+        })
+        .collect();
+    let of_host = |kind: &str| format!("{kind} ops 00000000000000ab");
+    assert_eq!(told, ["breaker.opened", "breaker.half_open", "breaker.closed"].map(of_host));
 }

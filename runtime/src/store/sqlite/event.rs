@@ -5,6 +5,7 @@
 //! *Not here:* the numbers of events. A frame's row holds the first; the rest follow from it.
 
 mod callback;
+mod host;
 
 use super::wire::{Damaged, Reader, put_option, put_text, put_u64};
 use crate::domain::{
@@ -123,6 +124,7 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             out.push(10);
             put_channel(out, event);
         }
+        EventBody::Host(event) => host::put(out, event),
         EventBody::ConfigReloaded { sha256 } => {
             out.push(11);
             out.extend_from_slice(sha256);
@@ -235,6 +237,7 @@ fn body(reader: &mut Reader<'_>) -> Result<EventBody, Damaged> {
         11 => return Ok(EventBody::ConfigReloaded { sha256: reader.array()? }),
         WORKER => return worker(reader).map(EventBody::Worker),
         POOL_SCALED => return scaled(reader).map(EventBody::PoolScaled),
+        host::HOST => return host::read(reader).map(EventBody::Host),
         CALLBACK => return callback::read(reader).map(EventBody::Callback),
         _ => {}
     }
@@ -351,6 +354,7 @@ mod tests {
         }));
         let scaled = |reason| EventBody::PoolScaled(PoolScaled { from: 2, to: 4_096, reason, load_percent: 71 });
         bodies.extend(ScaleReason::ALL.map(scaled));
+        bodies.extend(host::one_of_each().into_iter().map(EventBody::Host));
         bodies.extend(callback::one_of_each().into_iter().map(EventBody::Callback));
         let at = Timestamp::from_millis(1_700_000_000_000);
         bodies.into_iter().map(|body| Event { at, body }).collect()

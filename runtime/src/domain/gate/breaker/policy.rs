@@ -195,15 +195,17 @@ pub struct BreakerBook {
     pub trips: u32,
     /// When it opened first, with no good probe since.
     pub first_opened: Option<Timestamp>,
+    /// What its window held as it opened; empty where it is closed, or where nobody wrote it down.
+    pub opening: BreakerCounts,
 }
 
 impl Default for BreakerBook {
     fn default() -> Self {
-        Self { state: BreakerState::Closed, trips: 0, first_opened: None }
+        Self { state: BreakerState::Closed, trips: 0, first_opened: None, opening: BreakerCounts::default() }
     }
 }
 
-/// What a breaker has counted: calls that ended in its window since it last changed.
+/// What a breaker has counted: calls that ended in its window, since it closed or until it opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BreakerCounts {
     /// All that were good or bad.

@@ -193,11 +193,13 @@ fn what_is_remembered_goes_on_where_it_was() {
     call(&mut first, Bad, FAST, at(10_000));
     let book = first.book();
     let open = BreakerState::Open { since: at(10_000), until: at(30_000) };
-    assert_eq!(book, BreakerBook { state: open, trips: 1, first_opened: Some(at(0)) });
+    let opening = BreakerCounts { calls: 5, failures: 5, slow: 0, consecutive: 5 };
+    assert_eq!(book, BreakerBook { state: open, trips: 1, first_opened: Some(at(0)), opening });
 
     let mut again = breaker();
     again.restore(book, at(12_000));
     assert_eq!(again.admits(at(12_000)), Admission::At(at(30_000)));
+    assert_eq!(again.counts(at(12_000)), opening, "what opened it is not lost");
     let (_, change) = again.begin(at(30_000));
     assert_eq!(change.map(|change| change.to), Some(BreakerState::HalfOpen { since: at(30_000) }));
 
