@@ -97,15 +97,16 @@ impl Server {
         Self { dir, child, url, args: Vec::new() }
     }
 
-    /// Starts it again on the same folder, after a [`kill`](Self::kill) or its [end](Self::ended), where no file can
-    /// become longer than it is: a full disk, until there is [room](Self::make_room).
+    /// Starts it again on the same folder, after a [`kill`](Self::kill) or its [end](Self::ended), where nothing can be
+    /// written behind so many blocks of 512 bytes of a file: a full disk, until there is [room](Self::make_room). With no
+    /// blocks no plugin can be called either, since its memory counts as a file.
     ///
     /// # Panics
     ///
     /// Where it does not start; the message holds what it said.
-    pub async fn restart_on_full_disk(&mut self) {
+    pub async fn restart_on_full_disk(&mut self, blocks: u32) {
         // Without the trap, the first write would end the program instead of failing. Its log is no file: it would be full.
-        let limited = "trap '' XFSZ; ulimit -S -f 0; exec \"$0\" \"$@\" 2>/dev/null";
+        let limited = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\" 2>/dev/null");
         let mut command = Command::new("sh");
         command.arg("-c").arg(limited).arg(program());
         let (child, url) = spawn_as(command, self.dir.path(), &self.args).await;

@@ -220,61 +220,81 @@ async fn a_start_on_a_full_disk_says_where_to_make_room() {
     }
 }
 
-/// A server that was stopped, or killed, and is started on a full disk serves what is read, says why it takes nothing, and
-/// goes on without a restart once there is room: nothing that waited is lost, and that it started is in the audit log.
+/// A server that died and is started on a full disk serves what is read, says why it takes nothing, and goes on without a
+/// restart once there is room: nothing that waited is lost, a webhook that is new hears of what happens, and that it
+/// started is in the audit log.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_on_a_full_disk_serves_what_is_read_and_goes_on_when_there_is_room() {
-    let mut server = Server::start("").await;
-    for is_killed in [false, true] {
-        let api = Api::of(&server);
-        assert_eq!(api.post("/v1/channels/null/pause", &json!({})).await.status, 200);
-        let held = api.post("/v1/notifications", &json!({ "channels": ["null"], "body": "x" })).await;
-        let held = held.body["id"].as_str().expect("an id").to_owned();
-        match is_killed {
-            true => server.kill().await,
-            false => {
-                server.signal("TERM").await;
-                assert_eq!(server.ended().await, 0);
-            }
-        }
-        let starts = start_on_a_full_disk(&mut server, &held).await;
-        server.make_room().await;
-        let api = Api::of(&server);
-        let mut ticks = tokio::time::interval(Duration::from_millis(20));
-        let ready = tokio::time::timeout(RECOVERY_LIMIT, async {
-            while api.get("/readyz").await.status != 200 {
-                ticks.tick().await;
-            }
-        });
-        ready.await.expect("it is ready when there is room");
-        assert_eq!(api.post("/v1/channels/null/resume", &json!({})).await.status, 200);
-        assert_eq!(api.until_final(&held).await["status"], "sent");
-        let next = api.post("/v1/notifications", &json!({ "channels": ["null"], "body": "y" })).await;
-        assert_eq!(next.status, 202, "{}", next.body);
-        let told = tokio::time::timeout(RECOVERY_LIMIT, async {
-            while starts_told(&api).await == starts {
-                ticks.tick().await;
-            }
-        });
-        told.await.expect("the start is in the audit log");
+    let receiver = Receiver::start(vec![], Reply::new(204, "")).await;
+    let channel = "[channels.quiet]\nplugin = \"null\"\n";
+    let hook = format!(
+        "{channel}[[callbacks.webhook]]\nname = \"crm\"\nurl = \"{}/in\"\nsecret = \"file:key\"\nallow_networks = \
+         [\"127.0.0.1/32\"]\n",
+        receiver.url()
+    );
+    let mut server = Server::start(channel).await;
+    let held = held_by_a_pause(&server).await;
+    let api = Api::of(&server);
+    // More than the small disk has room for in a file.
+    let large = json!({ "channels": ["quiet"], "body": "x".repeat(LARGE) });
+    for _ in 0..BLOCKS as usize * 512 / LARGE + 1 {
+        assert_eq!(api.post("/v1/notifications", &large).await.status, 202);
     }
     server.kill().await;
+    server.put("key", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    server.put("campanile.toml", &hook);
+    server.restart_on_full_disk(BLOCKS).await;
+    let api = Api::of(&server);
+    let starts = reads_and_is_not_ready(&api, &held).await;
+    let refused = api.post("/v1/notifications", &json!({ "channels": ["quiet"], "body": "z" })).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")), "{}", refused.body);
+
+    server.make_room().await;
+    recovers(&api, starts).await;
+    assert_eq!(api.post("/v1/channels/quiet/resume", &json!({})).await.status, 200);
+    assert_eq!(api.until_final(&held).await["status"], "sent");
+    let next = api.post("/v1/notifications", &json!({ "channels": ["quiet"], "body": "y" })).await;
+    assert_eq!(next.status, 202, "{}", next.body);
+    let heard = receiver.has_received(1).await.remove(0).json();
+    assert!(heard["type"].is_string(), "{heard}");
+    assert_eq!(server.terminate().await, 0);
+}
+
+/// The same after a stop, where not even the file has room that SQLite has beside a database in use.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_without_room_for_anything_serves_what_is_read() {
+    let mut server = Server::start("[channels.quiet]\nplugin = \"null\"\n").await;
+    let held = held_by_a_pause(&server).await;
+    server.signal("TERM").await;
+    assert_eq!(server.ended().await, 0);
+    server.restart_on_full_disk(0).await;
+    let api = Api::of(&server);
+    let starts = reads_and_is_not_ready(&api, &held).await;
+    server.make_room().await;
+    recovers(&api, starts).await;
+    server.signal("TERM").await;
+    assert_eq!(server.ended().await, 0);
     server.restart().await;
-    let doctor = server.cli(["--json", "doctor"]).await.json();
-    let checks = doctor["checks"].as_array().expect("a list of checks").iter();
-    for check in
-        checks.filter(|check| ["integrity", "notifications", "queue"].iter().any(|name| check["name"] == *name))
-    {
-        assert_eq!(check["status"], "ok", "{doctor:#}");
-    }
+    let api = Api::of(&server);
+    assert_eq!(api.post("/v1/channels/quiet/resume", &json!({})).await.status, 200);
+    assert_eq!(api.until_final(&held).await["status"], "sent");
+    assert_eq!(server.terminate().await, 0);
+}
+
+/// Answers the id of a notification that waits until its channel is resumed.
+#[cfg(target_os = "linux")]
+async fn held_by_a_pause(server: &Server) -> String {
+    let api = Api::of(server);
+    assert_eq!(api.post("/v1/channels/quiet/pause", &json!({})).await.status, 200);
+    let held = api.post("/v1/notifications", &json!({ "channels": ["quiet"], "body": "x" })).await;
+    held.body["id"].as_str().expect("an id").to_owned()
 }
 
 /// Answers how many starts the audit log tells of.
 #[cfg(target_os = "linux")]
-async fn start_on_a_full_disk(server: &mut Server, waiting: &str) -> usize {
-    server.restart_on_full_disk().await;
-    let api = Api::of(server);
+async fn reads_and_is_not_ready(api: &Api, waiting: &str) -> usize {
     assert_eq!(api.get("/healthz").await.status, 200);
     let found = api.get(&format!("/v1/notifications/{waiting}")).await;
     assert_eq!((found.status, &found.body["status"]), (200, &json!("pending")), "{}", found.body);
@@ -282,9 +302,19 @@ async fn start_on_a_full_disk(server: &mut Server, waiting: &str) -> usize {
     let store = &not_ready.body["components"][0];
     assert_eq!((not_ready.status, &store["name"]), (503, &json!("store")), "{}", not_ready.body);
     assert!(store["detail"].as_str().is_some_and(|why| why.starts_with("the store cannot write: ")), "{store}");
-    let refused = api.post("/v1/notifications", &json!({ "channels": ["null"], "body": "z" })).await;
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")), "{}", refused.body);
-    starts_told(&api).await
+    starts_told(api).await
+}
+
+/// It is ready without a restart, and tells of its start.
+#[cfg(target_os = "linux")]
+async fn recovers(api: &Api, starts: usize) {
+    let recovered = tokio::time::timeout(RECOVERY_LIMIT, async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while api.get("/readyz").await.status != 200 || starts_told(api).await == starts {
+            ticks.tick().await;
+        }
+    });
+    recovered.await.expect("it is ready when there is room, and its start is in the audit log");
 }
 
 #[cfg(target_os = "linux")]

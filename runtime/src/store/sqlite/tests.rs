@@ -247,6 +247,31 @@ async fn a_full_disk_is_told_to_everybody_and_later_commands_work_again() {
     assert_eq!(numbers, (1..=104).collect::<Vec<_>>());
 }
 
+/// As on a disk that has no room for it.
+#[cfg(unix)]
+#[tokio::test]
+async fn without_the_file_of_the_logs_index_the_store_is_there_for_this_process_alone() {
+    let folder = Folder::new(Durability::Full);
+    let store = folder.try_open().unwrap();
+    store.accept(vec![planned(1, &["mail"])]).await.unwrap();
+    store.close().await;
+    let index = folder.file().with_extension("db-shm");
+    assert!(!index.exists());
+    // It leads nowhere, and SQLite follows none.
+    std::os::unix::fs::symlink("nowhere", &index).unwrap();
+    let store = folder.try_open().unwrap();
+    store.accept(vec![planned(2, &["mail"])]).await.unwrap();
+    for n in [1, 2] {
+        assert!(store.notification(id(n)).await.unwrap().is_some(), "readers see what was written");
+    }
+    let claim = claim_one(&*store, id(1).delivery(0)).await;
+    settle_one(&*store, &claim, waiting(NOW, 1)).await;
+    store.close().await;
+    std::fs::remove_file(&index).unwrap();
+    let store = folder.try_open().unwrap();
+    assert!(store.notification(id(2)).await.unwrap().is_some());
+}
+
 /// Lets go of a store as a crash does: what is in flight stays so.
 async fn crash(store: Arc<SqliteStore>) {
     let mut ended = store.ended.clone();
