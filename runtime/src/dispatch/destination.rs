@@ -10,10 +10,10 @@
 mod hosts;
 mod known;
 mod lines;
+mod place;
 mod waits;
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use self::hosts::{Hosts, Named};
 use self::known::Known;
 use self::lines::{Line, Lines, Rank};
+use self::place::{Place, hash_of, host_of, place_of, recipient_of};
 use super::ended::{throttled, verdict};
 use crate::domain::{
     Admission, AttemptEnd, BreakerPolicy, BreakerState, ChannelName, CircuitBreaker, DeliveryId, Gcra, Pass, Rate,
@@ -69,15 +70,6 @@ impl Paces {
     fn of(&self, channel: &ChannelName) -> &Pace {
         self.by_channel.get(channel).unwrap_or(&self.default)
     }
-}
-
-/// One address or one host, as a channel calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Place {
-    /// The hash of the channel's name.
-    channel: u64,
-    /// That of channel and destination.
-    destination: u64,
 }
 
 /// A call that a host's breaker has let through.
@@ -492,28 +484,6 @@ impl Host {
             |guard: &Guard| guard.breaker.state() == BreakerState::Closed && guard.breaker.counts(now).calls == 0;
         self.cell.idle_from <= now && self.breaker.as_ref().is_none_or(is_well)
     }
-}
-
-fn recipient_of(claim: &Claim) -> Place {
-    place_of(&claim.channel, &claim.recipient.address)
-}
-
-fn place_of(channel: &ChannelName, destination: &str) -> Place {
-    Place { channel: hash_of(&channel), destination: hash_of(&(channel, destination)) }
-}
-
-fn hash_of(what: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Host and port of an address that is a URL, in lower case.
-fn host_of(address: &str) -> Option<String> {
-    let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"))?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    (!host.is_empty()).then(|| host.to_ascii_lowercase())
 }
 
 #[cfg(test)]

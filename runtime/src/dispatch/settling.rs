@@ -69,6 +69,9 @@ async fn write_durably(
     mut finished: Vec<Finished>,
     mut settlements: Vec<Settlement>,
 ) -> Vec<Freed> {
+    // Before it can be read in the store: whoever sees a delivery fail sees it of its channel, too.
+    let ended_at = shared.with.clock.now();
+    finished.iter().for_each(|finished| shared.remember(finished, ended_at));
     let mut failures = 0;
     let mut together = true;
     let mut done = 0;
@@ -157,7 +160,6 @@ fn settled(shared: &Shared, finished: &[Finished], settlements: &[Settlement], a
     let mut waiting = Vec::new();
     for ((finished, settlement), answer) in finished.iter().zip(settlements).zip(answers) {
         let claim = &finished.held.claim;
-        shared.remember(finished, now);
         if let Some(report) = &finished.report {
             with.metrics.attempt_ended(&claim.channel, &report.end);
             if let Some(plugin) = &report.plugin {

@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::{BreakerBook, BreakerReason, BreakerState, ChannelName};
 
-/// What a host of a channel is called where an address must not stand, as in events and logs: always the same for the
-/// same host of the same channel, and nothing can be read from it. Shown as 16 hexadecimal digits.
+/// What a host of a channel is called where an address must not stand, as in events and logs: the same for the same host
+/// of the same channel, as far as the same build of the program goes, and nothing can be read from it. Shown as 16
+/// hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostTag(pub u64);
 
