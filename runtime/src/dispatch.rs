@@ -443,6 +443,12 @@ impl Dispatcher {
         self.pool.status()
     }
 
+    /// Workers that were asked whether they are well and have not answered so far.
+    #[must_use]
+    pub fn silent_workers(&self) -> usize {
+        self.pool.lock().silent().len()
+    }
+
     fn change_mode(&self, from: Mode, to: Mode) {
         self.pool.order_if(|now| now == from, to);
     }

@@ -13,6 +13,7 @@ mod builder;
 mod callbacks;
 mod calling;
 mod channels;
+mod components;
 mod desk;
 mod doctor;
 mod draft;
@@ -86,6 +87,7 @@ pub use callbacks::{
     DeadCallbackPage, ExecutorStatistics, FullCounts, KindStatistics, LatencyStatistics,
 };
 pub use channels::{ChannelError, ChannelGate, ChannelState, ChannelTest};
+pub use components::{ComponentHealth, ComponentState};
 pub(crate) use doctor::room_hint;
 pub use doctor::{Check, CheckStatus, Examined, examine_installation};
 pub use draft::Notification;
@@ -96,7 +98,6 @@ pub use handle::{DeliveryOutcomeError, Handle, OutcomeError, Progress, ProgressE
 pub use inspection::{Inspection, InspectionError, check_channels, inspect_plugin};
 pub use probing::{ChannelHealth, HealthState};
 pub use rates::{ChannelRate, RateSource};
-pub use readiness::ComponentHealth;
 pub use reload::{ReloadError, Reloaded};
 pub use statistics::{QueueDepth, RuntimeStatistics};
 pub use supplying::{AddError, AddRequest, Added, SignFileError, add_plugin, make_key, remove_plugin, sign_plugin};

@@ -82,8 +82,11 @@ async fn a_channel_that_fails_is_left_alone_until_it_is_reset() {
     assert!(shown.stdout.contains("(consecutive), 5 of 5 calls failed"), "{shown:?}");
     assert!(shown.stdout.contains("last error retry 503 at "), "{shown:?}");
     let word = component(&api, "channel:hook").await;
-    assert_eq!(word["status"], "not-ready", "{word}");
+    assert_eq!((&word["status"], &word["state"]), (&json!("not-ready"), &json!("failed")), "{word}");
     assert!(word["detail"].as_str().is_some_and(|detail| detail.contains("its breaker is open until")), "{word}");
+    for name in ["store", "pool", "queue", "registry", "callbacks"] {
+        assert_eq!(component(&api, name).await["state"], "ok", "it is no worse for a channel: {name}");
+    }
     let held = api.get(&format!("/v1/notifications/{waits}")).await.body["deliveries"][0]["held"].clone();
     assert!(held.as_str().is_some_and(|held| held.contains("breaker is open")), "{held}");
     let listed = server.cli(["channels", "list"]).await;

@@ -154,7 +154,7 @@ async fn what_waits_for_a_quarantined_template_engine_is_rendered_once_it_is_rel
     until(&clock, "it is quarantined", stopped).await;
     let parts = runtime.readiness().await;
     let engine = parts.iter().find(|part| part.name == "template-engine:parrot").expect("it is named");
-    assert!(!engine.ready && !engine.essential, "{engine:?}");
+    assert!(!engine.is_ready() && !engine.essential, "{engine:?}");
     let detail = engine.detail.as_deref().unwrap_or_default();
     assert_eq!(detail.matches("campanile plugins release parrot").count(), 1, "{detail}");
     let mut waits = Vec::new();

@@ -16,7 +16,7 @@ use super::wire::{ComponentView, PluginView, Plugins, Readiness};
 use super::{Api, body};
 use crate::domain::PluginName;
 use crate::intake::Problems;
-use crate::runtime::{OperatorError, PluginStatus};
+use crate::runtime::{ComponentState, OperatorError, PluginStatus};
 use crate::telemetry::Metrics;
 
 const JSON: &str = "application/json";
@@ -95,8 +95,8 @@ pub(super) async fn healthz() -> Response {
 /// out of service would stop the others, too.
 pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
     let components = api.runtime.readiness().await;
-    let ready = components.iter().all(|component| component.ready || !component.essential);
-    let whole = components.iter().all(|component| component.ready);
+    let ready = components.iter().all(|component| component.is_ready() || !component.essential);
+    let whole = components.iter().all(|component| component.state == ComponentState::Ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let readiness = Readiness {
         status: if ready && !whole { "degraded" } else { ready_word(ready) }.to_owned(),

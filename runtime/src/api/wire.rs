@@ -300,8 +300,10 @@ pub(super) struct Readiness {
 pub(super) struct ComponentView {
     /// `store`, `plugins`, ….
     pub(super) name: String,
-    /// `ready`, `not-ready`, or of the whole `degraded`.
+    /// `ready` or `not-ready`.
     pub(super) status: String,
+    /// `ok`, `degraded` or `failed`.
+    pub(super) state: String,
     /// What is wrong, or a word on its state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<String>,
@@ -309,9 +311,9 @@ pub(super) struct ComponentView {
 
 impl From<&ComponentHealth> for ComponentView {
     fn from(part: &ComponentHealth) -> Self {
-        let ComponentHealth { name, ready, essential: _, detail } = part;
-        let status = if *ready { "ready" } else { "not-ready" };
-        Self { name: name.clone(), status: status.to_owned(), detail: detail.clone() }
+        let ComponentHealth { name, state, essential: _, detail } = part;
+        let status = if part.is_ready() { "ready" } else { "not-ready" };
+        Self { name: name.clone(), status: status.into(), state: state.as_str().into(), detail: detail.clone() }
     }
 }
 

@@ -127,7 +127,7 @@ struct Listener {
     /// Knows what was heard before, and where to go on. What is new it hands to `lines`.
     tracker: EventTracker<Heard>,
     lines: mpsc::Receiver<String>,
-    fresh: mpsc::Sender<String>,
+    fresh: mpsc::SyncSender<String>,
     printed: u64,
     retry: Duration,
     wait: Duration,
@@ -136,7 +136,7 @@ struct Listener {
 
 impl Listener {
     fn new(query: Vec<(&'static str, String)>, paint: Option<Paint>) -> Self {
-        let (fresh, lines) = mpsc::channel();
+        let (fresh, lines) = mpsc::sync_channel(1);
         let tracker = tracker(&fresh);
         Self { query, paint, tracker, lines, fresh, printed: 0, retry: RETRY, wait: RETRY, is_lost: false }
     }
@@ -221,11 +221,11 @@ impl Listener {
 }
 
 /// Hands on what was not heard before.
-fn tracker(fresh: &mpsc::Sender<String>) -> EventTracker<Heard> {
+fn tracker(fresh: &mpsc::SyncSender<String>) -> EventTracker<Heard> {
     let fresh = fresh.clone();
     EventTracker::new(move |_: &str, heard: &Heard| {
-        // The other end is in the same hands.
-        let _ = heard.clone().map(|line| fresh.send(line));
+        // The other end is in the same hands, and takes each before the next is heard.
+        let _ = heard.clone().map(|line| fresh.try_send(line));
     })
 }
 

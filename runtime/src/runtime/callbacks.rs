@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{ComponentHealth, Runtime};
+use super::{ComponentHealth, ComponentState, Runtime};
 use crate::clock::Clock;
 use crate::domain::{
     Act, Actor, AuditEntry, AuditOutcome, CallbackBook, CallbackDeed, CallbackDisabled, CallbackName, DeadCallback,
@@ -283,7 +283,8 @@ fn component(standing: &CallbackStanding) -> ComponentHealth {
         None if *lag > 0 => Some(format!("{} behind the newest", events(*lag))),
         None => None,
     };
-    ComponentHealth { name: format!("callback:{name}"), ready: disabled.is_none(), essential: false, detail }
+    let state = ComponentState::works(disabled.is_none());
+    ComponentHealth { name: format!("callback:{name}"), state, essential: false, detail }
 }
 
 fn events(count: u64) -> String {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::gatekeeper::sentence;
 use super::{
-    BreakerNote, ChannelHealth, ChannelRate, ChannelRecord, ChannelStatus, FailedCall, HealthState, OpenHosts, Parts,
-    Runtime, StoreError, gates, rates,
+    BreakerNote, ChannelHealth, ChannelRate, ChannelRecord, ChannelStatus, ComponentState, FailedCall, HealthState,
+    OpenHosts, Parts, Runtime, StoreError, gates, rates,
 };
 use crate::call::{Call, Caller as _, ChannelDirectory as _, ChannelFacts, ChannelUnavailable, Report};
 use crate::config::ChannelGates;
@@ -457,8 +457,8 @@ fn recipient_of(name: &ChannelName, facts: Arc<ChannelFacts>, to: Option<&str>) 
     delivery.map(|delivery| delivery.recipient).ok_or(ChannelError::BadAddress { channel, kind })
 }
 
-/// What a component's health says of a channel: whether it works, and a word on it.
-pub(super) fn readiness_of(gate: &ChannelGate) -> (bool, Option<String>) {
+/// What a component's health says of a channel: how it does, and a word on it.
+pub(super) fn readiness_of(gate: &ChannelGate) -> (ComponentState, Option<String>) {
     let health = gate.health.as_ref().filter(|health| !matches!(health.state, HealthState::Ok(_)));
     let said = health.map(|health| {
         let times = if health.failures > 1 { format!(", {} times in a row", health.failures) } else { String::new() };
@@ -466,6 +466,10 @@ pub(super) fn readiness_of(gate: &ChannelGate) -> (bool, Option<String>) {
     });
     let is_well = health.is_none_or(|health| !health.state.is_failure());
     let words: Vec<_> = gate.reason().into_iter().chain(said).collect();
-    let ready = gate.is_as_wanted() && is_well;
-    (ready, (!words.is_empty()).then(|| words.join("; ")))
+    let state = match gate.is_as_wanted() && is_well {
+        false => ComponentState::Failed,
+        true if health.is_some() || gate.hosts.count > 0 => ComponentState::Degraded,
+        true => ComponentState::Ok,
+    };
+    (state, (!words.is_empty()).then(|| words.join("; ")))
 }

@@ -3,23 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::channels::readiness_of;
-use super::{NotificationRecord, PluginKind, PluginState, Runtime};
+use super::{ComponentHealth, ComponentState, NotificationRecord, PluginKind, PluginState, Runtime};
 use crate::domain::{ChannelName, DeliveryId, DeliveryState, PluginName};
 use crate::sandbox::OutOfUse;
-
-/// One part of the runtime and whether it works.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ComponentHealth {
-    /// `store`, `channel:<name>`, `template-engine:<name>` of one that is quarantined, `callback:<name>` of one with a
-    /// durable name.
-    pub name: String,
-    /// Whether it works.
-    pub ready: bool,
-    /// Nothing can be accepted or delivered without it. A channel is not: the others go on.
-    pub essential: bool,
-    /// What is wrong, or a word on its state.
-    pub detail: Option<String>,
-}
 
 impl Runtime {
     /// Channels whose deliveries wait because their plugin is quarantined, somebody paused them, their breakers are not
@@ -98,11 +84,13 @@ impl Runtime {
             Err(error) => Some(error.to_string()),
             Ok(_) => self.unwritable().await,
         };
-        let mut components =
-            vec![ComponentHealth { name: "store".to_owned(), ready: store.is_none(), essential: true, detail: store }];
-        let component = |name: &ChannelName, ready: bool, detail: Option<String>| {
+        let state = ComponentState::works(store.is_none());
+        let mut components = vec![ComponentHealth { name: "store".to_owned(), state, essential: true, detail: store }];
+        let callbacks = self.callback_components().await;
+        components.extend(self.components(&callbacks));
+        let component = |name: &ChannelName, state: ComponentState, detail: Option<String>| {
             let name = format!("channel:{name}");
-            ComponentHealth { name, ready, essential: false, detail }
+            ComponentHealth { name, state, essential: false, detail }
         };
         let mut waiting = BTreeMap::<ChannelName, u64>::new();
         for depth in lanes.unwrap_or_default() {
@@ -112,14 +100,14 @@ impl Runtime {
         for gate in self.channel_gates() {
             let name = &gate.channel.name;
             // To be disabled is what somebody wanted it to be.
-            let off = out_of_use.get(name).map(|why| (true, Some(told_waiting(why, waiting.get(name)))));
-            let (ready, detail) = off.unwrap_or_else(|| readiness_of(&gate));
-            components.push(component(name, ready, detail));
+            let off = out_of_use.get(name).map(|why| (ComponentState::Ok, Some(told_waiting(why, waiting.get(name)))));
+            let (state, detail) = off.unwrap_or_else(|| readiness_of(&gate));
+            components.push(component(name, state, detail));
         }
         for (name, why) in &out_of_use {
             // Of one that is gone, and that nothing waits for, nobody has to hear.
             if let (OutOfUse::Gone(_), Some(count)) = (why, waiting.get(name)) {
-                components.push(component(name, false, Some(told_waiting(why, Some(count)))));
+                components.push(component(name, ComponentState::Failed, Some(told_waiting(why, Some(count)))));
             }
         }
         components.extend(self.plugins().into_iter().filter_map(|plugin| {
@@ -128,9 +116,9 @@ impl Runtime {
             // Its reason says what lets it be called again.
             let detail = Some(format!("what it has to render waits: it is quarantined: {reason}"));
             let name = format!("template-engine:{name}");
-            Some(ComponentHealth { name, ready: false, essential: false, detail })
+            Some(ComponentHealth { name, state: ComponentState::Failed, essential: false, detail })
         }));
-        components.extend(self.callback_components().await);
+        components.extend(callbacks);
         components
     }
 }

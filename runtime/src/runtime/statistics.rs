@@ -42,13 +42,17 @@ impl Runtime {
     pub async fn statistics(&self) -> Result<RuntimeStatistics, StoreError> {
         let parts = &self.parts;
         let (deliveries, store_bytes) = (parts.store.count().await?, parts.store.used_bytes().await?);
-        let depths = parts.queue.depths();
-        let queue = std::array::from_fn(|place| QueueDepth {
+        let (queue, totals) = (self.queue_depths(), parts.store.totals());
+        Ok(RuntimeStatistics { deliveries, queue, pool: self.workers(), totals, store_bytes })
+    }
+
+    /// What waits, the most urgent first.
+    pub(super) fn queue_depths(&self) -> [QueueDepth; 4] {
+        let depths = self.parts.queue.depths();
+        std::array::from_fn(|place| QueueDepth {
             priority: Priority::DESCENDING[place],
             waiting: depths[place].waiting,
             oldest: depths[place].oldest,
-        });
-        let totals = parts.store.totals();
-        Ok(RuntimeStatistics { deliveries, queue, pool: self.workers(), totals, store_bytes })
+        })
     }
 }

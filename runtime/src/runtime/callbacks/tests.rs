@@ -163,7 +163,8 @@ async fn one_that_is_disabled_is_shown_and_called_again_when_somebody_says_so() 
     let books = vec![book("crm", 7, disabled.clone()), book("left", 7, disabled), book("well", 0, None)];
     rig.store.keep_callbacks(CallbackChange { books, ..CallbackChange::default() }).await.expect("it is kept");
     let status = rig.desk.status().await.expect("it can be read");
-    let told: Vec<_> = status.components.iter().map(|part| (part.name.as_str(), part.ready, part.essential)).collect();
+    let told: Vec<_> =
+        status.components.iter().map(|part| (part.name.as_str(), part.is_ready(), part.essential)).collect();
     assert_eq!(told, [("callback:crm", false, false), ("callback:left", false, false), ("callback:well", true, false)]);
     let detail = status.components[0].detail.as_deref().unwrap_or_default();
     assert!(detail.ends_with("it answered 410 Gone; `campanile callbacks enable crm` has it called again"), "{detail}");

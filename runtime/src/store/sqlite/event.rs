@@ -83,11 +83,7 @@ fn put_body(out: &mut Vec<u8>, body: &EventBody) {
             put_u64(out, u64::from(*total));
         }
         EventBody::NotificationExpired { notification } => put_notification(out, EXPIRED, *notification),
-        EventBody::DeliveryHeld { delivery, channel, by } => {
-            put_delivery(out, HELD, *delivery, 0);
-            put_text(out, channel.as_str());
-            put_text(out, by.as_str());
-        }
+        EventBody::DeliveryHeld { delivery, channel, by } => put_held(out, *delivery, channel, *by),
         EventBody::DeliveryAttempted { delivery, attempt, end, duration_us } => {
             put_delivery(out, 3, *delivery, *attempt);
             put_text(out, end);
@@ -146,6 +142,12 @@ fn put_rerouted(out: &mut Vec<u8>, delivery: DeliveryId, from: &ChannelName, to:
     put_text(out, from.as_str());
     put_text(out, to.as_str());
     put_text(out, reason);
+}
+
+fn put_held(out: &mut Vec<u8>, delivery: DeliveryId, channel: &ChannelName, by: HeldBy) {
+    put_delivery(out, HELD, delivery, 0);
+    put_text(out, channel.as_str());
+    put_text(out, by.as_str());
 }
 
 fn put_worker(out: &mut Vec<u8>, event: &WorkerEvent) {
