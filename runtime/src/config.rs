@@ -7,6 +7,7 @@
 //!
 //! *Not here:* what a setting does. Each room takes its own section.
 
+mod callback_url;
 mod callbacks;
 mod check;
 mod difference;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use crate::domain::{ChannelName, PluginName, Priority, RetryPolicy};
 
 pub(crate) use crate::domain::nearest;
+pub use callback_url::CallbackUrlConfig;
 pub use callbacks::{CallbacksConfig, WhenFull};
 pub use examined::{Examined, Judgeable};
 pub use gates::{BreakerConfig, ChannelGates};
@@ -87,6 +89,8 @@ pub struct Config {
     pub retry: BTreeMap<String, RetryPolicy>,
     /// `[callbacks]`
     pub callbacks: CallbacksConfig,
+    /// `[callbacks]`: how the `callback_url` of a notification is called.
+    pub callback_urls: CallbackUrlConfig,
     /// `[[callbacks.webhook]]`
     pub webhooks: Vec<WebhookConfig>,
 }
@@ -105,6 +109,7 @@ impl Default for Config {
             breaker: BreakerConfig::default(),
             retry: RetryPolicy::named().into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect(),
             callbacks: CallbacksConfig::default(),
+            callback_urls: CallbackUrlConfig::default(),
             webhooks: Vec::new(),
         }
     }

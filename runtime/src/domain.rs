@@ -8,6 +8,7 @@
 
 mod audit;
 mod callback;
+mod callback_url;
 mod channel;
 mod delivery;
 mod event;
@@ -32,6 +33,7 @@ pub use audit::{Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, Audi
 pub use callback::{
     CallbackBook, CallbackDeed, CallbackDisabled, CallbackEvent, CallbackFate, CallbackKind, DeadCallback, OwedCallback,
 };
+pub use callback_url::{CallbackUrl, CallbackUrlError};
 pub use channel::{BreakerNote, ChannelBook, ChannelChange, ChannelDeed, ChannelEvent, FailedCall, Paused};
 pub use delivery::{
     Attempt, AttemptEnd, Awaited, DeliveryState, DeliveryStatus, FailReason, POISON_CRASHES, ParseDeliveryStatusError,

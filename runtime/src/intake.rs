@@ -9,6 +9,7 @@
 //! *Not here:* rendering (at dispatch), shapes of HTTP (`api`).
 
 mod acceptance;
+mod callback_url;
 mod check;
 pub mod limits;
 mod once;
@@ -31,6 +32,7 @@ use acceptance::{Outline, Plan, problems_of, unanswered};
 
 pub use crate::route::{Contact, To};
 pub use acceptance::{Acceptance, AcceptedDelivery, DeduplicatedDelivery};
+pub use callback_url::{CallbackUrlRefusal, CallbackUrls, NoCallbackUrls};
 pub use problem::{Problem, ProblemCode, Problems, pointer};
 pub use submission::{Submission, SubmittedAction};
 
@@ -145,6 +147,8 @@ pub struct Intake {
     pub queue: QueueHandle,
     /// How long a dedupe key holds.
     pub dedupe_window: Duration,
+    /// Which URLs may be called.
+    pub callback_urls: Arc<dyn CallbackUrls>,
 }
 
 impl std::fmt::Debug for Intake {
@@ -235,6 +239,8 @@ impl Intake {
         let mut problems = Problems::default();
         check::check(&submission, now, &mut problems);
         let scheduled_at = submission.scheduled_at.filter(|at| *at > now);
+        let callback_url = submission.callback_url.as_deref();
+        let callback_url = callback_url.and_then(|text| callback_url::read(text, &*self.callback_urls, &mut problems));
         let channels = self.look_up(&submission.channels, &mut problems).await;
         let template = self.pin(&submission, &mut problems).await?;
         let idempotency = once::idempotency(&submission, now);
@@ -282,7 +288,7 @@ impl Intake {
         self.give_flows(&notification, &mut deliveries);
         let held = if scheduled_at.is_none() { self.held(channels.iter().flatten()) } else { Vec::new() };
         let notification = Arc::new(notification);
-        Ok(Plan { planned: Planned { notification, deliveries, skipped, idempotency, by, held } })
+        Ok(Plan { planned: Planned { notification, deliveries, skipped, idempotency, by, held, callback_url } })
     }
 
     /// Those of the channels that are held, and by what.

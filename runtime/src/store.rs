@@ -31,9 +31,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Actor, Attempt, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback,
-    DeliveryId, DeliveryState, Event, Flow, HeldBy, KvEntry, KvWrite, KvWritten, Lane, Notification, NotificationId,
-    OwedCallback, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting,
+    Actor, Attempt, AuditEntry, AuditId, CallbackBook, CallbackName, CallbackUrl, ChannelBook, ChannelName,
+    DeadCallback, DeliveryId, DeliveryState, Event, Flow, HeldBy, KvEntry, KvWrite, KvWritten, Lane, Notification,
+    NotificationId, OwedCallback, PluginBook, Position, Queued, Recipient, StatusCounts, Timestamp, Waiting,
 };
 
 pub use crate::config::Durability;
@@ -74,13 +74,23 @@ pub struct Planned {
     /// Channels of it that are held, and by what: each delivery made at once through one of them is told to be held. Empty
     /// for what is scheduled: it does not wait for its channel.
     pub held: Vec<(ChannelName, HeldBy)>,
+    /// Where what happens to it is told.
+    pub callback_url: Option<CallbackUrl>,
 }
 
 impl Planned {
     /// One without keys, of the embedder.
     #[must_use]
     pub const fn new(notification: Arc<Notification>, deliveries: Vec<PlannedDelivery>) -> Self {
-        Self { notification, deliveries, skipped: Vec::new(), idempotency: None, by: Actor::Embedder, held: Vec::new() }
+        Self {
+            notification,
+            deliveries,
+            skipped: Vec::new(),
+            idempotency: None,
+            by: Actor::Embedder,
+            held: Vec::new(),
+            callback_url: None,
+        }
     }
 }
 
@@ -432,6 +442,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// What is remembered of every callback, by name.
     async fn callbacks(&self) -> Result<Vec<CallbackBook>, StoreError>;
+
+    /// Those of `ids` that have a URL to be called, and whose receiver has not ended that ([`CallbackChange::ended`]).
+    async fn callback_urls(&self, ids: Vec<NotificationId>) -> Result<Vec<(NotificationId, CallbackUrl)>, StoreError>;
 
     /// Up to `limit` events that a callback owes, behind the event `after`, by number.
     async fn owed_callbacks(

@@ -139,7 +139,7 @@ impl Ledger {
 
     /// Holds one notification against what was told of it. `rest` is what a record does not hold of a large one.
     fn hold_record_against(&mut self, record: NotificationRecord, rest: Vec<DeliveryRecord>, firsts: &mut Firsts) {
-        let NotificationRecord { notification, counts, unmade: to_be_made, never_made, mut deliveries } = record;
+        let NotificationRecord { notification, counts, unmade: to_be_made, never_made, mut deliveries, .. } = record;
         deliveries.extend(rest);
         let id = notification.id;
         let Some(number) = request_number(notification.correlation_id.as_deref()) else {

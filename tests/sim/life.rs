@@ -15,7 +15,7 @@ use campanile::clock::{Clock, Entropy, ManualClock};
 use campanile::config::WorkersConfig;
 use campanile::dispatch::{Dispatcher, Fallbacks, Neighbours, Paces, RetryPolicies, TimeLimits};
 use campanile::domain::NotificationId;
-use campanile::intake::Intake;
+use campanile::intake::{Intake, NoCallbackUrls};
 use campanile::queue::{QueueHandle, WindowLimits};
 use campanile::store::sqlite::{SqliteStore, SteppedOptions, SteppedWriter};
 use campanile::store::{Durability, Store, StoreError};
@@ -128,6 +128,7 @@ impl Life {
             metrics: Metrics::off(),
             queue: waiting,
             dedupe_window: DEDUPE_WINDOW,
+            callback_urls: Arc::new(NoCallbackUrls),
         };
         Ok(Self { runtime, store, writer, dispatcher, provider, intake, books, clock })
     }

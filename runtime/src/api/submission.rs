@@ -11,7 +11,7 @@ use crate::intake::{Contact, Problem, ProblemCode, Problems, Submission, Submitt
 const OFFSET_HOURS_MAX: u8 = 23;
 
 /// Every field of a notification.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 20] = [
     "to",
     "channels",
     "kind",
@@ -31,6 +31,7 @@ const FIELDS: [&str; 19] = [
     "metadata",
     "dedupe_key",
     "idempotency_key",
+    "callback_url",
 ];
 
 /// What fields are called by other programs.
@@ -72,6 +73,7 @@ pub(super) fn read(raw: Raw<'_>, problems: &mut Problems) -> Submission {
         metadata: o.object("metadata", problems).map(|pairs| pairs.pairs(problems)).unwrap_or_default(),
         dedupe_key: o.text("dedupe_key", problems),
         idempotency_key: o.text("idempotency_key", problems),
+        callback_url: o.text("callback_url", problems),
         by: Actor::default(),
     };
     for name in LATER {

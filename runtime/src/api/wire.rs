@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::{Attempt, DeliveryId, DeliveryState, DeliveryStatus, FailReason, NotificationId, Rerouted};
+use crate::domain::{
+    Attempt, CallbackUrl, DeliveryId, DeliveryState, DeliveryStatus, FailReason, NotificationId, Rerouted,
+};
 use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery, Problem};
 use crate::runtime::{ComponentHealth, DeliveryRecord, Flight, NotificationRecord, PluginStatus};
 
@@ -128,6 +130,9 @@ pub(super) struct NotificationView {
     /// As asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) correlation_id: Option<String>,
+    /// Where what happens to it is told, without what is in its query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) callback_url: Option<String>,
     /// As asked for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
@@ -388,6 +393,7 @@ impl NotificationView {
             scheduled_at: notification.scheduled_at.map(|at| at.to_string()),
             expires_at: notification.expires_at.map(|at| at.to_string()),
             correlation_id: notification.correlation_id.clone(),
+            callback_url: record.callback_url.as_ref().map(CallbackUrl::masked),
             metadata: notification.metadata.iter().cloned().collect(),
             title: notification.content.title.clone(),
             progress: ProgressView { completed: record.counts.completed(), total: record.counts.total() },

@@ -23,6 +23,7 @@ use super::statistics::{CallbackStatistics, health};
 use super::target::Occasion;
 use super::threads::Threads;
 use super::tracker::{ExecutionRecord, Tracker};
+use super::webhook::TakenNames;
 use crate::clock::{Clock, Entropy};
 use crate::domain::{CallbackBook, CallbackKind, CallbackName, NotificationId};
 use crate::events::EventLog;
@@ -40,6 +41,8 @@ pub(crate) struct Joints {
     pub(crate) entropy: Arc<Entropy>,
     pub(crate) log: Arc<EventLog>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Names that closures may not have.
+    pub(crate) taken: TakenNames,
 }
 
 /// The callbacks of one runtime. Clones share them.
@@ -88,6 +91,7 @@ struct Parts {
     stopping: watch::Sender<bool>,
     followers: Mutex<Vec<JoinHandle<()>>>,
     scribe: JoinHandle<()>,
+    taken: TakenNames,
 }
 
 impl Drop for Parts {
@@ -109,7 +113,7 @@ impl Callbacks {
     /// Starts: nothing is registered.
     pub(crate) fn start(with: Joints, settings: CallbackSettings) -> Result<Self, CallbackSettingsError> {
         settings.check()?;
-        let Joints { store, clock, entropy, log, metrics } = with;
+        let Joints { store, clock, entropy, log, metrics, taken } = with;
         let (registry, tracker) = (Arc::new(Registry::default()), Arc::new(Tracker::new(metrics)));
         let (ledger, scribe) = Ledger::start(Arc::clone(&store), Arc::clone(&clock));
         let (their_clock, their_entropy) = (Arc::clone(&clock), Arc::clone(&entropy));
@@ -129,6 +133,7 @@ impl Callbacks {
             stopping,
             followers,
             scribe,
+            taken,
         };
         let follower = Follower {
             registry: Arc::clone(&parts.registry),
@@ -202,6 +207,12 @@ impl Callbacks {
         let parts = &self.parts;
         if parts.registry.named(name).is_some() {
             return Err(CallbackError::NameTaken { name: name.clone() });
+        }
+        if name.is_reserved() {
+            return Err(CallbackError::NameReserved { name: name.clone() });
+        }
+        if parts.taken.has(name) {
+            return Err(CallbackError::NameOfWebhook { name: name.clone() });
         }
         let known = parts.store.callbacks().await?.into_iter().find(|book| book.name == *name);
         if let Some(book) = known {

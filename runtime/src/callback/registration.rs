@@ -195,6 +195,20 @@ pub enum CallbackError {
         /// The name of both.
         name: CallbackName,
     },
+    /// The configuration has a webhook of this name, and two would go on from one place.
+    #[error(
+        "`[[callbacks.webhook]]` has one with `name = \"{name}\"`: take another name for the callback, or for the webhook"
+    )]
+    NameOfWebhook {
+        /// The name of both.
+        name: CallbackName,
+    },
+    /// The name under which every `callback_url` is called.
+    #[error("`{name}` is the name under which the `callback_url` of each notification is called: take another name")]
+    NameReserved {
+        /// The name.
+        name: CallbackName,
+    },
     /// What belongs to one notification ends with the process.
     #[error(
         "a callback of one notification cannot have the durable name `{name}`: register it for all, with a condition"

@@ -12,13 +12,17 @@
 mod answer;
 mod endpoint;
 mod feed;
+mod hosts;
 mod line;
+mod means;
 mod message;
 mod outbound;
 mod replay;
+mod taken;
+mod urls;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,13 +35,17 @@ use crate::domain::{
 };
 use crate::store::{CallbackChange, EventNumber, NumberedEvent, StoreError};
 
-pub(crate) use endpoint::{Endpoint, Way, open};
+pub(crate) use endpoint::{Endpoint, EndpointProblem, Way, open};
 pub(crate) use feed::Stream;
-pub(crate) use outbound::{Fed, Feed, Means, Standing, Surroundings, Tally};
+pub(crate) use means::{Fed, Feed, Means, Receivers, Standing, Surroundings, Tally};
+pub(crate) use taken::TakenNames;
+pub(crate) use urls::{UrlReach, UrlTeller, open_urls};
 
 use crate::callback::{Execution, Failure, Target};
 use crate::config::WebhookConfig;
-use outbound::{Again, Order, Outbound};
+use hosts::{Host, one_host};
+use means::{Again, Order};
+use outbound::Outbound;
 
 /// Orders that wait for a queue: a reload and an operator at once.
 const ORDERS_MAX: usize = 8;
@@ -74,6 +82,7 @@ pub(crate) fn prepare(
         name: webhook.name.clone(),
         means: Means {
             target: Arc::new(Teller { endpoint, feeds: Arc::clone(feeds) }),
+            receivers: None,
             wanted: webhook.events.clone(),
             policy: Arc::new(policy(&webhook.retry)),
             concurrency: webhook.concurrency as usize,
@@ -152,7 +161,7 @@ fn there_are(known: &[CallbackName]) -> String {
 pub(crate) struct Webhooks {
     running: Mutex<BTreeMap<CallbackName, Running>>,
     /// Those that run, for who cannot wait.
-    names: SyncMutex<BTreeSet<CallbackName>>,
+    names: TakenNames,
     feeds: Arc<dyn Feeds>,
     with: Surroundings,
 }
@@ -161,8 +170,12 @@ struct Running {
     orders: mpsc::Sender<Order>,
     standing: watch::Receiver<Standing>,
     wanted: Vec<EventPattern>,
+    receivers: Option<Arc<dyn Receivers>>,
     task: JoinHandle<()>,
 }
+
+/// How one is asked, what it wants to hear of, and where that goes.
+type Found = (mpsc::Sender<Order>, Vec<EventPattern>, Option<Arc<dyn Receivers>>);
 
 impl Drop for Webhooks {
     fn drop(&mut self) {
@@ -182,7 +195,7 @@ impl Webhooks {
         feeds: Arc<dyn Feeds>,
         with: Surroundings,
     ) -> Result<Self, StoreError> {
-        let all = Self { running: Mutex::default(), names: SyncMutex::default(), feeds, with };
+        let all = Self { running: Mutex::default(), names: TakenNames::default(), feeds, with };
         all.replace(webhooks).await?;
         Ok(all)
     }
@@ -208,12 +221,12 @@ impl Webhooks {
         let mut before = std::mem::replace(&mut *running, begun);
         for Prepared { name, means } in kept {
             let Some(one) = before.remove(&name) else { continue };
-            let wanted = means.wanted.clone();
+            let (wanted, receivers) = (means.wanted.clone(), means.receivers.clone());
             // One whose task has ended is at its end with the store.
             let _ = one.orders.send(Order::Use(Box::new(means))).await;
-            running.insert(name, Running { wanted, ..one });
+            running.insert(name, Running { wanted, receivers, ..one });
         }
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = running.keys().cloned().collect();
+        self.names.replace(running.keys());
         // Of those that are left, what is in flight ends by itself, within the time limit of a call.
         Ok(())
     }
@@ -235,29 +248,44 @@ impl Webhooks {
         } else {
             true
         };
-        let owed = self.owed(&book.name).await?;
+        let owed = self.owed(&book.name, means.receivers.as_ref()).await?;
         let (orders, received) = mpsc::channel(ORDERS_MAX);
-        let wanted = means.wanted.clone();
+        let (wanted, receivers) = (means.wanted.clone(), means.receivers.clone());
         let feed = self.feeds.behind(book.cursor);
         let (outbound, standing) = Outbound::new((book, is_kept), owed, feed, means, self.with.clone());
-        Ok(Running { orders, standing, wanted, task: tokio::spawn(outbound.run(received)) })
+        Ok(Running { orders, standing, wanted, receivers, task: tokio::spawn(outbound.run(received)) })
     }
 
-    async fn owed(&self, name: &CallbackName) -> Result<Vec<OwedCallback>, StoreError> {
-        let mut all: Vec<OwedCallback> = Vec::new();
+    /// What one owes, by host. Where a notification is not kept any more, no host: nobody is called there, and that is said.
+    async fn owed(
+        &self,
+        name: &CallbackName,
+        receivers: Option<&Arc<dyn Receivers>>,
+    ) -> Result<Vec<(Host, OwedCallback)>, StoreError> {
+        let mut all: Vec<(Host, OwedCallback)> = Vec::new();
         loop {
-            let after = all.last().map_or(0, |row| row.event);
+            let after = all.last().map_or(0, |(_, row)| row.event);
             let page = self.with.store.owed_callbacks(name, after, PAGE).await?;
             if page.is_empty() {
                 return Ok(all);
             }
-            all.extend(page);
+            let hosts = match receivers {
+                Some(receivers) => receivers.hosts(page.iter().filter_map(|row| row.notification).collect()).await?,
+                None => HashMap::new(),
+            };
+            let host = |row: &OwedCallback| row.notification.and_then(|id| hosts.get(&id).cloned());
+            all.extend(page.into_iter().map(|row| (host(&row).unwrap_or_else(one_host), row)));
         }
     }
 
     /// Whether there is one of this name.
     pub(crate) fn knows(&self, name: &CallbackName) -> bool {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+        self.names.has(name)
+    }
+
+    /// The names of those that run, now and from now on.
+    pub(crate) fn names(&self) -> TakenNames {
+        self.names.clone()
     }
 
     /// What came of all calls.
@@ -284,7 +312,7 @@ impl Webhooks {
     ///
     /// [`WebhookError`]; nothing changed then.
     pub(crate) async fn enable(&self, name: &CallbackName, audit: Vec<AuditEntry>) -> Result<bool, WebhookError> {
-        let (orders, _) = self.find(name).await?;
+        let (orders, ..) = self.find(name).await?;
         let (reply, done) = oneshot::channel();
         let stopped = || WebhookError::Stopped { name: name.clone() };
         orders.send(Order::Enable(audit, reply)).await.map_err(|_| stopped())?;
@@ -303,7 +331,7 @@ impl Webhooks {
         dead: &[DeadCallback],
         audit: Vec<AuditEntry>,
     ) -> Result<u64, WebhookError> {
-        let (orders, _) = self.find(name).await?;
+        let (orders, ..) = self.find(name).await?;
         let rows = replay::rows_of_dead(dead, self.with.clock.now());
         let revived = dead.iter().map(|dead| dead.id).collect();
         owe(name, &orders, Again { rows, revived, audit }).await
@@ -324,19 +352,19 @@ impl Webhooks {
         if since > until {
             return Err(WebhookError::Backwards { since, until });
         }
-        let (orders, wanted) = self.find(name).await?;
+        let (orders, wanted, receivers) = self.find(name).await?;
         let bounds = (self.with.clock.now(), line::OWED_MAX);
-        let rows = replay::rows_of_range(&self.with.store, name, &wanted, (since, until), bounds).await?;
+        let rows = replay::rows_of_range(&self.with.store, name, (&wanted, receivers), (since, until), bounds).await?;
         let (callback, calls) = (name.clone(), rows.len() as u64);
         let act = Act::Callback { callback, deed: CallbackDeed::Replay, calls };
         let entry = AuditEntry { at: self.with.clock.now(), by, act, outcome: AuditOutcome::Done };
         owe(name, &orders, Again { rows, revived: Vec::new(), audit: vec![entry] }).await
     }
 
-    async fn find(&self, name: &CallbackName) -> Result<(mpsc::Sender<Order>, Vec<EventPattern>), WebhookError> {
+    async fn find(&self, name: &CallbackName) -> Result<Found, WebhookError> {
         let running = self.running.lock().await;
         match running.get(name) {
-            Some(one) => Ok((one.orders.clone(), one.wanted.clone())),
+            Some(one) => Ok((one.orders.clone(), one.wanted.clone(), one.receivers.clone())),
             None => Err(WebhookError::Unknown { name: name.clone(), known: running.keys().cloned().collect() }),
         }
     }

@@ -22,6 +22,12 @@ impl Section {
         Self(format!("`[[callbacks.webhook]]` with `name = \"{name}\"`").into())
     }
 
+    /// Where what a `callback_url` is granted stands.
+    #[must_use]
+    pub fn of_callback_urls() -> Self {
+        Self("`[callbacks]`".into())
+    }
+
     /// The same for a channel that has no name yet: for trials of a plugin.
     #[must_use]
     pub fn of_any_channel() -> Self {

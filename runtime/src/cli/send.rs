@@ -83,6 +83,9 @@ pub(super) struct Args {
     /// An id of your own, such as that of an order: `campanile list --correlation-id` finds it
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
+    /// Where what happens to it is told, by signed requests: an https URL
+    #[arg(long, value_name = "URL")]
+    callback_url: Option<String>,
     /// A pair of your own: `campanile list --metadata` finds it; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
@@ -155,7 +158,7 @@ fn comes_in_time(body: &Value, wait: Duration, now: &Zoned) -> Result<(), Failur
 /// The notification as the server takes it. What was not given is left out: the server has the defaults.
 fn body(args: Args, piped: Option<impl Read>, now: &Zoned) -> Result<Value, Failure> {
     let Args { channels, to, title, body, html, template, data, data_file, priority, kind, .. } = args;
-    let Args { at, expires, idempotency_key, dedupe_key, correlation_id, metadata, .. } = args;
+    let Args { at, expires, idempotency_key, dedupe_key, correlation_id, callback_url, metadata, .. } = args;
     let instant = |text: Option<String>, flag: &str| match text.map(|text| when::parse(&text, now)).transpose() {
         Ok(at) => Ok(at.map(|at| Value::String(at.to_string()))),
         Err(message) => Err(Failure::usage(format!("`{flag}`: {message}"))),
@@ -194,6 +197,7 @@ fn body(args: Args, piped: Option<impl Read>, now: &Zoned) -> Result<Value, Fail
         ("idempotency_key", idempotency_key.map(Value::String)),
         ("dedupe_key", dedupe_key.map(Value::String)),
         ("correlation_id", correlation_id.map(Value::String)),
+        ("callback_url", callback_url.map(Value::String)),
         (
             "metadata",
             (!metadata.is_empty()).then(|| metadata.into_iter().map(|(k, v)| (k, Value::String(v))).collect()),

@@ -91,7 +91,7 @@ fn tally(notification: &Notification) -> Option<String> {
 
 fn show(notification: &Notification, paint: Paint) -> String {
     let Notification { id, status, kind, priority, created_at, title, deliveries, metadata, .. } = notification;
-    let Notification { scheduled_at, expires_at, correlation_id, .. } = notification;
+    let Notification { scheduled_at, expires_at, correlation_id, callback_url, .. } = notification;
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a `String` cannot fail.
@@ -102,8 +102,13 @@ fn show(notification: &Notification, paint: Paint) -> String {
     line("kind", &escaped(kind));
     line("priority", &escaped(priority));
     line("accepted", &escaped(created_at));
-    let may_be =
-        [("scheduled", scheduled_at), ("expires", expires_at), ("correlation", correlation_id), ("title", title)];
+    let may_be = [
+        ("scheduled", scheduled_at),
+        ("expires", expires_at),
+        ("correlation", correlation_id),
+        ("callback", callback_url),
+        ("title", title),
+    ];
     for (key, value) in may_be {
         if let Some(value) = value {
             line(key, &escaped(value));

@@ -1,5 +1,6 @@
 //! Ranges and relations, on the values: what a configuration made in code has to pass as much as one from a file.
 
+mod callback_url;
 mod callbacks;
 mod egress;
 mod gates;
@@ -94,6 +95,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         breaker,
         retry,
         callbacks: _,
+        callback_urls,
         webhooks: _,
     } = config;
     let mut findings = Findings::default();
@@ -114,6 +116,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     }
     findings.fallback_cycles(channels);
     findings.callbacks(config);
+    findings.callback_urls(callback_urls);
     findings.webhooks(config);
     findings.0
 }

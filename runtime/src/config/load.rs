@@ -38,7 +38,7 @@ pub(super) fn read(root: Table, problems: Vec<Problem>, file: Option<PathBuf>) -
         root.section("templates", |section| templates(section, &mut config.templates));
         root.section("workers", |section| workers(section, &mut config.workers));
         root.section("breaker", |section| gates::breaker(section, &mut config.breaker));
-        root.section("callbacks", |section| callbacks::callbacks(section, &mut config.callbacks, &mut config.webhooks));
+        root.section("callbacks", |section| callbacks::callbacks(section, &mut config));
         root.section("retry", |policies| {
             policies.each(|name, section| {
                 config.retry.insert(name.to_owned(), retry::policy(section, name));

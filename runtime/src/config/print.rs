@@ -1,5 +1,6 @@
 //! The effective configuration as TOML, every key with its value.
 
+mod callback_url;
 mod webhook;
 
 use std::fmt::{Display, Write as _};
@@ -39,6 +40,7 @@ pub(super) fn print(config: &Config, secrets: Secrets) -> String {
         breaker,
         retry,
         callbacks,
+        callback_urls,
         webhooks,
     } = config;
     let mut page = Page::default();
@@ -53,6 +55,7 @@ pub(super) fn print(config: &Config, secrets: Secrets) -> String {
     page.workers(*workers);
     page.breaker(breaker);
     page.callbacks(callbacks);
+    page.callback_urls(callback_urls);
     for (name, policy) in retry {
         page.policy(name, policy);
     }

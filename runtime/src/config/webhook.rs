@@ -8,8 +8,6 @@ use url::Url;
 use super::SecretRef;
 use crate::domain::{CallbackName, EventPattern};
 
-/// The retry policy of a webhook that names none.
-const POLICY: &str = "standard-webhooks";
 /// What a webhook is told of that asks for nothing: how things ended.
 const FINAL: [&str; 3] = ["delivery.sent", "delivery.failed", "notification.completed"];
 
@@ -35,24 +33,27 @@ pub struct WebhookConfig {
     pub concurrency: u32,
 }
 
+/// How things ended.
+pub(super) fn final_events() -> Vec<EventPattern> {
+    FINAL.map(|kind| kind.parse().unwrap_or_else(|_| unreachable!("it is a type of event"))).to_vec()
+}
+
 impl WebhookConfig {
     /// Signing keys that one may have: the one in use, and the one before or after it.
     pub const SECRETS_MAX: usize = 2;
+    /// The retry policy of one that names none.
+    pub const RETRY: &str = "standard-webhooks";
 
     /// One with nothing else set. It takes a secret before it is good.
-    ///
-    /// # Panics
-    ///
-    /// Never: the types that it is told of are types of events.
     #[must_use]
     pub fn new(name: CallbackName, url: impl Into<String>) -> Self {
         Self {
             name,
             url: url.into(),
             secrets: Vec::new(),
-            events: FINAL.map(|kind| kind.parse().expect("it is a type of event")).to_vec(),
+            events: final_events(),
             timeout: Duration::from_secs(15),
-            retry: POLICY.to_owned(),
+            retry: Self::RETRY.to_owned(),
             allow_networks: Vec::new(),
             concurrency: 8,
         }

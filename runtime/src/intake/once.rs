@@ -62,6 +62,7 @@ fn digest(submission: &Submission) -> [u8; 32] {
         metadata,
         dedupe_key,
         idempotency_key: _,
+        callback_url,
         // The same content is the same, whoever sends it again.
         by: _,
     } = submission;
@@ -79,6 +80,7 @@ fn digest(submission: &Submission) -> [u8; 32] {
         (10, correlation_id),
         (11, group_key),
         (12, dedupe_key),
+        (18, callback_url),
     ];
     for (tag, text) in texts {
         if let Some(text) = text {

@@ -72,6 +72,8 @@ pub enum ProblemCode {
     BrokenTemplate,
     /// Data that a template needs is not there.
     MissingData,
+    /// A `callback_url`, and the configuration has no key to sign calls with.
+    CallbacksOff,
     /// Part of the interface, and not of this version of the program.
     Unsupported,
 }
@@ -102,6 +104,7 @@ impl ProblemCode {
             Self::UnknownTemplate => "unknown-template",
             Self::BrokenTemplate => "broken-template",
             Self::MissingData => "missing-data",
+            Self::CallbacksOff => "callbacks-off",
             Self::Unsupported => "unsupported",
         }
     }

@@ -56,6 +56,8 @@ pub struct Submission {
     pub dedupe_key: Option<String>,
     /// The same key and the same content are accepted once within 24 h.
     pub idempotency_key: Option<String>,
+    /// Where what happens to it is told, by signed requests: an `https` URL. Only where `[callbacks] secret` is set.
+    pub callback_url: Option<String>,
     /// Who asks. [`Runtime`](crate::Runtime) says it, whatever stands here.
     pub by: Actor,
 }

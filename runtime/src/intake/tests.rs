@@ -1,5 +1,7 @@
 //! What a submission leaves behind, and what is said of a bad one.
 
+mod callback_url;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -8,7 +10,7 @@ use regex::Regex;
 use super::*;
 use crate::call::{AddressNeed, ChannelFacts};
 use crate::clock::ManualClock;
-use crate::domain::{DeliveryState, EventBody, NotificationId, PluginName, Priority, Waiting};
+use crate::domain::{CallbackUrl, DeliveryState, EventBody, NotificationId, PluginName, Priority, Waiting};
 use crate::queue::WindowLimits;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{CommitListener, Committed, Durability, NotificationRecord};
@@ -71,6 +73,22 @@ impl TemplatePins for Templates {
     }
 }
 
+/// Calls nobody but `hooks.example.com`.
+struct Called;
+
+impl CallbackUrls for Called {
+    fn permits(&self, url: &CallbackUrl) -> Result<(), CallbackUrlRefusal> {
+        match url.place().as_str() {
+            "hooks.example.com:443" => Ok(()),
+            "off.example.com:443" => Err(CallbackUrlRefusal::Off),
+            _ => {
+                let (message, hint) = ("is not called".to_owned(), Some("take another".to_owned()));
+                Err(CallbackUrlRefusal::NotPermitted { message, hint })
+            }
+        }
+    }
+}
+
 /// Listens to commits.
 struct Nobody;
 
@@ -89,6 +107,7 @@ fn intake() -> Intake {
         metrics: Metrics::new(),
         queue: QueueHandle::new(WindowLimits::default(), Arc::new(ManualClock::at(NOW))),
         dedupe_window: 5 * MINUTE,
+        callback_urls: Arc::new(Called),
     }
 }
 

@@ -14,10 +14,9 @@ use super::expander::Expansions;
 use super::outcomes::Outcomes;
 use super::retention::Retention;
 use super::timekeeper::Timekeeper;
-use super::webhooks::{WebhookDesk, open_webhooks};
+use super::webhooks::{Opened, WebhookDesk, open_webhooks};
 use super::{Parts, Runtime, gates, rates};
 use crate::call::TemplateCaller;
-use crate::callback::webhook::Endpoint;
 use crate::callback::{Answer, BatchProgress, CallbackError, CallbackSettings, DeliveryError, Receipt, Registration};
 use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
@@ -206,7 +205,7 @@ impl RuntimeBuilder {
         let Self { config, source, clock, entropy, console, metrics, compiler, paused, callbacks, registrations } =
             self;
         check(&config, source.as_ref())?;
-        let endpoints = endpoints(&config, &clock, &entropy).await?;
+        let opened = open_all(&config, &clock, &entropy).await?;
         let sandbox = open_sandbox(&config, console, &metrics)?;
         if let Some(program) = compiler {
             sandbox.compile_with(program);
@@ -216,7 +215,7 @@ impl RuntimeBuilder {
         let Told { store, log, outcomes, expansions } = open_told(&config, &queue, (&metrics, &clock)).await?;
         let subscribers = Subscribers::new(Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
         let webhooks =
-            WebhookDesk::start(&config, endpoints, Arc::clone(&log), (&store, &clock, &entropy), &metrics).await?;
+            WebhookDesk::start(&config, opened, Arc::clone(&log), (&store, &clock, &entropy), &metrics).await?;
         let registry = open_registry(sandbox, &config, &clock, &entropy, memory(&store, &queue).await?).await;
         registry.expect(store.lanes().await?.into_iter().map(|depth| depth.lane.channel)).await;
         registry.log_channels();
@@ -238,10 +237,11 @@ impl RuntimeBuilder {
             fallbacks: gates::fallbacks(&config),
             metrics: Arc::clone(&metrics),
         };
-        let intake = way_in(&neighbours, &registry, templates, &config);
+        let intake = way_in(&neighbours, &registry, (templates, &webhooks), &config);
         let desk = open_desk(&neighbours, &config, &registry).await?;
         neighbours.hosts = desk.keeper.hosts();
-        let callbacks = open_callbacks(&neighbours, log, (&config, callbacks), registrations).await?;
+        let callbacks =
+            open_callbacks(&neighbours, (log, webhooks.names()), (&config, callbacks), registrations).await?;
         let dispatcher = start(paused, &config.workers, neighbours).await?;
         desk.start(&registry, &clock, dispatcher.outlook()).await;
         let expander = expansions.start(Arc::clone(&store), Arc::clone(&clock));
@@ -292,11 +292,7 @@ fn check(config: &Config, source: Option<&Source>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-async fn endpoints(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    entropy: &Arc<Entropy>,
-) -> Result<Vec<Endpoint>, ConfigError> {
+async fn open_all(config: &Config, clock: &Arc<dyn Clock>, entropy: &Arc<Entropy>) -> Result<Opened, ConfigError> {
     let opened = open_webhooks(config, clock, entropy, &Places::default()).await;
     opened.map_err(|problems| ConfigError { problems })
 }
@@ -319,7 +315,12 @@ fn retry_policies(config: &Config) -> RetryPolicies {
     RetryPolicies::new(default, by_channel)
 }
 
-fn way_in(with: &Neighbours, registry: &Arc<Registry>, templates: Arc<dyn TemplatePins>, config: &Config) -> Intake {
+fn way_in(
+    with: &Neighbours,
+    registry: &Arc<Registry>,
+    (templates, webhooks): (Arc<dyn TemplatePins>, &Arc<WebhookDesk>),
+    config: &Config,
+) -> Intake {
     Intake {
         store: Arc::clone(&with.store),
         channels: Arc::clone(registry) as _,
@@ -329,6 +330,7 @@ fn way_in(with: &Neighbours, registry: &Arc<Registry>, templates: Arc<dyn Templa
         metrics: Arc::clone(&with.metrics),
         queue: with.queue.clone(),
         dedupe_window: config.store.dedupe_window,
+        callback_urls: Arc::clone(webhooks) as _,
     }
 }
 

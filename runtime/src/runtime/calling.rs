@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::callbacks::{CallbackDesk, Caller, CallerStatistics};
 use super::webhooks::WebhookDesk;
 use super::{Handle, Runtime, StoreError};
+use crate::callback::webhook::TakenNames;
 use crate::callback::{
     Answer, BatchProgress, CallbackError, CallbackId, CallbackSettings, CallbackStatistics, Callbacks, DeliveryError,
     Joints, Receipt, Registration,
@@ -108,15 +109,15 @@ impl Handle {
 /// Before anything is delivered, so that nothing is missed.
 pub(super) async fn open_callbacks(
     with: &Neighbours,
-    log: Arc<EventLog>,
+    (log, taken): (Arc<EventLog>, TakenNames),
     (config, own): (&Config, Option<CallbackSettings>),
     registrations: Vec<Registration>,
 ) -> Result<Callbacks, CallbackError> {
     let (store, clock, entropy) = (Arc::clone(&with.store), Arc::clone(&with.clock), Arc::clone(&with.entropy));
     let metrics = Arc::clone(&with.metrics);
     let settings = own.unwrap_or_else(|| callback_settings(config));
-    let callbacks =
-        Callbacks::start(Joints { store, clock, entropy, log, metrics }, settings).map_err(CallbackError::Settings)?;
+    let joints = Joints { store, clock, entropy, log, metrics, taken };
+    let callbacks = Callbacks::start(joints, settings).map_err(CallbackError::Settings)?;
     for registration in registrations {
         callbacks.register_at_start(registration).await?;
     }

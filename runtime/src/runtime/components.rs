@@ -84,7 +84,7 @@ fn pool(pool: &PoolStatus, silent: usize) -> ComponentHealth {
     let mut detail = format!("{alive} {}, {min} to {max} by its settings", counted(alive, "worker", "workers"));
     let state = match (alive, silent) {
         (0, _) => ComponentState::Failed,
-        (_, 0) if pool.pinned || alive >= min as usize => ComponentState::Ok,
+        (_, 0) if pool.pinned.is_some() || alive >= min as usize => ComponentState::Ok,
         _ => ComponentState::Degraded,
     };
     if silent > 0 {
@@ -154,7 +154,7 @@ mod tests {
     use crate::config::WorkersConfig;
     use crate::domain::Priority;
 
-    fn sized(min: u32, pinned: bool) -> PoolStatus {
+    fn sized(min: u32, pinned: Option<u32>) -> PoolStatus {
         let strategy = WorkersConfig::default().strategy;
         PoolStatus { size: 0, min, max: 4, pinned, load: 0.0, in_flight: 0, slots: 0, strategy, workers: Vec::new() }
     }
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_pool_without_a_worker_has_failed_and_everything_with_it() {
-        let health = pool(&sized(2, false), 0);
+        let health = pool(&sized(2, None), 0);
         assert_eq!((health.state, health.essential, health.is_ready()), (ComponentState::Failed, true, false));
         assert_eq!(health.detail.as_deref(), Some("0 workers, 2 to 4 by its settings"));
     }

@@ -157,6 +157,14 @@ impl Notification {
         self
     }
 
+    /// Where what happens to it is told, by signed requests: an `https` URL. Takes `[callbacks] secret`; which events are
+    /// told is `[callbacks] events`.
+    #[must_use]
+    pub fn callback_url(mut self, url: impl Into<String>) -> Self {
+        self.submission.callback_url = Some(url.into());
+        self
+    }
+
     /// One more pair of your own.
     #[must_use]
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

@@ -14,6 +14,7 @@ use super::builder::{policies, templates, time_limits};
 use super::calling::callback_settings;
 use super::findings::ConfigFinding;
 use super::retention::Retention;
+use super::webhooks::{Opened, named_as_closures};
 use super::{ChannelChanges, Parts, Runtime, gates, rates};
 use crate::call::TemplateCaller;
 use crate::config::{Config, Examined, Places, PluginsConfig, Problem, ServerConfig, StoreConfig};
@@ -119,11 +120,12 @@ impl Runtime {
         let judged = examined.judgeable().config;
         let planned = parts.registry.plan_reload(judged.channels, judged.plugins.defaults).await;
         let Examined { config, file, places, mut problems, warnings } = examined;
-        let endpoints = match problems.iter().any(|problem| problem.key.starts_with("callbacks")) {
-            true => Vec::new(),
+        problems.extend(named_as_closures(&config, &parts.callbacks, &places));
+        let opened = match problems.iter().any(|problem| problem.key.starts_with("callbacks")) {
+            true => Opened::default(),
             false => parts.webhooks.open(&config, &places).await.unwrap_or_else(|found| {
                 problems.extend(found);
-                Vec::new()
+                Opened::default()
             }),
         };
         let planned = match planned {
@@ -141,7 +143,7 @@ impl Runtime {
         parts.store.keep_plugins(Vec::new(), events(&channels, sha256, at), vec![entry]).await?;
         planned.apply().await;
         parts.follow(&old, &new);
-        parts.webhooks.replace(&new, endpoints).await;
+        parts.webhooks.replace(&new, opened).await;
         let warnings = together(&warnings, &self.grants_in_vain(), &places);
         let reloaded = Reloaded {
             file,

@@ -5,18 +5,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 
 use super::Runtime;
 use super::callbacks::{Caller, CallerStatistics, KindStatistics};
-use crate::callback::webhook::{Endpoint, Feeds, Standing, Stream, Surroundings, Tally, Way, Webhooks, open, prepare};
+use crate::callback::Callbacks;
+use crate::callback::webhook::{
+    Endpoint, EndpointProblem, Feeds, Prepared, Standing, Stream, Surroundings, TakenNames, Tally, UrlReach, UrlTeller,
+    Way, Webhooks, open, open_urls, prepare,
+};
 use crate::capability::http::Egress;
 use crate::clock::{Clock, Entropy, SystemClock};
-use crate::config::{Config, Examined, Places, Problem};
+use crate::config::{Config, Examined, Places, Problem, WebhookConfig};
 use crate::domain::{
-    AuditEntry, CallbackBook, CallbackDisabled, CallbackKind, CallbackName, DeadCallback, RetryPolicy, Timestamp,
+    AuditEntry, CallbackBook, CallbackDisabled, CallbackKind, CallbackName, CallbackUrl, DeadCallback, RetryPolicy,
+    Timestamp,
 };
 use crate::events::EventLog;
+use crate::intake::{CallbackUrlRefusal, CallbackUrls};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -70,9 +77,19 @@ impl Runtime {
     }
 }
 
+/// What a configuration has called, with its keys read.
+#[derive(Default)]
+pub(super) struct Opened {
+    endpoints: Vec<Endpoint>,
+    /// None: no `callback_url` is called.
+    urls: Option<Arc<UrlReach>>,
+}
+
 /// Where webhooks are looked after.
 pub(super) struct WebhookDesk {
     pub(super) webhooks: Webhooks,
+    urls: ArcSwapOption<UrlReach>,
+    store: Arc<dyn Store>,
     feeds: Arc<dyn Feeds>,
     clock: Arc<dyn Clock>,
     entropy: Arc<Entropy>,
@@ -82,7 +99,7 @@ impl WebhookDesk {
     /// Goes on where each webhook stopped.
     pub(super) async fn start(
         config: &Config,
-        endpoints: Vec<Endpoint>,
+        opened: Opened,
         log: Arc<EventLog>,
         (store, clock, entropy): (&Arc<dyn Store>, &Arc<dyn Clock>, &Arc<Entropy>),
         metrics: &Arc<Metrics>,
@@ -95,19 +112,27 @@ impl WebhookDesk {
             metrics: Arc::clone(metrics),
             tally: Arc::default(),
         };
-        let prepared = prepare(&config.webhooks, endpoints, &feeds, |name| policy(config, name));
+        let urls = ArcSwapOption::new(opened.urls.clone());
+        let prepared = prepared(config, opened, &feeds, store);
         let webhooks = Webhooks::start(prepared, Arc::clone(&feeds), with).await?;
-        Ok(Arc::new(Self { webhooks, feeds, clock: Arc::clone(clock), entropy: Arc::clone(entropy) }))
+        let (store, clock, entropy) = (Arc::clone(store), Arc::clone(clock), Arc::clone(entropy));
+        Ok(Arc::new(Self { webhooks, urls, store, feeds, clock, entropy }))
     }
 
     /// Reads the keys of another configuration and judges its webhooks.
-    pub(super) async fn open(&self, config: &Config, places: &Places) -> Result<Vec<Endpoint>, Vec<Problem>> {
+    pub(super) async fn open(&self, config: &Config, places: &Places) -> Result<Opened, Vec<Problem>> {
         open_webhooks(config, &self.clock, &self.entropy, places).await
     }
 
+    /// The names of webhooks, now and from now on.
+    pub(super) fn names(&self) -> TakenNames {
+        self.webhooks.names()
+    }
+
     /// Puts the webhooks of another configuration in the place of those there are.
-    pub(super) async fn replace(&self, config: &Config, endpoints: Vec<Endpoint>) {
-        let prepared = prepare(&config.webhooks, endpoints, &self.feeds, |name| policy(config, name));
+    pub(super) async fn replace(&self, config: &Config, opened: Opened) {
+        self.urls.store(opened.urls.clone());
+        let prepared = prepared(config, opened, &self.feeds, &self.store);
         if let Err(error) = self.webhooks.replace(prepared).await {
             tracing::error!(%error, "A webhook that is new cannot be started; reload once more.");
         }
@@ -116,6 +141,41 @@ impl WebhookDesk {
     pub(super) async fn stop(&self, timeout: Duration) {
         self.webhooks.stop(timeout).await;
     }
+}
+
+impl CallbackUrls for WebhookDesk {
+    fn permits(&self, url: &CallbackUrl) -> Result<(), CallbackUrlRefusal> {
+        let reach = self.urls.load();
+        let Some(reach) = reach.as_ref() else { return Err(CallbackUrlRefusal::Off) };
+        reach.permits(url).map_err(|problem| {
+            let (message, hint) = (problem.message, problem.hint);
+            CallbackUrlRefusal::NotPermitted { message, hint }
+        })
+    }
+}
+
+/// Every webhook of a configuration, and who calls each `callback_url`.
+fn prepared(config: &Config, opened: Opened, feeds: &Arc<dyn Feeds>, store: &Arc<dyn Store>) -> Vec<Prepared> {
+    let Opened { endpoints, urls } = opened;
+    let policy = |name: &str| policy(config, name);
+    let mut all = prepare(&config.webhooks, endpoints, feeds, policy);
+    all.extend(urls.map(|reach| {
+        let (feeds, store) = (Arc::clone(feeds), Arc::clone(store));
+        UrlTeller { reach, feeds, store }.prepare(&config.callback_urls, policy)
+    }));
+    all
+}
+
+/// Webhooks of a configuration that are named as a closure is: they would go on from one place.
+pub(super) fn named_as_closures(config: &Config, closures: &Callbacks, places: &Places) -> Vec<Problem> {
+    let taken = config.webhooks.iter().enumerate().filter(|(_, webhook)| closures.knows(&webhook.name));
+    let problem = |(number, webhook): (usize, &WebhookConfig)| {
+        let key = format!("callbacks.webhook.{number}.name");
+        let message = format!("is `{}`, the name of a callback that the program has registered", webhook.name);
+        let hint = "take another name: what is remembered of a callback, it finds again by its name";
+        Problem::found(places.of(&key), key, message, Some(hint.to_owned()))
+    };
+    taken.map(problem).collect()
 }
 
 #[async_trait]
@@ -169,33 +229,37 @@ fn policy(config: &Config, name: &str) -> RetryPolicy {
     config.retry.get(name).cloned().unwrap_or_default()
 }
 
-/// Reads the keys of every webhook of a configuration and judges keys and addresses.
+/// Reads the keys of every webhook of a configuration, and of `[callbacks]`, and judges keys and addresses.
 pub(super) async fn open_webhooks(
     config: &Config,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<Entropy>,
     places: &Places,
-) -> Result<Vec<Endpoint>, Vec<Problem>> {
-    if config.webhooks.is_empty() {
-        return Ok(Vec::new());
+) -> Result<Opened, Vec<Problem>> {
+    if config.webhooks.is_empty() && !config.callback_urls.is_on() {
+        return Ok(Opened::default());
     }
-    let (webhooks, clock, entropy) = (config.webhooks.clone(), Arc::clone(clock), Arc::clone(entropy));
+    let (webhooks, urls) = (config.webhooks.clone(), config.callback_urls.clone());
+    let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
     let opened = tokio::task::spawn_blocking(move || {
         let way = Way { egress: Egress::system(), entropy, clock };
-        open(&webhooks, &way)
+        (open(&webhooks, &way), open_urls(&urls, &way))
     });
-    let problem = |number: usize, key: &str, message: String, hint: Option<String>| {
-        let key = format!("callbacks.webhook.{number}.{key}");
-        Problem::found(places.of(&key), key, message, hint)
+    let problem =
+        |key: String, message: String, hint: Option<String>| Problem::found(places.of(&key), key, message, hint);
+    let (endpoints, urls) = match opened.await {
+        Ok((Ok(endpoints), Ok(urls))) => return Ok(Opened { endpoints, urls }),
+        Ok((endpoints, urls)) => (endpoints.err().unwrap_or_default(), urls.err().unwrap_or_default()),
+        Err(error) => {
+            let message = format!("could not be read: {error}");
+            return Err(vec![problem("callbacks.webhook.0.secret".to_owned(), message, None)]);
+        }
     };
-    match opened.await {
-        Ok(Ok(endpoints)) => Ok(endpoints),
-        Ok(Err(found)) => Err(found
-            .into_iter()
-            .map(|(number, found)| problem(number, found.key, found.message, found.hint))
-            .collect()),
-        Err(error) => Err(vec![problem(0, "secret", format!("could not be read: {error}"), None)]),
-    }
+    let of_one =
+        |(number, found): (usize, EndpointProblem)| (format!("callbacks.webhook.{number}.{}", found.key), found);
+    let of_urls = |found: EndpointProblem| (format!("callbacks.{}", found.key), found);
+    let found = endpoints.into_iter().map(of_one).chain(urls.into_iter().map(of_urls));
+    Err(found.map(|(key, found)| problem(key, found.message, found.hint)).collect())
 }
 
 /// Judges the webhooks of a configuration as a start would: reads their keys and looks at their addresses. Nothing is

@@ -21,6 +21,8 @@ pub struct CallbackChange {
     pub dead: Vec<DeadCallback>,
     /// No longer among the given up, by id: replayed or purged. One that is not there is passed over.
     pub revived: Vec<u64>,
+    /// Notifications whose `callback_url` is called no more.
+    pub ended: Vec<NotificationId>,
     /// Told with it.
     pub events: Vec<Event>,
     /// Who did what of it.
@@ -31,9 +33,9 @@ impl CallbackChange {
     /// How many things it changes and tells.
     #[must_use]
     pub const fn len(&self) -> usize {
-        let Self { books, forgotten, owed, settled, dead, revived, events, audit } = self;
+        let Self { books, forgotten, owed, settled, dead, revived, ended, events, audit } = self;
         let rows = books.len() + forgotten.len() + owed.len() + settled.len() + dead.len() + revived.len();
-        rows + events.len() + audit.len()
+        rows + ended.len() + events.len() + audit.len()
     }
 
     /// Whether there is nothing to be written.

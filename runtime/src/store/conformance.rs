@@ -141,6 +141,7 @@ macro_rules! conformance {
             callbacks: what_was_given_up_is_found_in_pages_by_callback_and_notification,
             callbacks: a_change_tells_and_says_who_did_it_with_its_rows,
             callbacks: what_was_given_up_goes_by_age_and_by_number,
+            callbacks: a_notification_is_told_of_where_it_says_until_its_receiver_wants_no_more,
             telling: what_happened_to_workers_is_told_in_order_and_kept,
             telling: events_are_numbered_from_one_without_gaps_through_restarts,
             telling: each_transition_writes_its_events_in_order,

@@ -47,7 +47,7 @@ pub(crate) struct Kept {
 
 impl Model {
     pub(crate) fn accept(&mut self, planned: &Planned) -> Accepted {
-        let Planned { notification, deliveries, skipped, idempotency, by: _, held } = planned;
+        let Planned { notification, deliveries, skipped, idempotency, by: _, held, callback_url: _ } = planned;
         let (id, priority, now) = (notification.id, notification.priority, notification.created_at);
         if let Some(IdempotencyKey { key, .. }) = idempotency
             && let Some((_, first)) = self.keys.get(&key.hash).filter(|(at, _)| *at >= key.since)

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Attempt, ChannelName, DeliveryId, DeliveryState, Notification, Recipient, Rerouted, StatusCounts};
+use crate::domain::{
+    Attempt, CallbackUrl, ChannelName, DeliveryId, DeliveryState, Notification, Recipient, Rerouted, StatusCounts,
+};
 
 /// One delivery as a reader sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +47,8 @@ pub struct NotificationRecord {
     pub notification: Arc<Notification>,
     /// Its deliveries per status, made or not.
     pub counts: StatusCounts,
+    /// Where what happens to it is told, whether its receiver still wants to hear of it or not.
+    pub callback_url: Option<CallbackUrl>,
     /// Deliveries that are still to be made. They count as open.
     pub unmade: u32,
     /// Deliveries that were cancelled before they were made. They count as cancelled, and nothing else is kept of them.

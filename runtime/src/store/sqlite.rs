@@ -13,6 +13,7 @@
 
 mod asking;
 mod audit;
+mod callback_urls;
 mod callbacks;
 mod checkpoint;
 mod copying;
@@ -75,8 +76,9 @@ use super::{
     StoreTotals, Sweep, Swept, TemplateSource,
 };
 use crate::domain::{
-    Actor, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback, DeliveryId, Event,
-    KvEntry, KvWrite, KvWritten, Lane, NotificationId, OwedCallback, PluginBook, Position, Queued, Timestamp,
+    Actor, AuditEntry, AuditId, CallbackBook, CallbackName, CallbackUrl, ChannelBook, ChannelName, DeadCallback,
+    DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId, OwedCallback, PluginBook, Position, Queued,
+    Timestamp,
 };
 
 /// Commands that wait for the writer. Callers beyond it wait to hand theirs over.
@@ -440,6 +442,10 @@ impl Store for SqliteStore {
 
     async fn callbacks(&self) -> Result<Vec<CallbackBook>, StoreError> {
         self.read(callbacks::books).await
+    }
+
+    async fn callback_urls(&self, ids: Vec<NotificationId>) -> Result<Vec<(NotificationId, CallbackUrl)>, StoreError> {
+        self.read(move |db| callback_urls::called(db, &ids)).await
     }
 
     async fn owed_callbacks(

@@ -38,7 +38,7 @@ fn every_field_has_its_place() {
         "actions": [{"label": "Open", "url": "https://example.com", "style": "danger"}],
         "scheduled_at": "2030-01-31T09:30:00Z", "expires_at": "2030-01-31T11:30:00+01:00",
         "correlation_id": "c", "group_key": "g", "metadata": {"team": "infra"},
-        "dedupe_key": "d", "idempotency_key": "i",
+        "dedupe_key": "d", "idempotency_key": "i", "callback_url": "https://example.com/done",
     }));
     let bob = Contact {
         addresses: vec![("email".into(), "bob@example.com".into()), ("phone".into(), "+491".into())],
@@ -72,6 +72,7 @@ fn every_field_has_its_place() {
         metadata: vec![("team".into(), "infra".into())],
         dedupe_key: Some("d".into()),
         idempotency_key: Some("i".into()),
+        callback_url: Some("https://example.com/done".into()),
         by: Actor::default(),
     };
     assert_eq!(submission, expected);

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{EventsBenchError, EventsParams};
 use crate::bench::pipeline::percentile_ms;
+use crate::callback::webhook::TakenNames;
 use crate::callback::{CallbackSettings, Callbacks, Joints, Registration};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::Durability;
@@ -56,6 +57,7 @@ pub(super) async fn measure(params: &EventsParams, folder: &Path) -> Result<f64,
         entropy: Arc::clone(&entropy),
         log,
         metrics: Metrics::off(),
+        taken: TakenNames::default(),
     };
     let callbacks = Callbacks::start(joints, CallbackSettings::default())?;
     let (tell, mut told) = mpsc::channel(1);

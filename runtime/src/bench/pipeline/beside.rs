@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Beside;
+use crate::callback::webhook::TakenNames;
 use crate::callback::{CallbackError, CallbackSettings, Callbacks, Joints, Registration};
 use crate::clock::{Clock, Entropy};
 use crate::events::{EventLog, Outlet};
@@ -23,6 +24,7 @@ pub(super) async fn start(
         entropy: Arc::clone(entropy),
         log: EventLog::start(outlet, Arc::clone(store)).await?,
         metrics: Arc::clone(metrics),
+        taken: TakenNames::default(),
     };
     let defect = |error: &dyn std::fmt::Display| StoreError::Internal { reason: error.to_string() };
     let callbacks = Callbacks::start(joints, CallbackSettings::default()).map_err(|error| defect(&error))?;

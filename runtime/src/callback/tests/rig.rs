@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::super::webhook::TakenNames;
 use super::super::{CallbackSettings, Callbacks, Joints, WhenFull};
 use crate::clock::{Clock, Entropy, ManualClock};
 use crate::domain::{
@@ -57,6 +58,7 @@ impl Rig {
             entropy: Arc::clone(&entropy),
             log,
             metrics: Metrics::off(),
+            taken: TakenNames::default(),
         };
         let callbacks = Callbacks::start(joints, settings).unwrap();
         let (tell, told) = mpsc::channel(10_000);

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use crate::callback::Failure;
 use crate::capability::http::{HttpError, HttpReply};
-use crate::config::format_duration;
 use crate::domain::Timestamp;
 
-/// What a call came to. Replies are judged by their status alone: what a receiver writes is read and never repeated.
-pub(super) fn judge(answer: &Result<HttpReply, HttpError>, timeout: Duration, now: Timestamp) -> Result<(), Failure> {
+/// What a call came to; `limit` is how long it could take, in words. Replies are judged by their status alone: what a receiver writes is read and never repeated.
+pub(super) fn judge(answer: &Result<HttpReply, HttpError>, limit: &str, now: Timestamp) -> Result<(), Failure> {
     let reply = match answer {
         Ok(reply) => reply,
         Err(HttpError::Timeout(_)) => {
-            return retry(format!("no complete answer within {}, the webhook's `timeout`", format_duration(timeout)));
+            return retry(format!("no complete answer within {limit}"));
         }
         // Nothing of this event will ever be sent.
         Err(HttpError::Invalid(reason)) => return Err(Failure::GiveUp { reason: reason.clone() }),
@@ -53,11 +52,11 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(784_111_770_000);
-    const TIMEOUT: Duration = Duration::from_secs(15);
+    const LIMIT: &str = "15s, the webhook's `timeout`";
 
     fn of(status: u16, retry_after: Option<&str>) -> Result<(), Failure> {
         let headers = retry_after.map(|text| ("retry-after".to_owned(), text.to_owned())).into_iter().collect();
-        judge(&Ok(HttpReply { status, headers, body: Bytes::from_static(b"canary"), truncated: false }), TIMEOUT, NOW)
+        judge(&Ok(HttpReply { status, headers, body: Bytes::from_static(b"canary"), truncated: false }), LIMIT, NOW)
     }
 
     #[test]
@@ -92,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_never_left_is_tried_again_unless_it_never_can() {
-        let judged = |error| judge(&Err(error), TIMEOUT, NOW).expect_err("an error");
+        let judged = |error| judge(&Err(error), LIMIT, NOW).expect_err("an error");
         let refused = judged(HttpError::Unreachable("no connection".into()));
         assert_eq!(refused, Failure::Retry { reason: "unreachable: no connection".into(), after: None });
         assert_eq!(

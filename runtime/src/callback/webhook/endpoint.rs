@@ -18,7 +18,7 @@ use crate::capability::http::{
 use crate::capability::secret::{CallSecrets, ChannelSecrets, Places, Secret, SecretError, SecretText};
 use crate::capability::sign::check_webhook_key;
 use crate::clock::{Clock, Entropy};
-use crate::config::WebhookConfig;
+use crate::config::{SecretRef, WebhookConfig, format_duration};
 use crate::domain::CallbackName;
 
 /// The largest message. Receivers are advised to expect 20 KB; an event has less than one.
@@ -37,21 +37,28 @@ pub(crate) struct EndpointProblem {
     pub(crate) hint: Option<String>,
 }
 
-/// A receiver of signed requests.
-pub(crate) struct Endpoint {
+/// Signs and sends, wherever to.
+pub(super) struct Signer {
     name: CallbackName,
-    url: String,
     timeout: Duration,
-    grant: Arc<HttpGrant>,
+    /// The same in words.
+    limit: String,
     secrets: CallSecrets,
     /// One for each signing key.
     keys: Vec<String>,
     clock: Arc<dyn Clock>,
 }
 
+/// A receiver of signed requests.
+pub(crate) struct Endpoint {
+    url: String,
+    grant: Arc<HttpGrant>,
+    signer: Signer,
+}
+
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("Endpoint").field("timeout", &self.signer.timeout).finish_non_exhaustive()
     }
 }
 
@@ -84,10 +91,34 @@ pub(crate) fn open(config: &[WebhookConfig], way: &Way) -> Result<Vec<Endpoint>,
 impl Endpoint {
     fn open(config: &WebhookConfig, way: &Way) -> Result<Self, Vec<EndpointProblem>> {
         let egress = way.egress.clone().with_clock(Arc::clone(&way.clock));
+        let section = Section::of_webhook(&config.name);
+        let limit = format!("{}, the webhook's `timeout`", format_duration(config.timeout));
+        let signer = Signer::open(&config.name, &config.secrets, (config.timeout, limit), way);
+        match (signer, reach(&section, &config.url, &config.allow_networks, &egress)) {
+            (Ok(signer), Ok(grant)) => Ok(Self { url: config.url.clone(), grant: Arc::new(grant), signer }),
+            (signer, grant) => Err(signer.err().into_iter().chain(grant.err()).flatten().collect()),
+        }
+    }
+
+    /// Sends one event, as it is published, and judges the answer. The id is the same for every attempt; the time is the
+    /// attempt's.
+    pub(super) async fn tell(&self, published: Value) -> Result<(), Failure> {
+        self.signer.send(&self.grant, &self.url, published).await
+    }
+}
+
+impl Signer {
+    /// Reads the keys. `limit` is what a call may take, also in words. Blocks.
+    pub(super) fn open(
+        name: &CallbackName,
+        references: &[SecretRef],
+        (timeout, limit): (Duration, String),
+        way: &Way,
+    ) -> Result<Self, Vec<EndpointProblem>> {
         let mut problems = Vec::new();
         let mut secrets = ChannelSecrets::none();
         let mut keys = Vec::new();
-        for reference in &config.secrets {
+        for reference in references {
             match signing_key(&SecretText::read(reference), &reference.to_string()) {
                 Ok(value) => {
                     let places = Places { sign: true, ..Places::default() };
@@ -97,35 +128,21 @@ impl Endpoint {
                 Err(problem) => problems.push(problem),
             }
         }
-        let grant = match reach(config, &egress) {
-            Ok(grant) if problems.is_empty() => grant,
-            Ok(_) => return Err(problems),
-            Err(found) => {
-                problems.extend(found);
-                return Err(problems);
-            }
-        };
-        Ok(Self {
-            name: config.name.clone(),
-            url: config.url.clone(),
-            timeout: config.timeout,
-            grant: Arc::new(grant),
-            secrets: CallSecrets::of_channel(Arc::new(secrets)),
-            keys,
-            clock: Arc::clone(&way.clock),
-        })
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let (name, secrets) = (name.clone(), CallSecrets::of_channel(Arc::new(secrets)));
+        Ok(Self { name, timeout, limit, secrets, keys, clock: Arc::clone(&way.clock) })
     }
 
-    /// Sends one event, as it is published, and judges the answer. The id is the same for every attempt; the time is the
-    /// attempt's.
-    pub(super) async fn tell(&self, published: Value) -> Result<(), Failure> {
+    pub(super) async fn send(&self, grant: &Arc<HttpGrant>, url: &str, published: Value) -> Result<(), Failure> {
         let Message { id, body } = message(&self.name, published);
         let limits =
             EgressLimits { calls: 1, request_max: REQUEST_MAX, response_max: REPLY_MAX, timeout: self.timeout };
-        let http = self.grant.open(limits, Instant::now() + self.timeout);
+        let http = grant.open(limits, Instant::now() + self.timeout);
         let request = HttpRequest {
             method: "POST".to_owned(),
-            url: self.url.clone(),
+            url: url.to_owned(),
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
             body: vec![BodyPart::Bytes(body)],
             auth: Auth::StandardWebhooks { id, keys: self.keys.clone() },
@@ -133,7 +150,7 @@ impl Endpoint {
             redirects: 0,
         };
         let answer = http.send(request, &self.secrets).await;
-        judge(&answer, self.timeout, self.clock.now())
+        judge(&answer, &self.limit, self.clock.now())
     }
 }
 
@@ -155,18 +172,22 @@ fn signing_key(read: &Result<SecretText, SecretError>, reference: &str) -> Resul
     Ok(key.clone())
 }
 
-/// The way to the host in the URL and to no other.
-fn reach(config: &WebhookConfig, egress: &Egress) -> Result<HttpGrant, Vec<EndpointProblem>> {
-    let section = Section::of_webhook(&config.name);
+/// The way to the host in the URL and to no other. `section` is where `networks` stand.
+pub(super) fn reach(
+    section: &Section,
+    url: &str,
+    networks: &[String],
+    egress: &Egress,
+) -> Result<HttpGrant, Vec<EndpointProblem>> {
     let scope = [URL_POINTER.to_owned()];
     let asked = [Asked { scope: &scope, required: true }];
     let of = |url: &str| Map::from_iter([("url".to_owned(), Value::from(url))]);
-    let settings = of(&config.url);
-    let allowed = Allowed { section: &section, hosts: &[], networks: &config.allow_networks };
+    let settings = of(url);
+    let allowed = Allowed { section, hosts: &[], networks };
     let grant = HttpGrant::check(&asked, &settings, allowed, egress)
         .map_err(|errors| errors.0.iter().map(problem).collect::<Vec<_>>())?;
     // A name is judged when it is resolved. This one stands for the machine itself, whatever its name server says.
-    let meant = match is_localhost(&config.url) {
+    let meant = match is_localhost(url) {
         true => vec![of("http://127.0.0.1/"), of("http://[::1]/")],
         false => vec![settings],
     };

@@ -4,8 +4,9 @@
 //! which to call with → [`Line::ended`] says how that went → [`Line::changes`] is what has to be durable now.
 //!
 //! *Invariants:* events of one notification are called in their order, one at a time; while one is owed, those behind it
-//! are. The cursor never passes an event that is neither done nor owed, so a crash loses none. What waits is bounded:
-//! a line that is full takes nothing, and the outbox keeps the rest.
+//! are, and what was owed ahead of the cursor before a crash waits until the stream has come there. The cursor never passes
+//! an event that is neither done nor owed, so a crash loses none. What waits is bounded: a line that is full takes nothing,
+//! and the outbox keeps the rest.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::store::{EventNumber, NumberedEvent};
 /// Events that one endpoint may owe: about a megabyte of memory.
 pub(super) const OWED_MAX: usize = 10_000;
 /// Events that are taken from the stream and neither done nor owed. More would only lengthen what a crash repeats.
-const FRESH_MAX: usize = 512;
+pub(super) const FRESH_MAX: usize = 512;
 
 /// What a call is made for.
 #[derive(Clone, Debug)]
@@ -88,6 +89,8 @@ pub(super) struct Line {
     heads: BTreeSet<(Timestamp, EventNumber)>,
     /// The last that was taken from the stream.
     taken: EventNumber,
+    /// Owed before a crash, and ahead of what is taken now: what comes by the stream until there may be told before them.
+    early: BTreeSet<(EventNumber, Thread)>,
     running: usize,
     /// What is to be written: a row, or that there is none any more.
     rows: BTreeMap<EventNumber, Option<OwedCallback>>,
@@ -103,6 +106,7 @@ impl Line {
             threads: HashMap::new(),
             heads: BTreeSet::new(),
             taken: cursor,
+            early: BTreeSet::new(),
             running: 0,
             rows: BTreeMap::new(),
         };
@@ -112,14 +116,24 @@ impl Line {
         line
     }
 
-    /// Every event up to this number is done with or owed.
-    pub(super) fn cursor(&self) -> EventNumber {
-        self.fresh.first().map_or(self.taken, |first| first.saturating_sub(1))
+    /// The first event that is neither done with nor owed.
+    pub(super) fn first_fresh(&self) -> Option<EventNumber> {
+        self.fresh.first().copied()
     }
 
-    /// The last event that was taken from the stream.
-    pub(super) const fn taken(&self) -> EventNumber {
-        self.taken
+    /// How many are neither done with nor owed.
+    pub(super) fn fresh(&self) -> usize {
+        self.fresh.len()
+    }
+
+    /// Whether nothing waits and nothing is to be written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.entries.is_empty() && self.rows.is_empty()
+    }
+
+    /// Whether something is to be written.
+    pub(super) fn has_changed(&self) -> bool {
+        !self.rows.is_empty()
     }
 
     pub(super) const fn running(&self) -> usize {
@@ -131,35 +145,45 @@ impl Line {
         self.entries.len() - self.fresh.len()
     }
 
-    /// Whether events of the stream have to wait there.
-    pub(super) fn is_full(&self) -> bool {
-        self.fresh.len() >= FRESH_MAX || self.owed() >= OWED_MAX
-    }
-
-    /// Goes past an event that it does not want, or that is not kept any more.
+    /// Goes past events that it does not want, or that are not kept any more.
     pub(super) fn pass(&mut self, number: EventNumber) {
         self.taken = self.taken.max(number);
+        while let Some((_, thread)) = self.early.first().filter(|(early, _)| *early <= self.taken).copied() {
+            self.early.pop_first();
+            self.line_up(thread);
+        }
     }
 
-    /// Takes the next event of the stream.
-    pub(super) fn take(&mut self, event: Arc<NumberedEvent>) {
+    /// Takes the next event of the stream. Where `at_once`, it is owed from the beginning: it does not hold back the cursor,
+    /// and not the memory of the event.
+    pub(super) fn take(&mut self, event: Arc<NumberedEvent>, at_once: bool) {
         let number = event.number;
         if number <= self.taken {
             return;
         }
-        self.taken = number;
+        self.pass(number);
         // It went on without the cursor before a crash.
         if self.entries.contains_key(&number) {
             return;
         }
         let notification = event.event.body.notification();
-        if self.is_owed_to(notification) {
+        if at_once || self.is_owed_to(notification) {
             let row = self.first_row(&event);
             self.rows.insert(number, Some(row.clone()));
             self.enter(number, notification, Waits::Owed(row));
         } else {
             self.enter(number, notification, Waits::Fresh(event));
         }
+    }
+
+    /// Drops what is still to be told of a notification, whose events nobody is being called with.
+    pub(super) fn forget(&mut self, notification: NotificationId) {
+        let thread = Thread::Of(notification);
+        let Some(strand) = self.threads.get(&thread).filter(|strand| strand.running.is_none()) else { return };
+        for number in strand.events.clone() {
+            self.leave(number, thread);
+        }
+        self.line_up(thread);
     }
 
     /// Puts events in once more, with all attempts before them. Answers how many of them were not there.
@@ -319,6 +343,7 @@ impl Line {
         match strand.events.first() {
             None => drop(self.threads.remove(&thread)),
             Some(_) if strand.running.is_some() => {}
+            Some(first) if *first > self.taken => drop(self.early.insert((*first, thread))),
             Some(first) => {
                 let due = match self.entries.get(first) {
                     // By the time of the event, so that what is owed has its turn among what is new.

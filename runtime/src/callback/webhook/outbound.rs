@@ -1,124 +1,47 @@
 //! The durable queue of one endpoint: follows the stream, calls, and keeps what is owed.
 //!
-//! *Flow:* a [`Feed`] gives the stream from the cursor on → [`Line`] says what may be called with → calls run beside each
+//! *Flow:* a [`Feed`] gives the stream from the cursor on → [`Hosts`] says what may be called with → calls run beside each
 //! other → what is owed, or given up, is written → the cursor follows, at most once a second and when the queue stops.
 //!
-//! *Invariants:* each endpoint has a task of its own, so one that is stuck delays nobody else, and delivery knows of none.
+//! *Invariants:* each endpoint has a task of its own, so one that is stuck delays nobody else, and delivery knows of none;
+//! of an endpoint with many hosts, those that are stuck have no more than half of the calls.
 //! The cursor is written behind or with what it passed. After a crash at most the calls since repeat, with the same id.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::WebhookError;
-use super::line::{End, Line, Turn};
-use crate::callback::latency::RecentLatencies;
+use super::hosts::{Host, Hosts, Turn, one_host};
+use super::line::End;
+use super::means::{Again, Fed, Feed, Means, Order, Standing, Surroundings, Tally};
 use crate::callback::{Execution, Failure, Occasion, Target};
-use crate::clock::{Clock, Entropy};
 use crate::domain::{
     AuditEntry, CallbackBook, CallbackDisabled, CallbackEvent, CallbackFate, CallbackKind, CallbackName, DeadCallback,
-    Event, EventBody, EventPattern, OwedCallback, RetryPolicy, Timestamp,
+    Event, EventBody, NotificationId, OwedCallback, RetryPolicy, Timestamp,
 };
 use crate::store::{CallbackChange, EventNumber, NumberedEvent, Store, StoreError};
-use crate::telemetry::{CallbackResult, Metrics};
+use crate::telemetry::CallbackResult;
 
 /// How often a cursor is written at most: what is between is told again after a crash.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How long a queue waits that cannot read or write the store.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 
-/// The stream of events, as one reader has it.
-#[async_trait]
-pub(crate) trait Feed: Send + 'static {
-    /// Waits for what is next, in order, and picks what is `wanted`. `None`: there will be no more. Dropping the future
-    /// loses nothing.
-    async fn next(&mut self, wanted: &[EventPattern]) -> Option<Fed>;
-}
-
-/// What a reader of the stream gets.
-#[derive(Debug)]
-pub(crate) enum Fed {
-    /// All that are wanted, up to an event.
-    Events { wanted: Vec<Arc<NumberedEvent>>, last: EventNumber },
-    /// What it was to have next is not kept any more. It goes on with what is.
-    Gap,
-}
-
-/// What an endpoint is called by. Another configuration has others.
-pub(crate) struct Means {
-    pub(crate) target: Arc<dyn Target>,
-    /// What it wants to hear of.
-    pub(crate) wanted: Vec<EventPattern>,
-    pub(crate) policy: Arc<RetryPolicy>,
-    /// Calls in flight at once.
-    pub(crate) concurrency: usize,
-}
-
-/// What a queue works with.
-#[derive(Clone)]
-pub(crate) struct Surroundings {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<Entropy>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) tally: Arc<Tally>,
-}
-
-/// What came of the calls of all webhooks, since the start.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) succeeded: AtomicU64,
-    /// Those that were made again among them.
-    pub(crate) failed: AtomicU64,
-    pub(crate) retried: AtomicU64,
-    /// Events that were given up.
-    pub(crate) dead: AtomicU64,
-    /// How long calls took.
-    pub(crate) latencies: Mutex<RecentLatencies>,
-}
-
-/// How a webhook stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// Every event up to this number is done with: told, owed, or given up.
-    pub(crate) cursor: EventNumber,
-    /// Events that it is still to hear of, behind the cursor.
-    pub(crate) owed: usize,
-    /// Calls under way.
-    pub(crate) in_flight: usize,
-    /// Why it is called no longer.
-    pub(crate) disabled: Option<CallbackDisabled>,
-    /// It asked not to be called before.
-    pub(crate) held_until: Option<Timestamp>,
-}
-
-/// What a queue is asked to do.
-pub(crate) enum Order {
-    /// Goes on with other means; what is in flight ends by those it began with.
-    Use(Box<Means>),
-    /// Calls again, from the cursor on, after its receiver wanted to hear no more.
-    Enable(Vec<AuditEntry>, oneshot::Sender<Result<bool, StoreError>>),
-    /// Puts events in once more.
-    Owe(Again, oneshot::Sender<Result<u64, WebhookError>>),
-}
-
-/// Events that are to be told again.
-pub(crate) struct Again {
-    /// Which.
-    pub(crate) rows: Vec<OwedCallback>,
-    /// Calls that were given up and are not any more, by id.
-    pub(crate) revived: Vec<u64>,
-    pub(crate) audit: Vec<AuditEntry>,
-}
-
 /// How a call ended, in its own task.
+struct Done {
+    host: Host,
+    number: EventNumber,
+    attempt: u32,
+    called: Called,
+}
+
 enum Called {
     Ended(Arc<NumberedEvent>, Result<(), Failure>, Duration),
     /// The event is not kept any more.
@@ -129,16 +52,17 @@ enum Called {
 /// See the top of this file.
 pub(super) struct Outbound {
     name: CallbackName,
-    line: Line,
+    hosts: Hosts,
     feed: Box<dyn Feed>,
     means: Means,
     with: Surroundings,
     disabled: Option<CallbackDisabled>,
-    held_until: Option<Timestamp>,
     /// Written with the next change.
     told: Vec<Event>,
     dead: Vec<DeadCallback>,
     revived: Vec<u64>,
+    /// Notifications that their receiver wants to hear no more of.
+    ended: Vec<NotificationId>,
     audit: Vec<AuditEntry>,
     /// As it is in the store; none where the store did not take it yet.
     book: Option<CallbackBook>,
@@ -147,10 +71,10 @@ pub(super) struct Outbound {
 }
 
 impl Outbound {
-    /// One that goes on from `book`, which is in the store or is to be written, with what it owes.
+    /// One that goes on from `book`, which is in the store or is to be written, with what it owes to each host.
     pub(super) fn new(
         (book, is_kept): (CallbackBook, bool),
-        owed: Vec<OwedCallback>,
+        owed: Vec<(Host, OwedCallback)>,
         feed: Box<dyn Feed>,
         means: Means,
         with: Surroundings,
@@ -158,14 +82,14 @@ impl Outbound {
         let (standing, seen) = watch::channel(Standing::default());
         let outbound = Self {
             name: book.name.clone(),
-            line: Line::new(book.name.clone(), book.cursor, owed),
+            hosts: Hosts::new(&book, owed, means.receivers.is_some()),
             feed,
             means,
             disabled: book.disabled.clone(),
-            held_until: None,
             told: Vec::new(),
             dead: Vec::new(),
             revived: Vec::new(),
+            ended: Vec::new(),
             audit: Vec::new(),
             saved_at: with.clock.now(),
             book: is_kept.then_some(book),
@@ -192,7 +116,7 @@ impl Outbound {
     /// Does what can be done and waits for what is next. Answers whether there will be more.
     async fn step(
         &mut self,
-        calls: &mut JoinSet<(EventNumber, u32, Called)>,
+        calls: &mut JoinSet<Done>,
         orders: &mut mpsc::Receiver<Order>,
     ) -> Result<bool, StoreError> {
         self.call(calls);
@@ -200,7 +124,7 @@ impl Outbound {
         self.show();
         let clock = Arc::clone(&self.with.clock);
         let wake = self.wake_at();
-        let takes = self.disabled.is_none() && !self.line.is_full();
+        let takes = self.disabled.is_none() && !self.hosts.is_full();
         tokio::select! {
             biased;
             // First: what was ordered before an event was told holds for that event.
@@ -210,7 +134,7 @@ impl Outbound {
             },
             Some(done) = calls.join_next(), if !calls.is_empty() => self.note(done),
             fed = self.feed.next(&self.means.wanted), if takes => match fed {
-                Some(fed) => self.take(fed),
+                Some(fed) => self.take(fed).await?,
                 None => return Ok(false),
             },
             () = clock.wait_until(wake.unwrap_or_default()), if wake.is_some() => {}
@@ -219,96 +143,141 @@ impl Outbound {
     }
 
     /// Begins every call that there is a slot for.
-    fn call(&mut self, calls: &mut JoinSet<(EventNumber, u32, Called)>) {
+    fn call(&mut self, calls: &mut JoinSet<Done>) {
         let now = self.with.clock.now();
-        if self.disabled.is_some() || self.held_until.is_some_and(|until| until > now) {
+        if self.disabled.is_some() {
             return;
         }
-        self.held_until = None;
-        while self.line.running() < self.means.concurrency
-            && let Some(Turn { number, attempt, event }) = self.line.next(now)
-        {
+        while let Some(Turn { host, number, attempt, event }) = self.hosts.next(now, self.means.concurrency) {
             let (target, store) = (Arc::clone(&self.means.target), Arc::clone(&self.with.store));
-            calls.spawn(async move { (number, attempt, call(target, store, number, event).await) });
+            calls.spawn(async move {
+                let called = call(target, store, number, event).await;
+                Done { host, number, attempt, called }
+            });
         }
     }
 
     /// When there is something to do, if nothing else happens.
     fn wake_at(&self) -> Option<Timestamp> {
-        let has_slot = self.disabled.is_none() && self.line.running() < self.means.concurrency;
-        let due = self.line.next_due().filter(|_| has_slot);
-        let due = due.map(|due| self.held_until.map_or(due, |held| due.max(held)));
-        let is_kept = self.book.as_ref().is_some_and(|book| book.cursor == self.line.cursor());
+        let due = self.hosts.next_due(self.means.concurrency).filter(|_| self.disabled.is_none());
+        let is_kept = self.book.as_ref().is_some_and(|book| book.cursor == self.hosts.cursor());
         let save = (!is_kept).then(|| self.saved_at.after(SAVE_EVERY));
         due.into_iter().chain(save).min()
     }
 
-    fn take(&mut self, fed: Fed) {
-        match fed {
-            Fed::Events { wanted, last } => {
-                wanted.into_iter().for_each(|event| self.line.take(event));
-                self.line.pass(last);
-            }
+    async fn take(&mut self, fed: Fed) -> Result<(), StoreError> {
+        let (wanted, last) = match fed {
+            Fed::Events { wanted, last } => (wanted, last),
             Fed::Gap => {
-                let after = self.line.taken();
+                let after = self.hosts.taken();
                 tracing::warn!(webhook = %self.name, after, "Events are not kept any more that it was to hear of.");
+                return Ok(());
+            }
+        };
+        for (host, event) in self.with_hosts(wanted, |event| event.event.body.notification()).await? {
+            let Some(host) = host else { continue };
+            if let Err(refused) = self.hosts.take(&host, &event) {
+                let now = self.with.clock.now();
+                self.tell(&event, CallbackFate::Dead, now);
+                self.bury(&host, self.dead_of(&event, 0, refused.to_string(), now));
             }
         }
+        self.hosts.pass(last);
+        Ok(())
     }
 
-    fn note(&mut self, done: Result<(EventNumber, u32, Called), tokio::task::JoinError>) {
+    /// Each with the host that is told of it, if anybody is. Waits for a store that cannot be read.
+    async fn with_hosts<T: Send>(
+        &mut self,
+        all: Vec<T>,
+        about: impl Fn(&T) -> Option<NotificationId> + Send + Sync,
+    ) -> Result<Vec<(Option<Host>, T)>, StoreError> {
+        let Some(receivers) = self.means.receivers.clone() else {
+            return Ok(all.into_iter().map(|one| (Some(one_host()), one)).collect());
+        };
+        let mut ids: Vec<_> = all.iter().filter_map(&about).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let hosts = loop {
+            match receivers.hosts(ids.clone()).await {
+                Ok(hosts) => break hosts,
+                Err(StoreError::Closed) => return Err(StoreError::Closed),
+                Err(error) => {
+                    tracing::warn!(webhook = %self.name, %error, "It cannot be read where to call; calls wait.");
+                    self.with.clock.wait_until(self.with.clock.now().after(STORE_WAIT)).await;
+                }
+            }
+        };
+        let host = |one: &T| about(one).and_then(|id| hosts.get(&id).cloned());
+        Ok(all.into_iter().map(|one| (host(&one), one)).collect())
+    }
+
+    fn note(&mut self, done: Result<Done, tokio::task::JoinError>) {
         // A panic is caught in the task, and nobody aborts it.
-        let Ok((number, attempt, called)) = done else { return };
+        let Ok(Done { host, number, attempt, called }) = done else { return };
         let now = self.with.clock.now();
         match called {
             Called::Ended(_, Ok(()), took) => {
                 self.count(CallbackResult::Succeeded, Some(took));
-                self.line.ended(number, End::Heard);
+                self.hosts.ended(&host, number, End::Heard);
             }
             Called::Ended(event, Err(failure), took) => {
                 self.count(CallbackResult::Failed, Some(took));
-                self.failed(&event, attempt, failure, now);
+                self.failed(&host, &event, attempt, failure, now);
             }
             Called::Gone => {
                 let reason = "the event is not kept any more".to_owned();
-                self.bury(DeadCallback { attempts: attempt - 1, ..self.dead(number, reason, now) });
+                self.bury(&host, DeadCallback { attempts: attempt - 1, ..self.dead(number, reason, now) });
             }
             Called::Unread(error) => {
                 tracing::warn!(webhook = %self.name, %error, "An event cannot be read; its webhook waits.");
-                self.line.ended(number, End::Undone);
-                self.hold(now.after(STORE_WAIT));
+                self.hosts.ended(&host, number, End::Undone);
+                self.hosts.hold(&host, now.after(STORE_WAIT));
             }
         }
     }
 
-    fn failed(&mut self, event: &NumberedEvent, attempt: u32, failure: Failure, now: Timestamp) {
+    fn failed(&mut self, host: &Host, event: &NumberedEvent, attempt: u32, failure: Failure, now: Timestamp) {
         let number = event.number;
         let (reason, after) = match failure {
             Failure::Retry { reason, after } => (reason, after),
             Failure::GiveUp { reason } => {
                 self.tell(event, CallbackFate::Dead, now);
-                return self.bury(self.dead_of(event, attempt, reason, now));
+                return self.bury(host, self.dead_of(event, attempt, reason, now));
             }
-            Failure::Disable { reason } => {
-                tracing::warn!(webhook = %self.name, %reason, "A webhook is called no longer.");
-                self.disabled.get_or_insert(CallbackDisabled { at: now, reason });
-                return self.line.ended(number, End::Undone);
-            }
+            Failure::Disable { reason } => return self.wants_no_more(host, event, reason, now),
         };
         if let Some(after) = after {
             // It said so of itself, not of this event.
-            self.hold(now.after(after.min(RetryPolicy::HINT_MAX)));
+            self.hosts.hold(host, now.after(after.min(RetryPolicy::HINT_MAX)));
         }
         match self.means.policy.wait(attempt, after, self.with.entropy.roll()) {
             Some(wait) => {
                 self.with.tally.retried.fetch_add(1, Ordering::Relaxed);
                 self.tell(event, CallbackFate::Failed { attempt }, now);
                 tracing::debug!(webhook = %self.name, event = number, attempt, %reason, "A webhook is called again later.");
-                self.line.ended(number, End::Again { due: now.after(wait), reason });
+                self.hosts.ended(host, number, End::Again { due: now.after(wait), reason });
             }
             None => {
                 self.tell(event, CallbackFate::Dead, now);
-                self.bury(self.dead_of(event, attempt, reason, now));
+                self.bury(host, self.dead_of(event, attempt, reason, now));
+            }
+        }
+    }
+
+    /// Nothing is called with any more: of the whole endpoint, or of the notification that named this place.
+    fn wants_no_more(&mut self, host: &Host, event: &NumberedEvent, reason: String, now: Timestamp) {
+        match event.event.body.notification().filter(|_| self.means.receivers.is_some()) {
+            Some(notification) => {
+                tracing::info!(webhook = %self.name, %notification, %reason, "A notification is told of no longer.");
+                self.ended.push(notification);
+                self.hosts.ended(host, event.number, End::GivenUp);
+                self.hosts.forget(host, notification);
+            }
+            None => {
+                tracing::warn!(webhook = %self.name, %reason, "A webhook is called no longer.");
+                self.disabled.get_or_insert(CallbackDisabled { at: now, reason });
+                self.hosts.ended(host, event.number, End::Undone);
             }
         }
     }
@@ -340,10 +309,6 @@ impl Outbound {
         self.told.push(Event { at, body: EventBody::Callback(told) });
     }
 
-    fn hold(&mut self, until: Timestamp) {
-        self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
-    }
-
     fn dead(&self, event: EventNumber, reason: String, at: Timestamp) -> DeadCallback {
         let (callback, kind) = (self.name.clone(), CallbackKind::Webhook);
         DeadCallback { id: 0, callback, kind, event, notification: None, delivery: None, attempts: 0, reason, at }
@@ -354,10 +319,10 @@ impl Outbound {
         DeadCallback { notification, delivery, attempts, ..self.dead(event.number, reason, at) }
     }
 
-    fn bury(&mut self, dead: DeadCallback) {
+    fn bury(&mut self, host: &Host, dead: DeadCallback) {
         let (event, attempts, reason) = (dead.event, dead.attempts, &dead.reason);
         tracing::warn!(webhook = %self.name, event, attempts, %reason, "A webhook does not hear of an event.");
-        self.line.ended(dead.event, End::GivenUp);
+        self.hosts.ended(host, dead.event, End::GivenUp);
         self.count(CallbackResult::Dead, None);
         self.dead.push(dead);
     }
@@ -367,7 +332,7 @@ impl Outbound {
             Order::Use(means) => self.means = *means,
             Order::Enable(audit, reply) => {
                 let was_disabled = self.disabled.take().is_some();
-                self.held_until = None;
+                self.hosts.release();
                 self.audit.extend(audit);
                 let done = self.write(true).await.map(|()| was_disabled);
                 // Whoever asked may have gone.
@@ -381,12 +346,14 @@ impl Outbound {
 
     async fn owe(&mut self, again: Again) -> Result<u64, WebhookError> {
         let Again { rows, revived, audit } = again;
-        let (asked, most) = (rows.len(), super::line::OWED_MAX);
-        let room = most.saturating_sub(self.line.owed());
+        let rows = self.with_hosts(rows, |row| row.notification).await?;
+        // Where nobody is to be told any more, that is said of each call, and nothing is lost silently.
+        let rows: Vec<_> = rows.into_iter().map(|(host, row)| (host.unwrap_or_else(one_host), row)).collect();
+        let (asked, room) = (rows.len(), self.hosts.room());
         if asked > room {
-            return Err(WebhookError::Full { name: self.name.clone(), asked, room, most });
+            return Err(WebhookError::Full { name: self.name.clone(), asked, room, most: self.hosts.most() });
         }
-        let more = self.line.owe(rows);
+        let more = self.hosts.owe(rows);
         self.revived.extend(revived);
         self.audit.extend(audit);
         self.write(false).await?;
@@ -395,11 +362,11 @@ impl Outbound {
 
     fn show(&self) {
         let standing = Standing {
-            cursor: self.line.cursor(),
-            owed: self.line.owed(),
-            in_flight: self.line.running(),
+            cursor: self.hosts.cursor(),
+            owed: self.hosts.owed(),
+            in_flight: self.hosts.running(),
             disabled: self.disabled.clone(),
-            held_until: self.held_until,
+            held_until: self.hosts.held_until(self.with.clock.now()),
         };
         self.standing.send_if_modified(|shown| std::mem::replace(shown, standing.clone()) != standing);
     }
@@ -419,9 +386,9 @@ impl Outbound {
 
     /// Writes what has to be durable, and the cursor with it, or alone where `cursor` says so.
     async fn write(&mut self, cursor: bool) -> Result<(), StoreError> {
-        let changes = self.line.changes();
+        let changes = self.hosts.changes();
         let book =
-            CallbackBook { name: self.name.clone(), cursor: self.line.cursor(), disabled: self.disabled.clone() };
+            CallbackBook { name: self.name.clone(), cursor: self.hosts.cursor(), disabled: self.disabled.clone() };
         let settled = changes.settled.into_iter().map(|event| (self.name.clone(), event)).collect();
         let mut change = CallbackChange {
             books: Vec::new(),
@@ -429,6 +396,7 @@ impl Outbound {
             settled,
             dead: self.dead.clone(),
             revived: self.revived.clone(),
+            ended: self.ended.clone(),
             events: self.told.clone(),
             audit: self.audit.clone(),
             ..CallbackChange::default()
@@ -441,10 +409,11 @@ impl Outbound {
         }
         change.books.push(book.clone());
         self.with.store.keep_callbacks(change).await?;
-        self.line.written();
+        self.hosts.written();
         self.told.clear();
         self.dead.clear();
         self.revived.clear();
+        self.ended.clear();
         self.audit.clear();
         self.book = Some(book);
         self.saved_at = self.with.clock.now();

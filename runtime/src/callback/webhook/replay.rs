@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::domain::{CallbackName, DeadCallback, EventPattern, OwedCallback, Timestamp};
+use super::Receivers;
+use crate::domain::{CallbackName, DeadCallback, EventPattern, NotificationId, OwedCallback, Timestamp};
 use crate::store::{EventNumber, NumberedEvent, Store, StoreError};
 
 /// Events that are read at once.
@@ -21,12 +22,12 @@ pub(super) fn rows_of_dead(dead: &[DeadCallback], now: Timestamp) -> Vec<OwedCal
     dead.iter().map(row).collect()
 }
 
-/// Events of a stretch of time that are kept and wanted: up to `most` and one more, which says that there are too many.
+/// Events of a stretch of time that are kept and wanted, and that somebody is told of: up to `most` and one more, which says that there are too many.
 /// Clocks step; where the outbox was written by one that did, the stretch is as exact as that.
 pub(super) async fn rows_of_range(
     store: &Arc<dyn Store>,
     callback: &CallbackName,
-    wanted: &[EventPattern],
+    (wanted, receivers): (&[EventPattern], Option<Arc<dyn Receivers>>),
     (since, until): (Timestamp, Timestamp),
     (now, most): (Timestamp, usize),
 ) -> Result<Vec<OwedCallback>, StoreError> {
@@ -36,13 +37,26 @@ pub(super) async fn rows_of_range(
         let page = store.outbox(after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(rows) };
         after = last.number;
+        let told = match &receivers {
+            None => None,
+            Some(receivers) => {
+                let mut ids: Vec<_> = page.iter().filter_map(|event| event.event.body.notification()).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                Some(receivers.hosts(ids).await?)
+            }
+        };
+        let is_told = |notification: Option<NotificationId>| {
+            told.as_ref().is_none_or(|told| notification.is_some_and(|id| told.contains_key(&id)))
+        };
         for NumberedEvent { number, event } in page {
             if event.at > until || rows.len() > most {
                 return Ok(rows);
             }
             let kind = event.body.kind();
-            if event.at >= since && wanted.iter().any(|pattern| pattern.matches(kind)) {
-                let (callback, notification) = (callback.clone(), event.body.notification());
+            let notification = event.body.notification();
+            if event.at >= since && is_told(notification) && wanted.iter().any(|pattern| pattern.matches(kind)) {
+                let callback = callback.clone();
                 rows.push(OwedCallback {
                     callback,
                     event: number,

@@ -4,3 +4,4 @@ mod endpoints;
 mod lines;
 mod queues;
 mod rig;
+mod urls;

@@ -76,6 +76,7 @@ pub(in crate::cli) struct Notification {
     pub(in crate::cli) scheduled_at: Option<String>,
     pub(in crate::cli) expires_at: Option<String>,
     pub(in crate::cli) correlation_id: Option<String>,
+    pub(in crate::cli) callback_url: Option<String>,
     #[serde(default)]
     pub(in crate::cli) metadata: BTreeMap<String, String>,
     pub(in crate::cli) counts: Counts,

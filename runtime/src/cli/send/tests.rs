@@ -34,13 +34,15 @@ fn times_keys_and_metadata_are_sent_as_the_server_takes_them() {
         "disk-db-3",
         "--correlation-id",
         "order-7",
+        "--callback-url",
+        "https://example.com/done",
         "--metadata",
         "team=infra",
         "--metadata",
         "run=4=5",
     ];
     let sent = body_of(&[&arguments[..], &more[..]].concat(), None).expect("good");
-    assert_snapshot!(sent, @r#"{"body":"x","channels":["ops"],"correlation_id":"order-7","dedupe_key":"disk-db-3","expires_at":"2030-02-02T09:30:00Z","idempotency_key":"order-7","metadata":{"run":"4=5","team":"infra"},"scheduled_at":"2030-02-01T09:00:00Z"}"#);
+    assert_snapshot!(sent, @r#"{"body":"x","callback_url":"https://example.com/done","channels":["ops"],"correlation_id":"order-7","dedupe_key":"disk-db-3","expires_at":"2030-02-02T09:30:00Z","idempotency_key":"order-7","metadata":{"run":"4=5","team":"infra"},"scheduled_at":"2030-02-01T09:00:00Z"}"#);
     let refused = body_of(&["-c", "ops", "-b", "x", "--at", "soon"], None).expect_err("no time");
     assert_snapshot!(refused.render(Paint::Off), @"error: `--at`: `soon` is no time: expected an instant such as `2030-01-31T09:30:00Z`, `2030-01-31 09:30`, `10m`, `in 2 days`, `17:30`, `tomorrow 9am` or `monday noon`");
 }

@@ -28,6 +28,10 @@ impl Findings {
         let mut named = BTreeMap::new();
         for (number, webhook) in webhooks.iter().enumerate() {
             let section = format!("callbacks.webhook.{number}");
+            if webhook.name.is_reserved() {
+                let message = format!("is `{}`, the name under which each `callback_url` is called", webhook.name);
+                self.add(format!("{section}.name"), message).hint("take another name");
+            }
             if let Some(first) = named.insert(&webhook.name, number) {
                 let message =
                     format!("is `{}`, which is the name of `callbacks.webhook.{first}` already", webhook.name);

@@ -4,7 +4,7 @@ use super::section::Section;
 use super::value;
 use crate::config::tree::Scalar;
 use crate::config::{ParseSecretRefError, SecretRef, WebhookConfig};
-use crate::domain::CallbackName;
+use crate::domain::{CallbackName, EventPattern};
 
 /// Reads every webhook of the section `[callbacks]`.
 pub(super) fn webhooks(section: &mut Section<'_>, into: &mut Vec<WebhookConfig>) {
@@ -23,9 +23,7 @@ fn webhook(section: &mut Section<'_>) -> WebhookConfig {
     let mut webhook = WebhookConfig::new(name, url);
     section.key("secret", &mut webhook.secrets, secrets);
     section.require("secret", "say where its signing key is: `secret = \"env:NAME\"`");
-    section.entries("events", &mut webhook.events, |text| {
-        text.parse().map_err(|error| format!("has a bad value: {error}"))
-    });
+    section.entries("events", &mut webhook.events, event);
     section.key("timeout", &mut webhook.timeout, value::duration);
     section.key("retry", &mut webhook.retry, value::string);
     section.key("allow_networks", &mut webhook.allow_networks, value::list);
@@ -33,8 +31,13 @@ fn webhook(section: &mut Section<'_>) -> WebhookConfig {
     webhook
 }
 
+/// A type of event, or a group of them.
+pub(super) fn event(text: &str) -> Result<EventPattern, String> {
+    text.parse().map_err(|error| format!("has a bad value: {error}"))
+}
+
 /// One reference to a secret, or several. A complaint quotes nothing: somebody may have written the secret itself.
-fn secrets(scalar: &Scalar) -> Result<Vec<SecretRef>, String> {
+pub(super) fn secrets(scalar: &Scalar) -> Result<Vec<SecretRef>, String> {
     match scalar {
         Scalar::Array(_) => value::list(scalar)
             .map_err(|_| ParseSecretRefError.to_string())?

@@ -90,6 +90,8 @@ fn the_defaults_are_these() {
     retry = "callback"
     retention = "30d"
     dead_letters_max = 100000
+    events = ["delivery.sent", "delivery.failed", "notification.completed"]
+    allow_networks = []
     "#);
 }
 

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 
 use crate::domain::{
-    Actor, AuditEntry, AuditId, CallbackBook, CallbackName, ChannelBook, ChannelName, DeadCallback, DeliveryId, Event,
-    KvEntry, KvWrite, KvWritten, Lane, NotificationId, OwedCallback, PluginBook, Position, Queued, Timestamp,
+    Actor, AuditEntry, AuditId, CallbackBook, CallbackName, CallbackUrl, ChannelBook, ChannelName, DeadCallback,
+    DeliveryId, Event, KvEntry, KvWrite, KvWritten, Lane, NotificationId, OwedCallback, PluginBook, Position, Queued,
+    Timestamp,
 };
 use crate::store::{
     Accepted, AuditFilter, AuditPage, CallbackChange, Cancelled, Claim, DeadCallbackFilter, DeadLetterFilter,
@@ -231,6 +232,10 @@ impl Store for Refusing {
 
     async fn callbacks(&self) -> Result<Vec<CallbackBook>, StoreError> {
         self.store.callbacks().await
+    }
+
+    async fn callback_urls(&self, ids: Vec<NotificationId>) -> Result<Vec<(NotificationId, CallbackUrl)>, StoreError> {
+        self.store.callback_urls(ids).await
     }
 
     async fn owed_callbacks(

@@ -171,3 +171,20 @@ pub(crate) async fn what_was_given_up_goes_by_age_and_by_number(place: &dyn Plac
     assert_eq!(all_dead(&*store).await.iter().map(|one| one.event).collect::<Vec<_>>(), [8, 9, 10], "the oldest go");
     assert_eq!(store.totals().dead_callbacks, 3);
 }
+
+pub(crate) async fn a_notification_is_told_of_where_it_says_until_its_receiver_wants_no_more(place: &dyn Place) {
+    let url = |n: u32| CallbackUrl::new(&format!("https://example.com/done/{n}?token=canary")).unwrap();
+    let with_url = |n: u32| Planned { callback_url: Some(url(n)), ..planned(n, &["mail"]) };
+    let store = open(place).await;
+    let ids = || vec![id(1), id(2), id(3), id(9)];
+    assert_eq!(store.callback_urls(ids()).await.unwrap(), []);
+    store.accept(vec![with_url(1), planned(2, &["mail"]), with_url(3)]).await.unwrap();
+    assert_eq!(store.callback_urls(ids()).await.unwrap(), [(id(1), url(1)), (id(3), url(3))]);
+    // What was given up long ago, or is not there, is ended for nothing.
+    keep(&*store, CallbackChange { ended: vec![id(1), id(2), id(9)], ..CallbackChange::default() }).await;
+    store.close().await;
+    let store = open(place).await;
+    assert_eq!(store.callback_urls(ids()).await.unwrap(), [(id(3), url(3))]);
+    let kept = async |n| store.notification(id(n)).await.unwrap().unwrap().callback_url;
+    assert_eq!((kept(1).await, kept(2).await), (Some(url(1)), None), "it is shown as it was accepted");
+}

@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, Row, params};
 
+use super::callback_urls;
 use super::failure::Failure;
 use super::read::{notification_id, timestamp, unsigned};
 use super::wire::Damaged;
@@ -14,7 +15,7 @@ use crate::store::{CallbackChange, DeadCallbackFilter, EventNumber};
 
 /// Writes the rows of a change, and answers how many more calls are given up than before.
 pub(super) fn write(db: &Connection, change: &CallbackChange) -> Result<i64, Failure> {
-    let CallbackChange { books, forgotten, owed, settled, dead, revived, events: _, audit: _ } = change;
+    let CallbackChange { books, forgotten, owed, settled, dead, revived, ended, events: _, audit: _ } = change;
     for name in forgotten {
         db.prepare_cached("DELETE FROM callbacks WHERE name = ?1")?.execute([name.as_str()])?;
         db.prepare_cached("DELETE FROM owed_callbacks WHERE callback = ?1")?.execute([name.as_str()])?;
@@ -28,6 +29,9 @@ pub(super) fn write(db: &Connection, change: &CallbackChange) -> Result<i64, Fai
     }
     for one in owed {
         put_owed(db, one)?;
+    }
+    for id in ended {
+        callback_urls::end(db, *id)?;
     }
     let mut more = 0;
     for id in revived {

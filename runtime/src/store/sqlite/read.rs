@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::failure::Failure;
 use super::live::{Claimed, OpenDelivery, Withdrawal};
 use super::wire::Damaged;
-use super::{event, reroutes, row};
+use super::{callback_urls, event, reroutes, row};
 use crate::domain::{
     Attempt, ChannelBook, ChannelName, DeliveryId, DeliveryState, Flow, Lane, Notification, NotificationId, PluginBook,
     PluginName, Position, Queued, StatusCounts, Timestamp,
@@ -207,8 +207,9 @@ pub(super) fn notification(db: &Connection, id: NotificationId) -> Result<Option
     let unmade = if siblings as usize > DELIVERIES_SLICE { unmade(db, id)? } else { 0 };
     let deliveries = deliveries(db, id, 0, DELIVERIES_SLICE)?;
     let counts = counts(db, id, siblings)?;
+    let callback_url = callback_urls::of(db, id)?;
     let never_made = if siblings as usize > DELIVERIES_SLICE { never_made(db, id)? } else { 0 };
-    Ok(Some(NotificationRecord { notification, counts, unmade, never_made, deliveries }))
+    Ok(Some(NotificationRecord { notification, counts, callback_url, unmade, never_made, deliveries }))
 }
 
 /// Up to `limit` deliveries of a notification, from index `from` on.

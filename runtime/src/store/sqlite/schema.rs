@@ -13,7 +13,7 @@ use super::{copying, expiry, lookup, totals};
 use crate::store::{Durability, StoreError};
 
 /// Step `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 17] = [
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_plugins.sql"),
     include_str!("schema/0003_kv.sql"),
@@ -30,6 +30,7 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("schema/0014_epoch.sql"),
     include_str!("schema/0015_never_made.sql"),
     EXPIRIES,
+    include_str!("schema/0017_callback_url.sql"),
 ];
 
 /// The step whose table is filled from what is there, which takes more than SQL.

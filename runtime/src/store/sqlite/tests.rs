@@ -170,6 +170,7 @@ async fn a_file_of_an_older_version_is_brought_up_to_date_with_what_it_holds() {
         "owed_callbacks",
         "dead_callbacks",
         "expiries",
+        "callback_urls",
     ];
     let drops: String = later.iter().map(|table| format!("DROP TABLE {table}; ")).collect();
     sql(&folder, &format!("{drops} ALTER TABLE tallies DROP COLUMN never_made; PRAGMA user_version = 2"));

@@ -15,7 +15,7 @@ use crate::domain::{Actor, Timestamp};
 const STOP: Duration = Duration::from_secs(10);
 
 /// The signature of a request by a key, as its receiver would make it.
-fn signature(got: &Got, key: &str) -> String {
+pub(super) fn signature(got: &Got, key: &str) -> String {
     let bytes = STANDARD.decode(key.trim_start_matches("whsec_")).expect("base64");
     let signed =
         [got.headers["webhook-id"].as_bytes(), b".", got.headers["webhook-timestamp"].as_bytes(), b".", &got.body]
@@ -23,7 +23,7 @@ fn signature(got: &Got, key: &str) -> String {
     format!("v1,{}", STANDARD.encode(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), &signed)))
 }
 
-fn ok(_: &Got) -> Reply {
+pub(super) fn ok(_: &Got) -> Reply {
     Reply::Status(204)
 }
 

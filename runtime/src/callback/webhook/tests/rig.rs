@@ -222,7 +222,7 @@ impl Rig {
         Way { egress: Egress::system(), entropy: Arc::new(Entropy::fixed(1)), clock }
     }
 
-    fn feeds(&self) -> Arc<dyn Feeds> {
+    pub(super) fn feeds(&self) -> Arc<dyn Feeds> {
         Arc::new(Outbox { store: Arc::clone(&self.store), newest: self.newest.clone() })
     }
 
@@ -236,6 +236,10 @@ impl Rig {
     }
 
     pub(super) async fn start(&self, webhooks: &[WebhookConfig]) -> Webhooks {
+        self.start_prepared(self.prepare(webhooks)).await
+    }
+
+    pub(super) async fn start_prepared(&self, prepared: Vec<Prepared>) -> Webhooks {
         let Way { clock, entropy, .. } = self.way();
         let with = Surroundings {
             store: Arc::clone(&self.store),
@@ -244,7 +248,7 @@ impl Rig {
             metrics: Metrics::off(),
             tally: Arc::default(),
         };
-        Webhooks::start(self.prepare(webhooks), self.feeds(), with).await.expect("the store can be read")
+        Webhooks::start(prepared, self.feeds(), with).await.expect("the store can be read")
     }
 
     pub(super) async fn replace(&self, running: &Webhooks, webhooks: &[WebhookConfig]) {

@@ -60,3 +60,50 @@ worker = 1
       campanile.toml:11: `callbacks.worker` is not a known key; did you mean `workers`?
     ");
 }
+
+#[test]
+fn what_calls_of_a_notifications_own_url_take_is_read() {
+    let text = "
+[callbacks]
+secret = ['env:NEW', 'file:/run/secrets/old']
+events = ['notification.completed']
+allow_networks = ['10.0.0.0/8']
+";
+    let config = load(text).expect("all of it is good");
+    let urls = &config.callback_urls;
+    assert_eq!(urls.secrets.iter().map(ToString::to_string).collect::<Vec<_>>(), ["env:NEW", "file:/run/secrets/old"]);
+    assert_eq!(urls.events.iter().map(ToString::to_string).collect::<Vec<_>>(), ["notification.completed"]);
+    assert_eq!((urls.allow_networks.as_slice(), urls.is_on()), (&["10.0.0.0/8".to_owned()][..], true));
+    assert_eq!(load(&config.to_toml(Secrets::Shown)), Ok(config));
+    let plain = load("").expect("good").callback_urls;
+    let events: Vec<_> = plain.events.iter().map(ToString::to_string).collect();
+    assert_eq!(events, ["delivery.sent", "delivery.failed", "notification.completed"]);
+    assert!(!plain.is_on());
+    assert_eq!(load("[callbacks]\nsecret = 'env:ONE'").expect("good").callback_urls.secrets.len(), 1);
+}
+
+#[test]
+fn what_calls_of_a_notifications_own_url_cannot_have_is_refused() {
+    let text = "
+[callbacks]
+secret = ['env:A', 'env:B', 'env:C']
+events = []
+allow_networks = ['localhost']
+
+[[callbacks.webhook]]
+name = 'callback-url'
+url = 'https://hooks.example.com/'
+secret = 'env:A'
+";
+    let said = load(text).expect_err("bad").to_string();
+    for part in [
+        "names 3 signing keys, expected 1, or 2 while keys are changed",
+        "is empty, so that no `callback_url` would ever be called",
+        "has `localhost`, expected an address or a range",
+        "is `callback-url`, the name under which each `callback_url` is called",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let written = load("[callbacks]\nsecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'").expect_err("bad").to_string();
+    assert!(written.contains("is no reference to a secret") && !written.contains("MfKQ9"), "{written}");
+}

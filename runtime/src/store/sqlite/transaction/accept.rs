@@ -8,14 +8,14 @@ use rusqlite::params;
 use super::expand::Staged;
 use super::{Asked, Transaction};
 use crate::domain::{
-    Act, Actor, AuditOutcome, ChannelName, DeliveryId, DeliveryState, EventBody, HeldBy, Lane, Notification,
-    NotificationId, Position, Queued, StatusCounts, Waiting,
+    Act, Actor, AuditOutcome, CallbackUrl, ChannelName, DeliveryId, DeliveryState, EventBody, HeldBy, Lane,
+    Notification, NotificationId, Position, Queued, StatusCounts, Waiting,
 };
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::live::{Change, OpenDelivery, notification_bytes};
 use crate::store::sqlite::lookup::Key;
 use crate::store::sqlite::row::Target;
-use crate::store::sqlite::{once, read, row};
+use crate::store::sqlite::{callback_urls, once, read, row};
 use crate::store::{Accepted, DELIVERIES_SLICE, Deduplicated, FirstUse, IdempotencyKey, Planned};
 
 /// A notification to accept, encoded by its caller: the writer has enough to do.
@@ -33,17 +33,20 @@ pub(in crate::store::sqlite) struct Accepting {
     by: Actor,
     /// Channels that are held.
     held: Vec<(ChannelName, HeldBy)>,
+    callback_url: Option<CallbackUrl>,
 }
 
 impl Accepting {
     /// What is to be accepted, and what has to be staged before where it is large.
     pub(in crate::store::sqlite) fn of(planned: Planned) -> (Self, Vec<Staged>) {
-        let Planned { notification, deliveries, skipped, idempotency, by, held } = planned;
+        let Planned { notification, deliveries, skipped, idempotency, by, held, callback_url } = planned;
         let mut payload = Vec::with_capacity(128 + notification_bytes(&notification));
         row::put_notification(&mut payload, &notification);
         if deliveries.len() <= DELIVERIES_SLICE {
             let deliveries = deliveries.into_iter().map(Target::from).collect();
-            return (Self { notification, payload, deliveries, unmade: 0, idempotency, skipped, by, held }, Vec::new());
+            let unmade = 0;
+            let one = Self { notification, payload, deliveries, unmade, idempotency, skipped, by, held, callback_url };
+            return (one, Vec::new());
         }
         let slices = (0..).step_by(DELIVERIES_SLICE).zip(deliveries.chunks(DELIVERIES_SLICE));
         let staged = slices.map(|(first, slice)| {
@@ -54,7 +57,8 @@ impl Accepting {
         let staged = staged.collect();
         let unmade = deliveries.len() as u32;
         let (deliveries, held) = (Vec::new(), Vec::new());
-        (Self { notification, payload, deliveries, unmade, idempotency, skipped, by, held }, staged)
+        let one = Self { notification, payload, deliveries, unmade, idempotency, skipped, by, held, callback_url };
+        (one, staged)
     }
 
     /// About what it adds to a transaction.
@@ -65,7 +69,7 @@ impl Accepting {
 
 impl Transaction<'_> {
     pub(super) fn accept(&mut self, one: &Accepting) -> Result<Accepted, Failure> {
-        let Accepting { notification, payload, deliveries, unmade, idempotency, skipped, by, held } = one;
+        let Accepting { notification, payload, deliveries, unmade, idempotency, skipped, by, held, callback_url } = one;
         if let Some(known) = idempotency.as_ref().map(|key| once::first_use(self.db, &key.key)).transpose()?.flatten() {
             self.unstage(notification.id)?;
             return Ok(Accepted::Known(known));
@@ -74,6 +78,9 @@ impl Transaction<'_> {
         let mut deduplicated = self.duplicates(id, 0, deliveries)?;
         let count = (deliveries.len() - deduplicated.len()) as u32 + unmade;
         self.statements.insert_notification(id, count, payload)?;
+        if let Some(url) = callback_url {
+            callback_urls::put(self.db, id, url)?;
+        }
         if let Some(text) = &notification.correlation_id {
             self.statements.insert_lookup(Key::Correlation(text), id)?;
         }

@@ -118,6 +118,7 @@ impl Transaction<'_> {
         delete("attempts")?;
         delete("reroutes")?;
         delete("tallies")?;
+        delete("callback_urls")?;
         let deliveries = delete("deliveries")?;
         self.db.prepare_cached("DELETE FROM notifications WHERE id = ?1")?.execute([id.as_bytes()])?;
         Ok(deliveries as u64)
