@@ -42,4 +42,5 @@ mod top;
 mod track;
 mod upkeep;
 mod webhooks;
+mod webhooks_by_url;
 mod workers;

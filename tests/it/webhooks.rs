@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::api::Api;
 
-const NEW_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const NEW_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OLD_KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OTHER_KEY: &str = "whsec_Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
 
@@ -28,7 +28,7 @@ for line in sys.stdin:
 "#;
 
 /// What the verifier says of each request, with this key and perhaps another body.
-async fn verdicts(requests: &[Received], key: &str, body: Option<&str>) -> Vec<Value> {
+pub(crate) async fn verdicts(requests: &[Received], key: &str, body: Option<&str>) -> Vec<Value> {
     let mut child = Command::new(python())
         .args(["-c", VERIFIER])
         .stdin(Stdio::piped())
