@@ -83,8 +83,8 @@ pub use crate::supply::{KeyError, LockError, RegistryLogin, SupplyError, TrustEr
 pub use auditing::AuditQuery;
 pub use builder::{BuildError, RuntimeBuilder};
 pub use callbacks::{
-    CallbackOperationError, CallbackReplay, CallbackStanding, CallbacksStatus, CallerStatistics, DeadCallbackChoice,
-    DeadCallbackPage, ExecutorStatistics, FullCounts, KindStatistics, LatencyStatistics,
+    CallState, CallbackOperationError, CallbackReplay, CallbackStanding, CallbacksStatus, CallerStatistics,
+    DeadCallbackChoice, DeadCallbackPage, ExecutorStatistics, FullCounts, KindStatistics, LatencyStatistics,
 };
 pub use channels::{ChannelError, ChannelGate, ChannelState, ChannelTest};
 pub use components::{ComponentHealth, ComponentState};

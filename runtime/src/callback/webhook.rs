@@ -299,6 +299,11 @@ impl Webhooks {
         running.iter().map(|(name, one)| (name.clone(), one.standing.borrow().clone())).collect()
     }
 
+    /// How one of them stands.
+    pub(crate) async fn standing(&self, name: &CallbackName) -> Option<Standing> {
+        self.running.lock().await.get(name).map(|one| one.standing.borrow().clone())
+    }
+
     /// How one of them stands, now and from now on.
     #[cfg(test)]
     pub(crate) async fn watch(&self, name: &CallbackName) -> Option<watch::Receiver<Standing>> {

@@ -177,7 +177,7 @@ async fn enable(globals: &Globals, args: &EnableArgs) -> Result<Answer, Failure>
     Ok(Answer::ok(match (globals.json, changed) {
         (true, _) => format!("{:#}\n", answered.json),
         (false, true) => format!("{name} is called again\n"),
-        (false, false) => format!("{name} was not disabled\n"),
+        (false, false) => format!("{name} was neither disabled nor waiting for its next call\n"),
     }))
 }
 
@@ -211,7 +211,7 @@ fn page(answer: &Callbacks, paint: Paint) -> String {
         ));
     }
     text.push_str(&match dead_letters {
-        0 => "no call was given up\n".to_owned(),
+        0 => "no call that was given up is kept\n".to_owned(),
         count => format!("{} given up; see `campanile callbacks dead-letters`\n", calls(*count)),
     });
     text
@@ -221,16 +221,19 @@ fn named(callbacks: &[Callback], paint: Paint) -> String {
     if callbacks.is_empty() {
         return "no callback with a name\n".to_owned();
     }
-    let mut table = Table::new(["NAME", "STATE", "EVENT", "BEHIND", "OWED", "SINCE", "REASON"]);
-    for Callback { name, state, cursor, lag, owed, disabled_at, reason } in callbacks {
+    let mut table = Table::new(["NAME", "STATE", "EVENT", "BEHIND", "OWED", "NEXT CALL", "SINCE", "REASON"]);
+    for one in callbacks {
+        let Callback { name, state, cursor, lag, owed, held_until, next_call_at, .. } = one;
+        let next = held_until.as_deref().or(next_call_at.as_deref());
         table.row([
             name.as_str().into(),
             Cell::status(state),
             cursor.to_string().into(),
             lag.to_string().into(),
             owed.to_string().into(),
-            Cell::or_dash(disabled_at.as_deref()),
-            Cell::or_dash(reason.as_deref()),
+            Cell::or_dash(next),
+            Cell::or_dash(one.disabled_at.as_deref().or(one.failing_since.as_deref())),
+            Cell::or_dash(one.reason.as_deref().or(one.last_error.as_deref())),
         ]);
     }
     table.render(paint, 0)
@@ -284,6 +287,9 @@ mod tests {
                 { "name": "billing.sent", "state": "unknown", "cursor": 12, "lag": 30, "owed": 0 },
                 { "name": "crm", "state": "disabled", "cursor": 40, "lag": 2, "owed": 1,
                   "disabled_at": "2026-01-02T03:04:05.000Z", "reason": "it answered 410 Gone\u{7}" },
+                { "name": "erp", "state": "failing", "cursor": 42, "lag": 0, "owed": 3,
+                  "failing_since": "2026-01-02T03:00:00.000Z", "last_error": "the receiver answered 500",
+                  "next_call_at": "2026-01-02T03:09:00.000Z" },
             ],
             "kinds": [
                 { "kind": "webhook", "succeeded": 90, "failed": 4, "panicked": 0, "timed_out": 1, "retried": 3, "dead": 1,
@@ -299,9 +305,10 @@ mod tests {
         });
         let answer: Callbacks = serde_json::from_value(answer).expect("the shape of `GET /v1/callbacks`");
         assert_snapshot!(page(&answer, Paint::Off), @r"
-        NAME          STATE     EVENT  BEHIND  OWED  SINCE                     REASON
-        billing.sent  unknown   12     30      0     -                         -
-        crm           disabled  40     2       1     2026-01-02T03:04:05.000Z  it answered 410 Gone\u{7}
+        NAME          STATE     EVENT  BEHIND  OWED  NEXT CALL                 SINCE                     REASON
+        billing.sent  unknown   12     30      0     -                         -                         -
+        crm           disabled  40     2       1     -                         2026-01-02T03:04:05.000Z  it answered 410 Gone\u{7}
+        erp           failing   42     0       3     2026-01-02T03:09:00.000Z  2026-01-02T03:00:00.000Z  the receiver answered 500
 
         KIND      SUCCEEDED  FAILED  GIVEN UP  SUCCESS  MEAN    P95     P99
         webhook   90         4       1         98.9 %   12.2ms  40.0ms  90.0ms

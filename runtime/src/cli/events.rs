@@ -24,6 +24,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The longest, to which it doubles while nobody answers.
 const RETRY_MAX: Duration = Duration::from_secs(15);
 
+/// How often a listing that broke off tries to go on: about half a minute. Whoever follows tries for ever.
+const TRIES_OF_A_LISTING: u32 = 5;
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without --follow: all that is kept up to the newest. With it: what happens from
@@ -57,6 +60,7 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
     let mut listener = Listener::new(query(args), paint);
     // A server that is not there at the start is a wrong URL sooner than one that restarts.
     let mut connected = client.events(&listener.query, None).await.map(Some)?;
+    let mut unanswered = 0;
     let mut out = io::BufWriter::new(io::stdout());
     loop {
         let broken = match connected.take() {
@@ -72,9 +76,18 @@ pub(super) async fn run(globals: &Globals, args: &Args) -> Result<Answer, Failur
         }
         tokio::time::sleep(listener.next_wait()).await;
         connected = match client.events(&listener.query, listener.tracker.last_id()).await {
-            Ok(stream) => Some(stream),
+            Ok(stream) => {
+                unanswered = 0;
+                Some(stream)
+            }
             // It starts, or is gone; anything else is no matter of time.
-            Err(failure) if matches!(failure.exit, Exit::No | Exit::TimedOut) => None,
+            Err(failure) if matches!(failure.exit, Exit::No | Exit::TimedOut) => {
+                unanswered += 1;
+                if !args.follow && unanswered >= TRIES_OF_A_LISTING {
+                    return Err(failure);
+                }
+                None
+            }
             Err(failure) => return Err(failure),
         };
     }

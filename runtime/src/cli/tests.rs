@@ -106,6 +106,7 @@ fn help_of_send_names_every_option() {
                                    a few minutes
           --correlation-id <ID>    An id of your own, such as that of an order: `campanile list
                                    --correlation-id` finds it
+          --callback-url <URL>     Where what happens to it is told, by signed requests: an https URL
           --metadata <KEY=VALUE>   A pair of your own: `campanile list --metadata` finds it; may be
                                    repeated
           --wait [<DURATION>]      Wait for the outcome, at most this long
@@ -224,6 +225,8 @@ fn help_of_list_names_every_filter() {
           --metadata <KEY=VALUE>      One of the pairs it was sent with
           --delivery-status <STATUS>  One of its deliveries is pending, retrying, sent, failed or
                                       cancelled
+          --held                      One of its deliveries is held: its channel is not called now, or
+                                      its template engine is not
           --due-since <TIME>          One of its deliveries waits until this or later; written as --at
                                       of `send`, and `2h` counts from now
           --due-until <TIME>          One of its deliveries waits until before this; written as
@@ -241,6 +244,7 @@ fn help_of_list_names_every_filter() {
       campanile list --status failed --since 2h
       campanile list --recipient ada@example.com --limit 10
       campanile list --delivery-status retrying --due-until 1h
+      campanile list --held
       campanile --json list --correlation-id order-7
     ");
 }

@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(error("delivery"), "`delivery` is no type of event: did you mean `delivery.*`?");
         assert_eq!(error("plugins.*"), "`plugins.*` is no type of event: did you mean `plugin.*`?");
         let far = "`gap` is no type of event: write one such as `delivery.sent`, `delivery.*` for all that begin so (there \
-                   are callback, channel, config, delivery, notification, plugin, pool, worker), or `*` for all but those \
+                   are breaker, callback, channel, config, delivery, notification, plugin, pool, worker), or `*` for all but those \
                    about callbacks";
         assert_eq!(error("gap"), far);
         assert!(error(&"x".repeat(1_000)).len() < 400, "only the beginning is shown");

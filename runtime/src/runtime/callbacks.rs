@@ -37,11 +37,32 @@ pub(super) trait Caller: Send + Sync + 'static {
     /// takes them from the dead ones, and keeps `entry` where it does.
     async fn replay(&self, dead: Vec<DeadCallback>, entry: AuditEntry) -> Result<(), StoreError>;
 
-    /// Calls one again whose receiver wanted to hear no more, and keeps this book of it with `entry`.
-    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<(), StoreError>;
+    /// Calls one again whose receiver wanted to hear no more, and at once with what was to wait; keeps this book of it with
+    /// `entry`. Answers whether there was anything to change.
+    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<bool, StoreError>;
+
+    /// How one stands that is called by this process, where more is known than the store keeps.
+    async fn call_state(&self, _: &CallbackName) -> Option<CallState> {
+        None
+    }
 
     /// How its callbacks are doing.
     fn statistics(&self, now: Timestamp) -> CallerStatistics;
+}
+
+/// How the calls of a callback go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallState {
+    /// Events that it is still to hear of.
+    pub owed: u64,
+    /// It asked not to be called before.
+    pub held_until: Option<Timestamp>,
+    /// When the next call is to be made, if nothing else happens.
+    pub next_call: Option<Timestamp>,
+    /// Since when calls fail; none where the last one was heard.
+    pub failing_since: Option<Timestamp>,
+    /// Why the last one failed.
+    pub last_error: Option<String>,
 }
 
 /// Which dead letters of callbacks.
@@ -60,6 +81,10 @@ pub struct CallbackReplay {
     pub replayed: u64,
     /// Calls of callbacks that nobody has registered or configured: they stay dead, and can be replayed when somebody has.
     pub unknown: u64,
+    /// Calls of callbacks whose receiver wanted to hear no more: they stay dead until it is enabled again.
+    pub disabled: u64,
+    /// Calls about events that are not kept any more: they stay dead, since there is nothing to tell.
+    pub gone: u64,
 }
 
 /// Some dead letters of callbacks, the oldest first.
@@ -82,8 +107,10 @@ pub struct CallbackStanding {
     pub cursor: EventNumber,
     /// Events behind it that it has not been through.
     pub lag: u64,
-    /// Events that it is still to hear of, up to 1,000.
+    /// Events that it is still to hear of; where nobody calls it in this process, up to 1,000.
     pub owed: u64,
+    /// How its calls go; none where nobody makes any, or nothing is known of them.
+    pub calls: Option<CallState>,
     /// Why it is called no longer, and since when.
     pub disabled: Option<CallbackDisabled>,
 }
@@ -157,9 +184,17 @@ impl CallbackDesk {
         let newest = self.store.totals().newest_event;
         let mut standings = Vec::new();
         for CallbackBook { name, cursor, disabled } in self.store.callbacks().await? {
-            let owed = self.store.owed_callbacks(&name, 0, OWED_MAX).await?.len() as u64;
-            let (known, lag) = (self.caller(&name).is_some(), newest.saturating_sub(cursor));
-            standings.push(CallbackStanding { name, known, cursor, lag, owed, disabled });
+            let caller = self.caller(&name);
+            let calls = match caller {
+                Some(caller) => caller.call_state(&name).await,
+                None => None,
+            };
+            let owed = match &calls {
+                Some(calls) => calls.owed,
+                None => self.store.owed_callbacks(&name, 0, OWED_MAX).await?.len() as u64,
+            };
+            let (known, lag) = (caller.is_some(), newest.saturating_sub(cursor));
+            standings.push(CallbackStanding { name, known, cursor, lag, owed, calls, disabled });
         }
         Ok(standings)
     }
@@ -171,29 +206,39 @@ impl CallbackDesk {
         limit: usize,
     ) -> Result<DeadCallbackPage, StoreError> {
         let limit = limit.clamp(1, SLICE);
-        let dead = self.store.dead_callbacks(filter, after, limit).await?;
-        let next = (dead.len() == limit).then(|| dead.last().map(|last| last.id)).flatten();
+        let mut dead = self.store.dead_callbacks(filter, after, limit + 1).await?;
+        let is_more = dead.len() > limit;
+        dead.truncate(limit);
+        let next = dead.last().map(|last| last.id).filter(|_| is_more);
         Ok(DeadCallbackPage { dead, next })
     }
 
     async fn replay(&self, choice: DeadCallbackChoice, by: Actor) -> Result<CallbackReplay, StoreError> {
         let mut report = CallbackReplay::default();
+        let books = self.store.callbacks().await?;
+        let is_disabled = |name: &CallbackName| books.iter().any(|book| book.name == *name && book.disabled.is_some());
+        let oldest = self.store.event_range().await?.oldest;
         let mut chosen = Chosen::new(self, choice);
         while let Some(slice) = chosen.next().await? {
             for (callback, dead) in by_callback(slice) {
-                let calls = dead.len() as u64;
-                match self.caller(&callback) {
-                    Some(caller) => {
-                        let entry = self.entry(callback, CallbackDeed::Replay, calls, by, AuditOutcome::Done);
-                        caller.replay(dead, entry).await?;
-                        report.replayed += calls;
+                let (kept, gone): (Vec<_>, Vec<_>) = dead.into_iter().partition(|dead| dead.event >= oldest);
+                report.gone += gone.len() as u64;
+                let calls = kept.len() as u64;
+                let refused = match self.caller(&callback) {
+                    Some(caller) if !is_disabled(&callback) => {
+                        if calls > 0 {
+                            let entry = self.entry(callback, CallbackDeed::Replay, calls, by, AuditOutcome::Done);
+                            caller.replay(kept, entry).await?;
+                            report.replayed += calls;
+                        }
+                        continue;
                     }
-                    None => {
-                        let entry = self.entry(callback, CallbackDeed::Replay, calls, by, AuditOutcome::Refused);
-                        self.store.record(vec![entry]).await?;
-                        report.unknown += calls;
-                    }
-                }
+                    Some(_) => &mut report.disabled,
+                    None => &mut report.unknown,
+                };
+                *refused += calls;
+                let entry = self.entry(callback, CallbackDeed::Replay, calls, by, AuditOutcome::Refused);
+                self.store.record(vec![entry]).await?;
             }
         }
         Ok(report)
@@ -219,20 +264,27 @@ impl CallbackDesk {
         let book = books.into_iter().find(|book| book.name == *name);
         let book = book.ok_or_else(|| CallbackOperationError::Unknown { name: name.clone() })?;
         let entry = |outcome| self.entry(name.clone(), CallbackDeed::Enable, 0, by, outcome);
-        if book.disabled.is_none() {
+        let was_disabled = book.disabled.is_some();
+        let waits = |calls: CallState| calls.owed > 0 || calls.held_until.is_some();
+        let caller = self.caller(name);
+        let calls = match caller {
+            Some(caller) => caller.call_state(name).await,
+            None => None,
+        };
+        if !was_disabled && !calls.is_some_and(waits) {
             self.store.record(vec![entry(AuditOutcome::Refused)]).await?;
             return Ok(false);
         }
         let (book, entry) = (CallbackBook { disabled: None, ..book }, entry(AuditOutcome::Done));
-        match self.caller(name) {
-            Some(caller) => caller.enable(book, entry).await?,
+        match caller {
+            Some(caller) => Ok(caller.enable(book, entry).await?),
             // Whoever calls it later finds the book so.
             None => {
                 let change = CallbackChange { books: vec![book], audit: vec![entry], ..CallbackChange::default() };
                 self.store.keep_callbacks(change).await?;
+                Ok(true)
             }
         }
-        Ok(true)
     }
 
     async fn forget(&self, name: &CallbackName, by: Actor) -> Result<u64, CallbackOperationError> {
@@ -274,11 +326,18 @@ fn by_callback(dead: Vec<DeadCallback>) -> BTreeMap<CallbackName, Vec<DeadCallba
 
 /// One that hears nothing is told of; that somebody is behind is no fault of this program.
 fn component(standing: &CallbackStanding) -> ComponentHealth {
-    let CallbackStanding { name, lag, owed, disabled, .. } = standing;
+    let CallbackStanding { name, known, lag, owed, calls, disabled, .. } = standing;
+    let last_error = calls.as_ref().and_then(|calls| calls.last_error.as_ref());
     let detail = match disabled {
         Some(CallbackDisabled { at, reason }) => Some(format!(
             "it is called no longer since {at}: {reason}; `campanile callbacks enable {name}` has it called again"
         )),
+        None if !*known => {
+            Some(format!("nobody calls it in this process; `campanile callbacks forget {name}` forgets it"))
+        }
+        None if let Some(error) = last_error => {
+            Some(format!("waits to call again for {}; the last call: {error}", events(*owed)))
+        }
         None if *owed > 0 => Some(format!("waits to call again for {}", events(*owed))),
         None if *lag > 0 => Some(format!("{} behind the newest", events(*lag))),
         None => None,
@@ -375,7 +434,8 @@ impl Runtime {
         self.parts.callback_desk.purge(choice, self.by).await
     }
 
-    /// Has a callback called again whose receiver wanted to hear no more. Answers whether that was so.
+    /// Has a callback called again whose receiver wanted to hear no more, and at once with what waits for its next call.
+    /// Answers whether there was anything to change.
     ///
     /// # Errors
     ///

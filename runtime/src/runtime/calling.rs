@@ -29,8 +29,8 @@ impl Caller for Callbacks {
         self.replay_with(&dead, entry).await
     }
 
-    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<(), StoreError> {
-        self.keep(book, entry).await
+    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<bool, StoreError> {
+        self.keep(book, entry).await.map(|()| true)
     }
 
     fn statistics(&self, _: Timestamp) -> CallerStatistics {

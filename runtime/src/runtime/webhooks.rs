@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 
 use super::Runtime;
-use super::callbacks::{Caller, CallerStatistics, KindStatistics};
+use super::callbacks::{CallState, Caller, CallerStatistics, KindStatistics};
 use crate::callback::Callbacks;
 use crate::callback::webhook::{
     Endpoint, EndpointProblem, Feeds, Prepared, Standing, Stream, Surroundings, TakenNames, Tally, UrlReach, UrlTeller,
@@ -190,8 +190,14 @@ impl Caller for WebhookDesk {
         self.webhooks.replay(&name, &dead, vec![entry]).await.map(drop).map_err(of_store)
     }
 
-    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<(), StoreError> {
-        self.webhooks.enable(&book.name, vec![entry]).await.map(drop).map_err(of_store)
+    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<bool, StoreError> {
+        self.webhooks.enable(&book.name, vec![entry]).await.map_err(of_store)
+    }
+
+    async fn call_state(&self, callback: &CallbackName) -> Option<CallState> {
+        let Standing { owed, held_until, next_call, trouble, .. } = self.webhooks.standing(callback).await?;
+        let (failing_since, last_error) = trouble.map(|trouble| (trouble.since, trouble.reason)).unzip();
+        Some(CallState { owed: owed as u64, held_until, next_call, failing_since, last_error })
     }
 
     fn statistics(&self, now: Timestamp) -> CallerStatistics {

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::{ComponentView, milliseconds};
-use crate::domain::{CallbackDisabled, DeadCallback};
+use crate::domain::{CallbackDisabled, DeadCallback, Timestamp};
 use crate::runtime::{
-    CallbackReplay, CallbackStanding, CallbacksStatus, ExecutorStatistics, FullCounts, KindStatistics,
+    CallState, CallbackReplay, CallbackStanding, CallbacksStatus, ExecutorStatistics, FullCounts, KindStatistics,
     LatencyStatistics,
 };
 
@@ -28,13 +28,14 @@ pub(in crate::api) struct CallbacksView {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(in crate::api) struct CallbackView {
     pub(in crate::api) name: String,
-    /// `ready`, `disabled`, or `unknown` where nobody calls it: it is not configured, and not registered.
+    /// `ready`, `failing` and called again later, `held` by its receiver's `Retry-After`, `disabled`, or `unknown` where nobody
+    /// calls it: it is not configured, and not registered.
     pub(in crate::api) state: String,
     /// The number of the last event that it is through with, those owed aside.
     pub(in crate::api) cursor: u64,
     /// Events behind that one.
     pub(in crate::api) lag: u64,
-    /// Events that it is still to hear of after a call that failed; 1,000 stands for more.
+    /// Events that it is still to hear of after a call that failed. Of an unknown one, 1,000 stands for more.
     pub(in crate::api) owed: u64,
     /// Since when it is called no longer; RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +43,18 @@ pub(in crate::api) struct CallbackView {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) reason: Option<String>,
+    /// Since when its calls fail; RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::api) failing_since: Option<String>,
+    /// Why the last one failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::api) last_error: Option<String>,
+    /// Its receiver asked not to be called before; RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::api) held_until: Option<String>,
+    /// When the next call is to be made of those that are owed; RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::api) next_call_at: Option<String>,
 }
 
 /// The callbacks of one kind, since the server started.
@@ -142,6 +155,10 @@ pub(in crate::api) struct CallbackReplayAnswer {
     pub(in crate::api) replayed: u64,
     /// Calls of callbacks that nobody has registered or configured: they stay dead.
     pub(in crate::api) unknown: u64,
+    /// Calls of callbacks that are disabled: they stay dead.
+    pub(in crate::api) disabled: u64,
+    /// Calls about events that are not kept any more: they stay dead.
+    pub(in crate::api) gone: u64,
 }
 
 /// How many were put away.
@@ -188,16 +205,32 @@ impl From<&CallbacksStatus> for CallbacksView {
 
 impl From<&CallbackStanding> for CallbackView {
     fn from(standing: &CallbackStanding) -> Self {
-        let CallbackStanding { name, known, cursor, lag, owed, disabled } = standing;
-        let state = match (disabled, known) {
-            (Some(_), _) => "disabled",
-            (None, true) => "ready",
-            (None, false) => "unknown",
+        let CallbackStanding { name, known, cursor, lag, owed, calls, disabled } = standing;
+        let CallState { held_until, next_call, failing_since, last_error, .. } = calls.clone().unwrap_or_default();
+        let state = match (known, disabled) {
+            (false, _) => "unknown",
+            (true, Some(_)) => "disabled",
+            (true, None) if held_until.is_some() => "held",
+            (true, None) if last_error.is_some() => "failing",
+            (true, None) => "ready",
         };
         let (disabled_at, reason) =
             disabled.as_ref().map(|CallbackDisabled { at, reason }| (at.to_string(), reason.clone())).unzip();
-        let (name, state) = (name.to_string(), state.to_owned());
-        Self { name, state, cursor: *cursor, lag: *lag, owed: *owed, disabled_at, reason }
+        let told = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        Self {
+            name: name.to_string(),
+            state: state.to_owned(),
+            cursor: *cursor,
+            lag: *lag,
+            owed: *owed,
+            disabled_at,
+            reason,
+            failing_since: told(failing_since),
+            last_error,
+            held_until: told(held_until),
+            // Of what is owed: to one that is through with everything the next event is told at once.
+            next_call_at: told(next_call.filter(|_| *owed > 0)),
+        }
     }
 }
 
@@ -250,7 +283,7 @@ impl From<&DeadCallback> for DeadCallbackView {
 }
 
 impl From<CallbackReplay> for CallbackReplayAnswer {
-    fn from(CallbackReplay { replayed, unknown }: CallbackReplay) -> Self {
-        Self { replayed, unknown }
+    fn from(CallbackReplay { replayed, unknown, disabled, gone }: CallbackReplay) -> Self {
+        Self { replayed, unknown, disabled, gone }
     }
 }

@@ -138,7 +138,8 @@ impl CallbackTotals {
         Self {
             named: callbacks.len(),
             disabled: callbacks.iter().filter(|one| one.disabled.is_some()).count(),
-            lag_max: callbacks.iter().map(|one| one.lag).max().unwrap_or_default(),
+            // One that nobody calls falls behind for ever, and that is no news.
+            lag_max: callbacks.iter().filter(|one| one.known).map(|one| one.lag).max().unwrap_or_default(),
             succeeded: kinds().map(|kind| kind.succeeded).sum(),
             failed: kinds().map(|kind| kind.failed).sum(),
             queued: statistics.iter().filter_map(|one| one.executor.as_ref()).map(|one| one.queued).sum(),

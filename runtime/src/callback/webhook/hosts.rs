@@ -266,10 +266,22 @@ impl Hosts {
         self.with(host, |one| one.held_until = Some(one.held_until.map_or(until, |held| held.max(until))));
     }
 
-    /// No host is held any more.
-    pub(super) fn release(&mut self) {
+    /// No host is held any more, and what is owed is called with now. Answers whether anything waited.
+    pub(super) fn hurry(&mut self, now: Timestamp) -> bool {
+        let mut waited = false;
         for host in self.lines.keys().cloned().collect::<Vec<_>>() {
-            self.with(&host, |one| one.held_until = None);
+            waited |= self.with(&host, |one| {
+                let was_held = one.held_until.take().is_some_and(|until| until > now);
+                one.line.hurry(now) > 0 || was_held
+            });
+        }
+        waited
+    }
+
+    /// The process ends: what is in memory alone becomes owed.
+    pub(super) fn leave_behind(&mut self) {
+        for host in self.lines.keys().cloned().collect::<Vec<_>>() {
+            self.with(&host, |one| one.line.leave_behind());
         }
     }
 

@@ -255,6 +255,30 @@ impl Line {
         self.line_up(thread);
     }
 
+    /// Has what is owed called with now, however long it was to wait. Answers for how many that is sooner.
+    pub(super) fn hurry(&mut self, now: Timestamp) -> u64 {
+        let waits = |waits: &Waits| matches!(waits, Waits::Owed(row) if row.due > now);
+        let later: Vec<_> = self.entries.iter().filter(|(_, one)| waits(one)).map(|(number, _)| *number).collect();
+        for number in &later {
+            let Some(Waits::Owed(row)) = self.entries.get(number) else { continue };
+            let (row, thread) = (OwedCallback { due: now, ..row.clone() }, Thread::new(row.notification, *number));
+            self.become_owed(*number, row);
+            self.line_up(thread);
+        }
+        later.len() as u64
+    }
+
+    /// Nothing more is called with in this process: all that is in memory alone becomes owed, so that the cursor need not
+    /// stand before what was heard behind it.
+    pub(super) fn leave_behind(&mut self) {
+        for number in std::mem::take(&mut self.fresh) {
+            if let Some(Waits::Fresh(event)) = self.entries.get(&number) {
+                let row = self.first_row(&Arc::clone(event));
+                self.become_owed(number, row);
+            }
+        }
+    }
+
     /// What has to be durable before the cursor is.
     pub(super) fn changes(&self) -> Changes {
         let mut changes = Changes::default();

@@ -88,13 +88,24 @@ pub(crate) struct Standing {
     pub(crate) disabled: Option<CallbackDisabled>,
     /// It asked not to be called before.
     pub(crate) held_until: Option<Timestamp>,
+    /// When the next call is to be made, if nothing else happens.
+    pub(crate) next_call: Option<Timestamp>,
+    /// Calls fail; none where the last one was heard.
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// Since when calls fail, and why the last one did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) since: Timestamp,
+    pub(crate) reason: String,
 }
 
 /// What a queue is asked to do.
 pub(crate) enum Order {
     /// Goes on with other means; what is in flight ends by those it began with.
     Use(Box<Means>),
-    /// Calls again, from the cursor on, after its receiver wanted to hear no more.
+    /// Calls again, from the cursor on, after its receiver wanted to hear no more; and calls now with what was to wait.
     Enable(Vec<AuditEntry>, oneshot::Sender<Result<bool, StoreError>>),
     /// Puts events in once more.
     Owe(Again, oneshot::Sender<Result<u64, WebhookError>>),

@@ -20,17 +20,21 @@ use tokio::time::Instant;
 use super::WebhookError;
 use super::hosts::{Host, Hosts, Turn, one_host};
 use super::line::End;
-use super::means::{Again, Fed, Feed, Means, Order, Standing, Surroundings, Tally};
+use super::means::{Again, Fed, Feed, Means, Order, Standing, Surroundings, Tally, Trouble};
 use crate::callback::{Execution, Failure, Occasion, Target};
 use crate::domain::{
     AuditEntry, CallbackBook, CallbackDisabled, CallbackEvent, CallbackFate, CallbackKind, CallbackName, DeadCallback,
-    Event, EventBody, NotificationId, OwedCallback, RetryPolicy, Timestamp,
+    Event, EventBody, NotificationId, OwedCallback, Timestamp,
 };
 use crate::store::{CallbackChange, EventNumber, NumberedEvent, Store, StoreError};
 use crate::telemetry::CallbackResult;
 
 /// How often a cursor is written at most: what is between is told again after a crash.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// The longest that a receiver may have all its calls wait by `Retry-After`. One that is busy for longer is asked by then.
+const HOLD_MAX: Duration = Duration::from_hours(1);
+/// How long a queue that ends waits for the calls under way: what is not heard by then is told again by the next process.
+const STOP_WAIT: Duration = Duration::from_secs(3);
 /// How long a queue waits that cannot read or write the store.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 
@@ -68,6 +72,7 @@ pub(super) struct Outbound {
     book: Option<CallbackBook>,
     saved_at: Timestamp,
     standing: watch::Sender<Standing>,
+    trouble: Option<Trouble>,
 }
 
 impl Outbound {
@@ -95,18 +100,33 @@ impl Outbound {
             book: is_kept.then_some(book),
             with,
             standing,
+            trouble: None,
         };
         outbound.show();
         (outbound, seen)
     }
 
-    /// Runs until nobody gives orders any more or the store is closed; then waits for the calls under way.
+    /// Runs until nobody gives orders any more or the store is closed; then waits a little for the calls under way.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut calls = JoinSet::new();
         while self.step(&mut calls, &mut orders).await.is_ok_and(|goes_on| goes_on) {}
-        while let Some(done) = calls.join_next().await {
-            self.note(done);
+        let clock = Arc::clone(&self.with.clock);
+        let until = clock.now().after(STOP_WAIT);
+        loop {
+            tokio::select! {
+                biased;
+                done = calls.join_next() => match done {
+                    Some(done) => self.note(done),
+                    None => break,
+                },
+                () = clock.wait_until(until) => {
+                    let calls = self.hosts.running();
+                    tracing::info!(webhook = %self.name, calls, "Calls of a webhook are not waited for; they are made again.");
+                    break;
+                }
+            }
         }
+        self.hosts.leave_behind();
         // Nobody waits for a store that does not write: what is not written is told again.
         if let Err(error) = self.write(true).await {
             tracing::debug!(webhook = %self.name, %error, "The last calls of a webhook are not written down.");
@@ -169,8 +189,7 @@ impl Outbound {
         let (wanted, last) = match fed {
             Fed::Events { wanted, last } => (wanted, last),
             Fed::Gap => {
-                let after = self.hosts.taken();
-                tracing::warn!(webhook = %self.name, after, "Events are not kept any more that it was to hear of.");
+                self.missed();
                 return Ok(());
             }
         };
@@ -184,6 +203,20 @@ impl Outbound {
         }
         self.hosts.pass(last);
         Ok(())
+    }
+
+    /// It was not called for longer than events are kept: that is told as what it is, a call that was given up.
+    fn missed(&mut self) {
+        let (after, now) = (self.hosts.taken(), self.with.clock.now());
+        tracing::warn!(webhook = %self.name, after, "Events are not kept any more that it was to hear of.");
+        let reason =
+            format!("events behind {after} are not kept any more: those among them that it wants were never told");
+        let (callback, kind, event) = (self.name.clone(), CallbackKind::Webhook, after + 1);
+        let fate = CallbackFate::Dead;
+        let told = CallbackEvent { callback, fate, kind, event, notification: None, delivery: None };
+        self.told.push(Event { at: now, body: EventBody::Callback(told) });
+        self.count(CallbackResult::Dead, None);
+        self.dead.push(self.dead(event, reason, now));
     }
 
     /// Each with the host that is told of it, if anybody is. Waits for a store that cannot be read.
@@ -219,6 +252,9 @@ impl Outbound {
         match called {
             Called::Ended(_, Ok(()), took) => {
                 self.count(CallbackResult::Succeeded, Some(took));
+                if let Some(Trouble { since, .. }) = self.trouble.take().filter(|_| self.means.receivers.is_none()) {
+                    tracing::info!(webhook = %self.name, %since, "A webhook that failed is heard again.");
+                }
                 self.hosts.ended(&host, number, End::Heard);
             }
             Called::Ended(event, Err(failure), took) => {
@@ -247,9 +283,10 @@ impl Outbound {
             }
             Failure::Disable { reason } => return self.wants_no_more(host, event, reason, now),
         };
+        self.fails(&reason, now);
         if let Some(after) = after {
             // It said so of itself, not of this event.
-            self.hosts.hold(host, now.after(after.min(RetryPolicy::HINT_MAX)));
+            self.hosts.hold(host, now.after(after.min(HOLD_MAX)));
         }
         match self.means.policy.wait(attempt, after, self.with.entropy.roll()) {
             Some(wait) => {
@@ -263,6 +300,15 @@ impl Outbound {
                 self.bury(host, self.dead_of(event, attempt, reason, now));
             }
         }
+    }
+
+    /// Said once, however many calls fail until one is heard.
+    fn fails(&mut self, reason: &str, now: Timestamp) {
+        if self.trouble.is_none() && self.means.receivers.is_none() {
+            tracing::warn!(webhook = %self.name, %reason, "A webhook fails; what it is to hear of waits and is tried again.");
+        }
+        let since = self.trouble.as_ref().map_or(now, |trouble| trouble.since);
+        self.trouble = Some(Trouble { since, reason: reason.to_owned() });
     }
 
     /// Nothing is called with any more: of the whole endpoint, or of the notification that named this place.
@@ -332,9 +378,9 @@ impl Outbound {
             Order::Use(means) => self.means = *means,
             Order::Enable(audit, reply) => {
                 let was_disabled = self.disabled.take().is_some();
-                self.hosts.release();
+                let waited = self.hosts.hurry(self.with.clock.now());
                 self.audit.extend(audit);
-                let done = self.write(true).await.map(|()| was_disabled);
+                let done = self.write(true).await.map(|()| was_disabled || waited);
                 // Whoever asked may have gone.
                 let _ = reply.send(done);
             }
@@ -367,6 +413,8 @@ impl Outbound {
             in_flight: self.hosts.running(),
             disabled: self.disabled.clone(),
             held_until: self.hosts.held_until(self.with.clock.now()),
+            next_call: self.hosts.next_due(self.means.concurrency).filter(|_| self.disabled.is_none()),
+            trouble: self.trouble.clone(),
         };
         self.standing.send_if_modified(|shown| std::mem::replace(shown, standing.clone()) != standing);
     }

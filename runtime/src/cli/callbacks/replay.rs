@@ -128,14 +128,17 @@ async fn range(globals: &Globals, webhook: &CallbackName, body: &Value) -> Resul
     Ok(Answer::ended(text, if replayed == 0 { Exit::Nothing } else { Exit::Ok }))
 }
 
-fn replayed(CallbackReplayed { replayed, unknown }: &CallbackReplayed) -> String {
-    let left = format!("{} of callbacks that are not configured or registered stay given up\n", calls(*unknown));
-    match (replayed, unknown) {
-        (0, 0) => "no call that was given up matches\n".to_owned(),
-        (0, _) => left,
-        (replayed, 0) => format!("{} made again\n", calls(*replayed)),
-        (replayed, _) => format!("{} made again; {left}", calls(*replayed)),
-    }
+fn replayed(answer: &CallbackReplayed) -> String {
+    let CallbackReplayed { replayed, unknown, disabled, gone } = *answer;
+    let left = [
+        (unknown, "of callbacks that are not configured or registered stay given up"),
+        (disabled, "of callbacks that are disabled stay given up, see `campanile callbacks enable`"),
+        (gone, "about events that are not kept any more stay given up, see `campanile callbacks purge`"),
+    ];
+    let made = (replayed > 0).then(|| format!("{} made again", calls(replayed)));
+    let left = left.into_iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{} {why}", calls(count)));
+    let said: Vec<String> = made.into_iter().chain(left).collect();
+    if said.is_empty() { "no call that was given up matches\n".to_owned() } else { said.join("; ") + "\n" }
 }
 
 fn told_again(webhook: &CallbackName, events: u64) -> String {
@@ -168,12 +171,18 @@ mod tests {
 
     #[test]
     fn what_came_of_a_replay_is_a_line() {
-        let told = |again, unknown| replayed(&CallbackReplayed { replayed: again, unknown });
+        let told = |again, unknown| replayed(&CallbackReplayed { replayed: again, unknown, disabled: 0, gone: 0 });
         assert_eq!(told(1, 0), "1 call made again\n");
         assert_eq!(told(0, 0), "no call that was given up matches\n");
         let left = "2 calls of callbacks that are not configured or registered stay given up\n";
         assert_eq!(told(0, 2), left);
         assert_eq!(told(3, 2), format!("3 calls made again; {left}"));
+        let stays = replayed(&CallbackReplayed { replayed: 0, unknown: 0, disabled: 1, gone: 2 });
+        assert!(
+            stays.starts_with(
+                "1 call of callbacks that are disabled stay given up, see `campanile callbacks enable`; 2"
+            )
+        );
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub(in crate::cli) struct Callback {
     pub(in crate::cli) owed: u64,
     pub(in crate::cli) disabled_at: Option<String>,
     pub(in crate::cli) reason: Option<String>,
+    pub(in crate::cli) failing_since: Option<String>,
+    pub(in crate::cli) last_error: Option<String>,
+    pub(in crate::cli) held_until: Option<String>,
+    pub(in crate::cli) next_call_at: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,6 +76,8 @@ pub(in crate::cli) struct DeadCallback {
 pub(in crate::cli) struct CallbackReplayed {
     pub(in crate::cli) replayed: u64,
     pub(in crate::cli) unknown: u64,
+    pub(in crate::cli) disabled: u64,
+    pub(in crate::cli) gone: u64,
 }
 
 #[derive(Debug, Deserialize)]

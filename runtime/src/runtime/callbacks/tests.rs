@@ -52,10 +52,10 @@ impl Caller for Crm {
         self.store.keep_callbacks(CallbackChange { owed, revived, audit, ..CallbackChange::default() }).await
     }
 
-    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<(), StoreError> {
+    async fn enable(&self, book: CallbackBook, entry: AuditEntry) -> Result<bool, StoreError> {
         *self.enabled.lock().expect("nobody panicked") += 1;
         let change = CallbackChange { books: vec![book], audit: vec![entry], ..CallbackChange::default() };
-        self.store.keep_callbacks(change).await
+        self.store.keep_callbacks(change).await.map(|()| true)
     }
 
     fn statistics(&self, _: Timestamp) -> CallerStatistics {
@@ -120,7 +120,7 @@ async fn what_was_given_up_is_replayed_by_who_calls_it_and_stays_dead_where_nobo
     rig.bury(vec![dead("crm", 1), dead("billing.sent", 2), dead("crm", 3)]).await;
     let all = DeadCallbackChoice::Matching(DeadCallbackFilter::default());
     let report = rig.desk.replay(all, Actor::Cli).await.expect("it is done");
-    assert_eq!(report, CallbackReplay { replayed: 2, unknown: 1 });
+    assert_eq!(report, CallbackReplay { replayed: 2, unknown: 1, ..CallbackReplay::default() });
     assert_eq!(rig.ids().await, [2]);
     let owed = rig.store.owed_callbacks(&callback("crm"), 0, 10).await.expect("it can be read");
     assert_eq!(owed.iter().map(|owed| owed.event).collect::<Vec<_>>(), [1, 3]);
@@ -137,7 +137,7 @@ async fn ids_that_are_not_there_are_passed_over_and_each_counts_once() {
     rig.bury((1..=5).map(|event| dead("crm", event)).collect()).await;
     let some = DeadCallbackChoice::Ids(vec![4, 2, 4, 0, 99]);
     let report = rig.desk.replay(some.clone(), Actor::Api).await.expect("it is done");
-    assert_eq!(report, CallbackReplay { replayed: 2, unknown: 0 });
+    assert_eq!(report, CallbackReplay { replayed: 2, ..CallbackReplay::default() });
     assert_eq!(rig.desk.replay(some, Actor::Api).await.expect("it is done"), CallbackReplay::default());
     assert_eq!(rig.desk.purge(DeadCallbackChoice::Ids(vec![1, 7]), Actor::Api).await.expect("it is done"), 1);
     assert_eq!(rig.ids().await, [3, 5]);

@@ -210,6 +210,66 @@ async fn a_busy_receiver_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[tokio::test]
+async fn who_enables_a_webhook_that_waits_has_it_called_at_once() {
+    let replies = AtomicUsize::new(0);
+    let receiver = Receiver::start(move |_| match replies.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::With(503, "retry-after", "86400".to_owned()),
+        _ => Reply::Status(204),
+    })
+    .await;
+    let rig = Rig::new();
+    let webhooks = rig.start(&[rig.webhook("crm", &receiver)]).await;
+    rig.tell(&[1]).await;
+    let held = until(&webhooks, "crm", |standing| standing.owed == 1 && standing.in_flight == 0).await;
+    assert_eq!(held.held_until, Some(START.after(Duration::from_hours(1))), "for an hour at most, whatever it asks");
+    let trouble = held.trouble.expect("its last call failed");
+    assert_eq!((trouble.since, trouble.reason.as_str()), (START, "the receiver answered 503"));
+    assert!(webhooks.enable(&name("crm"), Vec::new()).await.expect("it is there"), "it waited");
+    receiver.has(2).await;
+    let heard = until(&webhooks, "crm", |standing| standing.owed == 0 && standing.in_flight == 0).await;
+    assert_eq!((heard.held_until, heard.trouble), (None, None));
+    assert!(!webhooks.enable(&name("crm"), Vec::new()).await.expect("it is there"), "nothing waits");
+    webhooks.stop(STOP).await;
+}
+
+#[tokio::test]
+async fn what_was_heard_before_a_stop_is_not_told_again_although_a_call_before_it_hangs() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let is_stuck = Arc::clone(&hangs);
+    let script = move |got: &Got| match got.number() {
+        1 if is_stuck.load(Ordering::SeqCst) => Reply::Hangs,
+        _ => Reply::Status(204),
+    };
+    let (rig, receiver) = (Rig::new(), Receiver::start(script).await);
+    let webhook = rig.webhook("crm", &receiver);
+    let webhooks = rig.start(std::slice::from_ref(&webhook)).await;
+    rig.tell(&[1, 2, 3]).await;
+    receiver.has(3).await;
+    until(&webhooks, "crm", |standing| standing.in_flight == 1).await;
+    let stopping = tokio::spawn(async move { webhooks.stop(STOP).await });
+    // What hangs is waited for, and not for ever.
+    let limit = START.after(Duration::from_secs(3));
+    let over = async {
+        while !rig.clock.is_awaited(limit) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), over).await.expect("it stops");
+    come(&rig.clock, limit);
+    stopping.await.expect("it stops in order");
+    hangs.store(false, Ordering::SeqCst);
+
+    let rig = rig.restart().await;
+    let webhooks = rig.start(&[webhook]).await;
+    receiver.has(4).await;
+    until(&webhooks, "crm", |standing| (standing.cursor, standing.owed, standing.in_flight) == (3, 0, 0)).await;
+    let mut numbers = receiver.numbers();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 1, 2, 3], "only what was not heard");
+    webhooks.stop(STOP).await;
+}
+
+#[tokio::test]
 async fn a_redirect_is_a_failure_and_is_not_followed() {
     let elsewhere = Receiver::start(ok).await;
     let to = elsewhere.url.clone();

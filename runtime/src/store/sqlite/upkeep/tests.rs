@@ -71,7 +71,8 @@ async fn has(path: &Path, number: u32) -> bool {
 const VERSION_4: &str = "DROP TABLE dead_letters; DROP TABLE lookups; DROP TABLE targets; DROP TABLE in_flight;
      DROP TABLE marks; DROP TABLE cancelling_one; DROP TABLE audit; DROP TABLE totals; DROP INDEX idempotency_of;
      DROP TABLE channels; DROP TABLE reroutes; DROP TABLE callbacks; DROP TABLE owed_callbacks;
-     DROP TABLE dead_callbacks; DROP TABLE expiries; ALTER TABLE tallies DROP COLUMN never_made;
+     DROP TABLE dead_callbacks; DROP TABLE expiries; DROP TABLE callback_urls;
+     ALTER TABLE tallies DROP COLUMN never_made;
      ALTER TABLE idempotency DROP COLUMN skipped; PRAGMA user_version = 4";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
