@@ -24,12 +24,11 @@ pub trait Clock: Send + Sync + 'static {
 
 /// The machine's clock, as long as it does not go back. Where it is set back, this one goes on from where it was, at half
 /// speed, until the machine's clock has caught up: retries keep their waits, twice as long at most, and nothing stands
-/// still. A new process takes the machine's time as it is. All of a process share one time.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-/// What every [`SystemClock`] of the process has shown.
-static SHOWN: Mutex<Option<Steady>> = Mutex::new(None);
+/// still. A new one takes the machine's time as it is. Clones share one time.
+#[derive(Clone, Debug, Default)]
+pub struct SystemClock {
+    shown: Arc<Mutex<Option<Steady>>>,
+}
 
 /// From here on it is said that the machine's clock was set back. Small steps are made by whoever keeps clocks right.
 const SET_BACK_TOLD: Duration = Duration::from_secs(10);
@@ -70,7 +69,7 @@ impl Clock for SystemClock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         let ticks = Instant::now();
-        let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let (now, set_back) = shown.get_or_insert(Steady::new(wall, ticks)).read(wall, ticks);
         drop(shown);
         if let Some(by) = set_back.filter(|by| *by >= SET_BACK_TOLD) {

@@ -89,7 +89,7 @@ impl<E> GaveUp<E> {
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
 /// let policy = RetryPolicy::scheduled([Duration::from_millis(1); 3]);
-/// let (clock, entropy) = (SystemClock, Entropy::from_system());
+/// let (clock, entropy) = (SystemClock::default(), Entropy::from_system());
 /// let retry = Retry::new(&policy, &clock, &entropy);
 ///
 /// let done = retry

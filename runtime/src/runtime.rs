@@ -26,6 +26,7 @@ mod gates;
 mod handle;
 mod hosts;
 mod inspection;
+mod neighbours;
 mod outcomes;
 mod outliving;
 mod probing;

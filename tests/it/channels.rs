@@ -77,10 +77,14 @@ async fn a_channel_that_fails_is_left_alone_until_it_is_reset() {
     // What opened it is known to the process that did not see it.
     assert_eq!((&channel["breaker"]["calls"], &channel["breaker"]["failures"]), (&json!(5), &json!(5)), "{channel}");
     assert_eq!(channel["breaker"]["reason"], "consecutive", "{channel}");
-    assert_eq!((&channel["last_error"]["code"], &channel["last_success"]), (&json!("503"), &Value::Null), "{channel}");
+    assert_eq!(
+        (&channel["last_error"]["code"], &channel["last_success"]),
+        (&json!("http-503"), &Value::Null),
+        "{channel}"
+    );
     let shown = server.cli(["channels", "show", "hook"]).await;
     assert!(shown.stdout.contains("(consecutive), 5 of 5 calls failed"), "{shown:?}");
-    assert!(shown.stdout.contains("last error retry 503 at "), "{shown:?}");
+    assert!(shown.stdout.contains("last error retry http-503 at "), "{shown:?}");
     let word = component(&api, "channel:hook").await;
     assert_eq!((&word["status"], &word["state"]), (&json!("not-ready"), &json!("failed")), "{word}");
     assert!(word["detail"].as_str().is_some_and(|detail| detail.contains("its breaker is open until")), "{word}");

@@ -72,7 +72,7 @@ async fn an_embedder_follows_a_notification_and_each_of_its_deliveries() {
 
 fn tomorrow() -> campanile::domain::Timestamp {
     use campanile::clock::{Clock as _, SystemClock};
-    SystemClock.now().after(Duration::from_hours(24))
+    SystemClock::default().now().after(Duration::from_hours(24))
 }
 
 /// Who waits at the command line is told on standard error what for, also where that is no terminal.

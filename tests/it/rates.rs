@@ -82,7 +82,7 @@ async fn a_channel_is_called_as_fast_as_its_plugin_says_until_an_operator_says_o
 
     // Faster than the plugin says: that is for the operator to know.
     let reloaded = runtime.reload(config(dir.path(), "rate_limit = \"1000/s\"")).await.expect("it is good");
-    assert_eq!(reloaded.channels.changed, [ops.clone()], "{reloaded:?}");
+    assert_eq!(reloaded.channels.changed, std::slice::from_ref(&ops), "{reloaded:?}");
     let ChannelRate { rate, source, .. } = stands().rate.expect("the operator says it");
     assert_eq!((rate.to_string().as_str(), source), ("1000/s", RateSource::Configuration));
     // At once, but for what the slower rate had put off until its next second.

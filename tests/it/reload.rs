@@ -327,7 +327,7 @@ async fn an_embedder_is_told_what_took_effect_and_what_takes_a_restart() {
     cuts_short.server.shutdown_timeout = Duration::from_secs(1);
     match runtime.reload(cuts_short).await {
         Err(ReloadError::Config { problems, .. }) => {
-            assert_eq!(problems[0].key, "server.shutdown_timeout", "{problems:?}")
+            assert_eq!(problems[0].key, "server.shutdown_timeout", "{problems:?}");
         }
         told => panic!("it has a problem: {told:?}"),
     }

@@ -6,6 +6,7 @@ pub(super) mod callbacks;
 pub(super) mod channels;
 mod counts;
 pub(super) mod found;
+mod plugins;
 mod reload;
 pub(super) mod stats;
 pub(super) mod workers;
@@ -19,10 +20,11 @@ use crate::domain::{
     Attempt, CallbackUrl, DeliveryId, DeliveryState, DeliveryStatus, FailReason, NotificationId, Rerouted,
 };
 use crate::intake::{Acceptance, AcceptedDelivery, DeduplicatedDelivery, Problem};
-use crate::runtime::{ComponentHealth, DeliveryRecord, Flight, NotificationRecord, PluginStatus};
+use crate::runtime::{ComponentHealth, DeliveryRecord, Flight, NotificationRecord};
 
 pub(super) use batch::{BatchAnswer, BatchItem, BatchResult};
 pub(super) use counts::CountsView;
+pub(super) use plugins::{PluginView, Plugins};
 pub(super) use reload::{ReloadView, SettingItem};
 
 /// The answer to a notification that was accepted.
@@ -250,47 +252,6 @@ pub(super) struct AttemptView {
     pub(super) memory_bytes: u64,
 }
 
-/// Every plugin file there is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Plugins {
-    /// By name.
-    pub(super) plugins: Vec<PluginView>,
-}
-
-/// A plugin file, or a version of it that is still running.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct PluginView {
-    /// As it calls itself; where it could not be asked, its file's name.
-    pub(super) name: String,
-    /// Of the plugin; null where it could not be asked.
-    pub(super) version: Option<String>,
-    /// `channel` or `template-engine`; null where it is neither.
-    pub(super) kind: Option<String>,
-    /// `own` or `bundled`.
-    pub(super) source: String,
-    /// The file's name, without its folder.
-    pub(super) file: String,
-    /// Lower-case hex; null where the file was not read.
-    pub sha256: Option<String>,
-    /// In bytes.
-    pub(super) size: u64,
-    /// `serving`, `available`, `canary`, `held`, `quarantined`, `rolled-back`, `refused` or `draining`.
-    pub(super) state: String,
-    /// Of `held`, `quarantined`, `rolled-back` and `refused`: why.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<String>,
-    /// What speaks against it, though it is loaded.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) warnings: Vec<String>,
-    /// Channels that use it.
-    pub(super) channels: Vec<String>,
-    /// Of `canary`: how many in a hundred of each channel's notifications go to it.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) shares: BTreeMap<String, u8>,
-    /// Since when its state is what it is; RFC 3339.
-    pub(super) since: String,
-}
-
 /// Whether the process can do its work, part by part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Readiness {
@@ -477,27 +438,6 @@ impl From<&Attempt> for AttemptView {
             plugin: attempt.plugin.clone(),
             fuel: attempt.fuel,
             memory_bytes: attempt.memory_bytes,
-        }
-    }
-}
-
-impl From<&PluginStatus> for PluginView {
-    fn from(plugin: &PluginStatus) -> Self {
-        let reason = plugin.state.reason().map(str::to_owned);
-        Self {
-            name: plugin.name.as_ref().map_or_else(|| plugin.file.clone(), ToString::to_string),
-            version: plugin.version.as_ref().map(ToString::to_string),
-            kind: plugin.kind.map(|kind| kind.as_str().to_owned()),
-            source: plugin.source.as_str().to_owned(),
-            file: plugin.file.clone(),
-            sha256: plugin.sha256.map(|hash| hash.to_string()),
-            size: plugin.size,
-            state: plugin.state.as_str().to_owned(),
-            reason,
-            warnings: Vec::new(),
-            channels: plugin.channels.iter().map(ToString::to_string).collect(),
-            shares: plugin.shares.iter().map(|(name, percent)| (name.to_string(), *percent)).collect(),
-            since: plugin.since.to_string(),
         }
     }
 }

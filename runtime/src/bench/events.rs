@@ -126,7 +126,7 @@ pub enum EventsBenchError {
 ///
 /// [`EventsBenchError`] where the folder cannot hold a store, or a request fails.
 pub async fn run(params: &EventsParams) -> Result<EventsBench, EventsBenchError> {
-    let id = Entropy::from_system().notification_id(SystemClock.now());
+    let id = Entropy::from_system().notification_id(SystemClock::default().now());
     let folder = params.folder.join(format!("campanile-bench-{id}"));
     let bench = measure(params, &folder).await;
     // What is left behind is a nuisance, not a wrong figure.

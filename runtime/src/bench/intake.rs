@@ -82,7 +82,7 @@ pub enum IntakeBenchError {
 ///
 /// [`IntakeBenchError`] where the folder cannot hold a store, or a request fails.
 pub async fn run(params: &IntakeParams) -> Result<IntakeBench, IntakeBenchError> {
-    let id = Entropy::from_system().notification_id(SystemClock.now());
+    let id = Entropy::from_system().notification_id(SystemClock::default().now());
     let folder = params.folder.join(format!("campanile-bench-{id}"));
     let bench = measure(params, &folder).await;
     // What is left behind is a nuisance, not a wrong figure.

@@ -132,7 +132,7 @@ const BESIDE: &str = "beside";
 ///
 /// [`NeighbourError`] where a part is missing or fails.
 pub async fn run(params: &NeighbourParams) -> Result<NeighbourBench, NeighbourError> {
-    let id = Entropy::from_system().notification_id(SystemClock.now());
+    let id = Entropy::from_system().notification_id(SystemClock::default().now());
     let folder = params.folder.join(format!("campanile-bench-{id}"));
     let measured = measure(params, &folder).await;
     // What is left behind is a nuisance, not a wrong figure.

@@ -148,7 +148,7 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 ///
 /// [`StoreError`] where the folder cannot hold a store, or the store fails.
 pub async fn run(params: &PipelineParams, parts: PipelineParts) -> Result<PipelineBench, StoreError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let entropy = Arc::new(Entropy::from_system());
     let folder = params.folder.join(format!("campanile-bench-{}", entropy.notification_id(clock.now())));
     let bench = measure(params, parts, clock, entropy, folder.join("bench.db")).await;

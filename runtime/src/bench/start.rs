@@ -116,7 +116,7 @@ const CHANNEL: &str = "webhook";
 ///
 /// [`StartError`] where a part is missing or fails.
 pub async fn run(params: &StartParams) -> Result<StartBench, StartError> {
-    let id = Entropy::from_system().notification_id(SystemClock.now());
+    let id = Entropy::from_system().notification_id(SystemClock::default().now());
     let folder = params.folder.join(format!("campanile-bench-{id}"));
     let bench = measure(params, &folder).await;
     // What is left behind is a nuisance, not a wrong figure.

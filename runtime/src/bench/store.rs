@@ -96,7 +96,7 @@ pub async fn run(params: &StoreParams) -> Result<StoreBench, StoreError> {
 }
 
 fn unique(entropy: &Entropy) -> u128 {
-    u128::from_be_bytes(*entropy.notification_id(SystemClock.now()).as_bytes())
+    u128::from_be_bytes(*entropy.notification_id(SystemClock::default().now()).as_bytes())
 }
 
 async fn measure(
@@ -121,7 +121,7 @@ async fn measure(
 
         let started = Instant::now();
         let complete = async |ids: Vec<_>| {
-            let claims = store.claim(&ids, SystemClock.now()).await?;
+            let claims = store.claim(&ids, SystemClock::default().now()).await?;
             store.settle(claims.iter().map(sent).collect()).await.map(|_| ())
         };
         in_parallel(ids, complete).await?;
@@ -147,7 +147,7 @@ async fn in_parallel<T>(items: Vec<T>, act: impl AsyncFn(T) -> Result<(), StoreE
 }
 
 fn plan(entropy: &Entropy) -> Planned {
-    let now = SystemClock.now();
+    let now = SystemClock::default().now();
     let notification = Notification {
         id: entropy.notification_id(now),
         kind: "info".to_owned(),
@@ -177,7 +177,7 @@ fn channel() -> ChannelName {
 }
 
 fn sent(claim: &Claim) -> Settlement {
-    let at: Timestamp = SystemClock.now();
+    let at: Timestamp = SystemClock::default().now();
     let attempt = Attempt {
         number: claim.progress.attempts + 1,
         started_at: at,

@@ -126,7 +126,7 @@ const FILE: &str = "webhook.wasm";
 ///
 /// [`SwapError`] where a part is missing or fails.
 pub async fn run(params: &SwapParams) -> Result<SwapBench, SwapError> {
-    let id = Entropy::from_system().notification_id(SystemClock.now());
+    let id = Entropy::from_system().notification_id(SystemClock::default().now());
     let folder = params.folder.join(format!("campanile-bench-{id}"));
     let measured = measure(params, &folder).await;
     // What is left behind is a nuisance, not a wrong figure.

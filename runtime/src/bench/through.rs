@@ -139,7 +139,7 @@ async fn registry(
         memory: Arc::new(Nobody),
         holds: Arc::new(Nobody),
     };
-    let registry = Registry::open(sandbox, settings, Arc::new(SystemClock)).await;
+    let registry = Registry::open(sandbox, settings, Arc::new(SystemClock::default())).await;
     // Loaded; what is left behind is a nuisance, not a wrong figure.
     let _ = std::fs::remove_dir_all(cache);
     Ok(registry)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{OperatorError, Parts, Runtime};
+use super::{OperatorError, Parts, Runtime, rates};
 use crate::config::{Config, Secrets};
 use crate::domain::{
     Act, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, AuditTarget, PluginChange, PluginEvent, PluginName,
@@ -127,7 +127,8 @@ impl Runtime {
         Self { by, ..self.clone() }
     }
 
-    /// A runtime of these parts. That its configuration took effect is in the audit log.
+    /// A runtime of these parts, which follows its plugins from here on. That its configuration took effect is in the audit
+    /// log.
     pub(super) async fn of(parts: Parts) -> Result<Self, StoreError> {
         let sha256 = digest_of(&parts.config.load());
         let at = parts.clock.now();
@@ -138,6 +139,7 @@ impl Runtime {
             Err(error) if error.is_transient() => drop(tokio::spawn(record_at_last(Arc::downgrade(&parts), entry))),
             Err(error) => return Err(error),
         }
+        rates::keep(&parts);
         Ok(Self { parts, by: Actor::default() })
     }
 

@@ -11,6 +11,7 @@ use super::adapters::{Commits, Holds, KeptIn, Pins, Remembered};
 use super::calling::{callback_desk, open_callbacks};
 use super::desk::Desk;
 use super::expander::Expansions;
+use super::neighbours::{neighbours, rendering, retry_policies};
 use super::outcomes::Outcomes;
 use super::retention::Retention;
 use super::timekeeper::Timekeeper;
@@ -22,14 +23,14 @@ use crate::capability::http::Egress;
 use crate::capability::kv::{KvStore, Nowhere};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, ConfigError, Durability, Places, Source, StoreConfig, TemplatesConfig, WorkersConfig};
-use crate::dispatch::{Dispatcher, Neighbours, RetryPolicies, TimeLimits};
+use crate::dispatch::{Dispatcher, Neighbours, TimeLimits};
 use crate::domain::{
     Act, Actor, AuditEntry, AuditOutcome, ChannelName, Notification, PluginBook, RetryPolicy, StoreDeed,
 };
 use crate::events::{EventLog, Inlet, Subscribers};
 use crate::intake::{Intake, TemplatePins};
 use crate::queue::{QueueHandle, WindowLimits};
-use crate::render::{Renderer, TemplateOptions, TemplateRegistry};
+use crate::render::{TemplateOptions, TemplateRegistry};
 use crate::sandbox::{
     ConsoleSink, DeliveryHolds, Nobody, PluginMemory, Registry, RegistrySettings, Sandbox, SandboxError,
     SandboxSettings, Stdout, Watch,
@@ -61,7 +62,7 @@ impl Default for RuntimeBuilder {
         Self {
             config: Config::default(),
             source: None,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(SystemClock::default()),
             entropy: Arc::new(Entropy::from_system()),
             console: Arc::new(Stdout),
             metrics: Metrics::new(),
@@ -207,9 +208,7 @@ impl RuntimeBuilder {
         check(&config, source.as_ref())?;
         let opened = open_all(&config, &clock, &entropy).await?;
         let sandbox = open_sandbox(&config, console, &metrics)?;
-        if let Some(program) = compiler {
-            sandbox.compile_with(program);
-        }
+        compiler.into_iter().for_each(|program| sandbox.compile_with(program));
         let fuel_per_ms = sandbox.fuel_per_ms();
         let queue = QueueHandle::new(WindowLimits::default(), Arc::clone(&clock));
         let Told { store, log, outcomes, expansions } = open_told(&config, &queue, (&metrics, &clock)).await?;
@@ -222,21 +221,8 @@ impl RuntimeBuilder {
 
         let (templates, renderer) = rendering(&config, &registry, &store, &clock);
         let policies = retry_policies(&config);
-        let mut neighbours = Neighbours {
-            store: Arc::clone(&store),
-            queue: queue.clone(),
-            caller: Arc::clone(&registry) as _,
-            content: Arc::clone(&renderer) as _,
-            clock: Arc::clone(&clock),
-            entropy,
-            policies: policies.clone(),
-            paces: gates::paces(&config, &rates::said(&registry)),
-            hosts: BTreeMap::new(),
-            time_limits: time_limits(&config),
-            channels: Arc::clone(&registry) as _,
-            fallbacks: gates::fallbacks(&config),
-            metrics: Arc::clone(&metrics),
-        };
+        let told = (&clock, entropy, &metrics);
+        let mut neighbours = neighbours(&config, &registry, &renderer, &policies, (&store, &queue), told);
         let intake = way_in(&neighbours, &registry, (templates, &webhooks), &config);
         let desk = open_desk(&neighbours, &config, &registry).await?;
         neighbours.hosts = desk.keeper.hosts();
@@ -276,9 +262,7 @@ impl RuntimeBuilder {
             _timekeeper: timekeeper,
             sweeper: SyncMutex::new(sweeper),
         };
-        let runtime = Runtime::of(parts).await?;
-        rates::keep(&runtime.parts);
-        Ok(runtime)
+        Ok(Runtime::of(parts).await?)
     }
 }
 
@@ -295,24 +279,6 @@ fn check(config: &Config, source: Option<&Source>) -> Result<(), ConfigError> {
 async fn open_all(config: &Config, clock: &Arc<dyn Clock>, entropy: &Arc<Entropy>) -> Result<Opened, ConfigError> {
     let opened = open_webhooks(config, clock, entropy, &Places::default()).await;
     opened.map_err(|problems| ConfigError { problems })
-}
-
-/// Which templates there are, and who makes content of them.
-fn rendering(
-    config: &Config,
-    registry: &Arc<Registry>,
-    store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
-) -> (Arc<dyn TemplatePins>, Arc<Renderer>) {
-    let engines: Arc<dyn TemplateCaller> = Arc::clone(registry) as _;
-    let templates = templates(&config.templates, &engines, store, clock);
-    let renderer = Renderer::new(Arc::clone(store), engines, Arc::clone(clock), config.templates.strict);
-    (templates, Arc::new(renderer))
-}
-
-fn retry_policies(config: &Config) -> RetryPolicies {
-    let (default, by_channel) = policies(config);
-    RetryPolicies::new(default, by_channel)
 }
 
 fn way_in(

@@ -88,7 +88,7 @@ pub struct Examined {
 /// [`RuntimeBuilder::compiler`](super::RuntimeBuilder::compiler): without one, the operator's plugins are looked at and not
 /// compiled, since nothing would bound that. Reads the whole database.
 pub async fn examine_installation(config: &Config, compiler: Option<&Path>) -> Examined {
-    examine(config, compiler, SystemClock.now()).await
+    examine(config, compiler, SystemClock::default().now()).await
 }
 
 async fn examine(config: &Config, compiler: Option<&Path>, now: Timestamp) -> Examined {

@@ -320,7 +320,7 @@ fn log_host(channel: &ChannelName, host: HostTag, change: BreakerChange) {
         BreakerState::Closed => tracing::info!(%channel, %host, state, reason, "A host is called again."),
         BreakerState::HalfOpen { .. } => tracing::debug!(%channel, %host, state, reason, "A host is tried."),
         BreakerState::Open { .. } => {
-            tracing::info!(%channel, %host, state, reason, "A host is left alone for a while.")
+            tracing::info!(%channel, %host, state, reason, "A host is left alone for a while.");
         }
         BreakerState::Disabled { .. } => {
             tracing::warn!(%channel, %host, state, reason, "A host is not called any more.");

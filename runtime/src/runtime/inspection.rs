@@ -130,7 +130,7 @@ pub async fn check_channels(config: &Config, compiler: Option<&Path>) -> Result<
     // Of its own: to look at an installation changes nothing in it.
     config.plugins.cache_dir = std::env::temp_dir().join(format!("campanile-check-{}", std::process::id()));
     let cache = config.plugins.cache_dir.clone();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let sandbox = open_sandbox(&config, Arc::new(Unheard), &Metrics::off())?;
     if let Some(program) = compiler {
         sandbox.compile_with(program.to_owned());

@@ -85,7 +85,7 @@ pub async fn add_plugin(plugins: &PluginsConfig, request: &AddRequest) -> Result
             version: &described.version.to_string(),
             source: &origin.to_string(),
             digest: fetched.digest.as_deref(),
-            added_at: &SystemClock.now().to_string(),
+            added_at: &SystemClock::default().now().to_string(),
         },
     )?;
     let supply::Installed { file, entry, already } = installed;

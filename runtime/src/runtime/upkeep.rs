@@ -16,7 +16,7 @@ pub const STORE_VERSION: u32 = sqlite::VERSION;
 ///
 /// [`UpkeepError`]; a file at `to` is as it was then.
 pub fn backup_store(store: &StoreConfig, to: &Path, replace: bool, by: Actor) -> Result<Copied, UpkeepError> {
-    sqlite::backup(file(store)?, to, replace, SystemClock.now(), by)
+    sqlite::backup(file(store)?, to, replace, SystemClock::default().now(), by)
 }
 
 /// Puts a copy in the place of the store's database. What was there is kept beside it. By whom it
@@ -26,7 +26,7 @@ pub fn backup_store(store: &StoreConfig, to: &Path, replace: bool, by: Actor) ->
 ///
 /// [`UpkeepError`], among them that a server has the store open; the database is as it was then.
 pub fn restore_store(store: &StoreConfig, from: &Path, replace: bool, by: Actor) -> Result<Restored, UpkeepError> {
-    sqlite::restore(from, file(store)?, replace, SystemClock.now(), by)
+    sqlite::restore(from, file(store)?, replace, SystemClock::default().now(), by)
 }
 
 /// Brings the store's database up to [`STORE_VERSION`]; with `keep`, what was there stays beside it. By whom it
@@ -36,7 +36,7 @@ pub fn restore_store(store: &StoreConfig, from: &Path, replace: bool, by: Actor)
 ///
 /// [`UpkeepError`], among them that a server has the store open.
 pub fn migrate_store(store: &StoreConfig, keep: bool, by: Actor) -> Result<Migrated, UpkeepError> {
-    sqlite::migrate(file(store)?, keep, SystemClock.now(), by)
+    sqlite::migrate(file(store)?, keep, SystemClock::default().now(), by)
 }
 
 /// The version of the store's database; none where there is none yet. Changes nothing.

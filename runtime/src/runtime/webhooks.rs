@@ -274,6 +274,6 @@ pub async fn check_webhooks(examined: &Examined) -> Vec<Problem> {
     if examined.problems.iter().any(|problem| problem.key.starts_with("callbacks")) {
         return Vec::new();
     }
-    let (clock, entropy): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Arc::new(Entropy::from_system()));
+    let (clock, entropy): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::default()), Arc::new(Entropy::from_system()));
     open_webhooks(&examined.config, &clock, &entropy, &examined.places).await.err().unwrap_or_default()
 }

@@ -62,18 +62,18 @@ pub use self::upkeep::{Migrated, Restored, UpkeepError, VERSION, backup, migrate
 
 use self::checkpoint::Checkpoints;
 use self::failure::Failure;
-use self::giving_up::{Held, Unstage};
+use self::giving_up::Held;
 use self::live::Live;
 use self::readers::Readers;
 use self::schema::Serving;
-use self::transaction::{Accepting, Answer, Asked, Operation, mixed_up};
+use self::transaction::{Answer, Asked, Operation, mixed_up};
 use self::writer::{Command, Parts, Writer};
 use super::{
-    Accepted, AuditFilter, AuditPage, CallbackChange, Cancelled, Claim, CommitListener, DELIVERIES_MAX,
-    DeadCallbackFilter, DeadLetterFilter, DeadLetterPage, DeliveryRecord, Durability, EventNumber, EventRange,
-    FirstUse, LaneDepth, NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned,
-    Replay, Replayed, SCAN_MAX, Settled, Settlement, Shrink, StatusCounts64, Store, StoreError, StoreStats,
-    StoreTotals, Sweep, Swept, TemplateSource,
+    Accepted, AuditFilter, AuditPage, CallbackChange, Cancelled, Claim, CommitListener, DeadCallbackFilter,
+    DeadLetterFilter, DeadLetterPage, DeliveryRecord, Durability, EventNumber, EventRange, FirstUse, LaneDepth,
+    NotificationFilter, NotificationPage, NotificationRecord, NumberedEvent, OnceKey, Planned, Replay, Replayed,
+    SCAN_MAX, Settled, Settlement, Shrink, StatusCounts64, Store, StoreError, StoreStats, StoreTotals, Sweep, Swept,
+    TemplateSource,
 };
 use crate::domain::{
     Actor, AuditEntry, AuditId, CallbackBook, CallbackName, CallbackUrl, ChannelBook, ChannelName, DeadCallback,
@@ -172,31 +172,7 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn accept(&self, planned: Vec<Planned>) -> Result<Vec<Accepted>, StoreError> {
-        for one in &planned {
-            let (id, count) = (one.notification.id, one.deliveries.len());
-            if count == 0 || count > DELIVERIES_MAX {
-                let reason = format!("`{id}` has {count} deliveries, it may have 1 to {DELIVERIES_MAX}");
-                return Err(StoreError::Internal { reason });
-            }
-        }
-        let mut accepting = Vec::with_capacity(planned.len());
-        let mut unstage = Unstage { store: self, notifications: Vec::new() };
-        for one in planned {
-            let id = one.notification.id;
-            let (one, staged) = Accepting::of(one);
-            accepting.push(one);
-            if !staged.is_empty() {
-                unstage.notifications.push(id);
-                self.stage(staged).await?;
-            }
-        }
-        match self.write(Operation::Accept(accepting)).await? {
-            Answer::Accepted(accepted) => {
-                unstage.notifications.clear();
-                Ok(accepted)
-            }
-            _ => Err(mixed_up()),
-        }
+        self.take_in(planned).await
     }
 
     async fn expanding(&self, after: NotificationId) -> Result<Option<NotificationId>, StoreError> {

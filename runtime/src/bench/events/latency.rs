@@ -49,7 +49,7 @@ pub(super) async fn measure(params: &EventsParams, folder: &Path) -> Result<f64,
     let listener = Arc::new(Listener { ends: ends.clone(), inlet });
     let options = SqliteOptions { path: folder.join("latency.db"), durability: Durability::Full, listener };
     let store: Arc<dyn Store> = SqliteStore::open(options)?;
-    let (clock, entropy): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Arc::new(Entropy::from_system()));
+    let (clock, entropy): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::default()), Arc::new(Entropy::from_system()));
     let log = EventLog::start(outlet, Arc::clone(&store)).await?;
     let joints = Joints {
         store: Arc::clone(&store),

@@ -79,7 +79,7 @@ impl Egress {
     /// The same with another resolver and another way to dial.
     #[must_use]
     pub fn new(resolver: Arc<dyn HostResolver>, dialler: Arc<dyn Dial>) -> Self {
-        Self { resolver, dialler, clock: Arc::new(SystemClock), tls: Arc::new(tls()) }
+        Self { resolver, dialler, clock: Arc::new(SystemClock::default()), tls: Arc::new(tls()) }
     }
 
     /// The same by another clock: signatures hold the time.

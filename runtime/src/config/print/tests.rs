@@ -14,8 +14,7 @@ use crate::domain::{Backoff, ChannelName, Jitter, PluginName, Priority, RetryPol
 fn the_defaults_are_these() {
     // All but the number of workers, which is twice that of the machine's cores.
     let workers = WorkersConfig { max: 4, ..WorkersConfig::default() };
-    let config = Config { workers, ..Config::default() };
-    let printed = config.to_toml(Secrets::Masked);
+    let printed = Config { workers, ..Config::default() }.to_toml(Secrets::Masked);
     let sections = printed.split("\n[retry.").next().expect("the first part");
     assert_snapshot!(sections, @r#"
     [server]

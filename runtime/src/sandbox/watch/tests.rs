@@ -72,7 +72,7 @@ async fn a_file_that_comes_while_another_is_compiled_does_not_wait_for_it() {
     let (slow, quick) = (guest("null"), guest("console"));
     let mut compiler = SlowCompiler::of(&mut rig, &[&slow, &quick]);
     let registry = rig.open().await;
-    let watch = Watch::start(Arc::clone(&registry), Arc::new(SystemClock));
+    let watch = Watch::start(Arc::clone(&registry), Arc::new(SystemClock::default()));
     rig.put(&rig.own("null.wasm"), &slow);
     compiler.has_begun().await;
     rig.put(&rig.own("console.wasm"), &quick);
@@ -90,7 +90,7 @@ async fn a_file_that_changes_while_it_is_compiled_is_compiled_anew() {
     let (first, last) = (guest("null"), edition("null", 2));
     let mut compiler = SlowCompiler::of(&mut rig, &[&first, &last]);
     let registry = rig.open().await;
-    let watch = Watch::start(Arc::clone(&registry), Arc::new(SystemClock));
+    let watch = Watch::start(Arc::clone(&registry), Arc::new(SystemClock::default()));
     rig.put(&rig.own("null.wasm"), &first);
     compiler.has_begun().await;
     // The first is never told to go on.
@@ -106,7 +106,7 @@ async fn a_file_that_changes_while_it_is_compiled_is_compiled_anew() {
 async fn a_file_that_is_dropped_in_is_served_and_one_that_is_removed_is_not() {
     let rig = Rig::new();
     let registry = rig.open().await;
-    let watch = Watch::start(Arc::clone(&registry), Arc::new(SystemClock));
+    let watch = Watch::start(Arc::clone(&registry), Arc::new(SystemClock::default()));
     fs::write(rig.own("console.wasm"), guest("console")).expect("written");
     until(&registry, "console@0.1.0 own/console.wasm serving [console]").await;
     assert!(is_sent(&send(&registry, "console").await));

@@ -4,10 +4,11 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
-use super::transaction::{Answer, Operation, Staged};
+use super::giving_up::Unstage;
+use super::transaction::{Accepting, Answer, Operation, Staged, mixed_up};
 use super::writer::{Command, read_job};
 use super::{STAGED_ROWS, SqliteStore};
-use crate::store::StoreError;
+use crate::store::{Accepted, DELIVERIES_MAX, Planned, StoreError};
 
 impl SqliteStore {
     pub(super) async fn write(&self, operation: Operation) -> Result<Answer, StoreError> {
@@ -15,6 +16,35 @@ impl SqliteStore {
         self.commands.send(Command::Write { operation, reply }).await.map_err(|_| StoreError::Closed)?;
         let answer = answer.await.map_err(|_| StoreError::Closed)?;
         answer.map_err(|failure| failure.at(&self.path))
+    }
+
+    /// Keeps them, those that are large with their targets first.
+    pub(super) async fn take_in(&self, planned: Vec<Planned>) -> Result<Vec<Accepted>, StoreError> {
+        for one in &planned {
+            let (id, count) = (one.notification.id, one.deliveries.len());
+            if count == 0 || count > DELIVERIES_MAX {
+                let reason = format!("`{id}` has {count} deliveries, it may have 1 to {DELIVERIES_MAX}");
+                return Err(StoreError::Internal { reason });
+            }
+        }
+        let mut accepting = Vec::with_capacity(planned.len());
+        let mut unstage = Unstage { store: self, notifications: Vec::new() };
+        for one in planned {
+            let id = one.notification.id;
+            let (one, staged) = Accepting::of(one);
+            accepting.push(one);
+            if !staged.is_empty() {
+                unstage.notifications.push(id);
+                self.stage(staged).await?;
+            }
+        }
+        match self.write(Operation::Accept(accepting)).await? {
+            Answer::Accepted(accepted) => {
+                unstage.notifications.clear();
+                Ok(accepted)
+            }
+            _ => Err(mixed_up()),
+        }
     }
 
     /// Keeps targets, in commits that hold nobody up.
