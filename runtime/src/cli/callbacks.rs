@@ -321,7 +321,7 @@ mod tests {
         assert_snapshot!(page(&empty, Paint::Off), @"
         no callback with a name
 
-        no call was given up
+        no call that was given up is kept
         ");
     }
 
